@@ -1,0 +1,158 @@
+"""The rows of every table: one frozen dataclass each, from which its Arrow schema follows.
+
+A field's Arrow type stands in its annotation; a field that may be missing has a default. Keys are
+(sample_id, caption_index, rollout_index); on-policy rollouts, which have no caption, use
+caption_index 0.
+"""
+
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from typing import Annotated, Any, get_type_hints
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+Text = Annotated[str, pa.string()]
+OptionalText = Annotated[str | None, pa.string()]
+Int32 = Annotated[int, pa.int32()]
+Int64 = Annotated[int, pa.int64()]
+Float32 = Annotated[float, pa.float32()]
+OptionalFloat32 = Annotated[float | None, pa.float32()]
+TokenIds = Annotated[list[int] | None, pa.list_(pa.int32())]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A question about images with its gold answer. Table `samples`."""
+
+    sample_id: Text
+    """Hex digest of images, question, choices and answer: the same content, the same id."""
+    images: Annotated[list[dict[str, Any]], pa.list_(IMAGE_TYPE)]
+    """`{"bytes": encoded image, "path": where it came from}`, in the order of the question."""
+    question: Text
+    answer: OptionalText = None
+    """The gold answer; null where there is none (such a sample can be asked, not verified)."""
+    answer_type: OptionalText = None
+    """What kind of answer it is, such as `number` or `choice`; null: taken from the answer."""
+    choices: Annotated[list[str] | None, pa.list_(pa.string())] = None
+    """The options of a multiple-choice question, in the order of their letters A, B, ..."""
+    hint: OptionalText = None
+    """Text the benchmark puts before the question."""
+    source: OptionalText = None
+    """The data set the sample came from."""
+    error: OptionalText = None
+    """Why the sample can't be used (broken image, empty question); null: it can."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    """One description of a sample's images by the policy. Table `captions`."""
+
+    sample_id: Text
+    caption_index: Int32
+    """0 .. K-1"""
+    text: OptionalText = None
+    """The description, without its end-of-turn token."""
+    num_tokens: Int32 = 0
+    """Tokens generated, the end-of-turn token included."""
+    token_ids: TokenIds = None
+    """The tokens generated, under the tokenizer of the model that wrote them."""
+    finish_reason: Text = "error"
+    """`stop`, `length`, `pruned` or `error`"""
+    seed: Int64 = 0
+    model: OptionalText = None
+    error: OptionalText = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """One reasoning attempt, from a caption or from the image itself. Table `rollouts`."""
+
+    sample_id: Text
+    caption_index: Int32
+    rollout_index: Int32
+    """0 .. N-1"""
+    text: OptionalText = None
+    """What the model wrote, without its end-of-turn token."""
+    num_tokens: Int32 = 0
+    """Tokens generated, the end-of-turn token included: the length that Eq. 6 minimises."""
+    token_ids: TokenIds = None
+    logprob: Annotated[float | None, pa.float64()] = None
+    """Sum over tokens of the log-probability under the model that wrote it, at temperature 1."""
+    finish_reason: Text = "error"
+    seed: Int64 = 0
+    model: OptionalText = None
+    error: OptionalText = None
+    prefill: OptionalText = None
+    """What the chat template wrote of the answer itself, such as `<think>` and a line break."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether a rollout's final answer is right. Table `verdicts`."""
+
+    sample_id: Text
+    caption_index: Int32
+    rollout_index: Int32
+    status: Text
+    """`correct`, `incorrect`, `no_answer`, `truncated`, `timeout`, `unverifiable` or `error`"""
+    outcome_reward: OptionalFloat32 = None
+    """R(y) of Eq. 4: 1 right, 0 wrong, null not judged."""
+    extracted_answer: OptionalText = None
+    verifier: OptionalText = None
+    """Name of the rule that decided."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reward:
+    """What became of a rollout. Table `rewards`."""
+
+    sample_id: Text
+    caption_index: Int32
+    rollout_index: Int32
+    outcome_reward: OptionalFloat32 = None
+    caption_reward: OptionalFloat32 = None
+    """R(c) of Eq. 5: mean outcome reward of the caption's N rollouts; null: not all judged."""
+    selected: Annotated[bool, pa.bool_()] = False
+    reason: OptionalText = None
+    """Why it was selected, or why not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectory:
+    """A response the policy trains on, given image and question. Table `trajectories`."""
+
+    sample_id: Text
+    caption_index: Int32
+    rollout_index: Int32
+    response: Text
+    reward: Float32
+    advantage: OptionalFloat32 = None
+    num_tokens: Int32 = 0
+    token_ids: TokenIds = None
+    """The policy's own tokens for an on-policy rollout; null where the reasoner wrote it."""
+    finish_reason: OptionalText = None
+
+
+@cache
+def schema(record: type) -> pa.Schema:
+    """The Arrow schema of a record class: a field per dataclass field, in order."""
+    hints = get_type_hints(record, include_extras=True)
+    return pa.schema([pa.field(f.name, hints[f.name].__metadata__[0]) for f in fields(record)])
+
+
+@cache
+def required_columns(record: type) -> tuple[str, ...]:
+    """The columns that a table of this record can't do without."""
+    return tuple(f.name for f in fields(record) if f.default is MISSING)
+
+
+KEYS = ("sample_id", "caption_index", "rollout_index")
+
+
+def key(row: Any) -> tuple[Any, ...]:
+    """A record's key: sample_id, then caption_index and rollout_index where it has them."""
+    return tuple(vars(row)[name] for name in KEYS if name in vars(row))

@@ -1,0 +1,221 @@
+"""Tables as folders of Parquet shards, each written atomically and carrying its own history.
+
+A shard under its final name is complete and never rewritten: it is written beside that name,
+flushed to disk, and linked into place if nothing is there yet. Readers see final names only.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.errors import InputError
+from data.records import SCHEMA_VERSION, required_columns, schema
+
+SHARD_NAME = re.compile(r"part-(\d{5})-of-(\d{5})\.parquet")
+METADATA_KEY = b"sophia"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What a shard says of itself, kept in the Parquet file's key-value metadata."""
+
+    stage: str
+    digest: str
+    """Identity of everything the rows depend on: settings and inputs."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The settings behind the digest, so that a difference can be named."""
+    schema_version: int = SCHEMA_VERSION
+    num_rows: int = 0
+    num_errors: int = 0
+    num_tokens: int = 0
+    seconds: float = 0.0
+    """Working time of all attempts."""
+    finished_at: float = 0.0
+    """Unix time."""
+
+    def encode(self) -> dict[bytes, bytes]:
+        """As Arrow schema metadata."""
+        return {METADATA_KEY: json.dumps(vars(self), sort_keys=True).encode()}
+
+
+def shard_path(folder: Path, index: int, count: int) -> Path:
+    """`folder/part-00003-of-00016.parquet`"""
+    return folder / f"part-{index:05d}-of-{count:05d}.parquet"
+
+
+def shards(folder: Path) -> list[Path]:
+    """The finished shards of a table, in order; an empty list where there is none."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if SHARD_NAME.fullmatch(path.name))
+
+
+def shard_count(folder: Path) -> int:
+    """How many shards the table has when complete.
+
+    Raises:
+        InputError: the folder holds no shard, or shards of two different counts.
+    """
+    counts = {int(SHARD_NAME.fullmatch(path.name)[2]) for path in shards(folder)}  # type: ignore[index]
+    if not counts:
+        raise InputError(
+            f"{folder} holds no table.",
+            "Run the stage that writes it first, or check --run.",
+        )
+    if len(counts) > 1:
+        raise InputError(
+            f"{folder} mixes shards of tables with {sorted(counts)} shards.",
+            "Keep the files of one table only.",
+        )
+    return counts.pop()
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether every shard of the table is there."""
+    return bool(found := shards(folder)) and len(found) == shard_count(folder)
+
+
+def read_metadata(path: Path) -> Metadata | None:
+    """A shard's own metadata; None for a file that another tool wrote.
+
+    Raises:
+        InputError: the file is no Parquet file.
+    """
+    raw = (open_parquet(path).schema_arrow.metadata or {}).get(METADATA_KEY)
+    return Metadata(**json.loads(raw)) if raw else None
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file, or say in a sentence why not."""
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(
+            f"{path} can't be read as Parquet: {error}.",
+            "Delete the file and run the stage that writes it again.",
+        ) from error
+
+
+def digest_of(*parts: Any) -> str:
+    """A short hex digest of anything JSON can say."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def table_digest(folder: Path) -> str:
+    """Identity of a table's content, from its shards' metadata, or their bytes where foreign."""
+    digests = set()
+    for path in shards(folder):
+        metadata = read_metadata(path)
+        if metadata is not None:
+            digests.add(metadata.digest)
+        else:
+            with path.open("rb") as file:
+                digests.add(hashlib.file_digest(file, "sha256").hexdigest()[:16])
+    return digests.pop() if len(digests) == 1 else digest_of(sorted(digests))
+
+
+def read_batches(
+    path: Path, record: type, columns: Sequence[str] | None = None, batch_size: int = 1024
+) -> Iterator[pa.RecordBatch]:
+    """Stream a shard in batches of the record's schema.
+
+    Columns that another tool left out read as null; the ones that `record` requires must be there.
+
+    Args:
+        path: a finished shard or a part.
+        record: the record class whose schema the table has.
+        columns: the columns wanted, in this order; all by default.
+        batch_size: rows at a time.
+
+    Raises:
+        InputError: no Parquet file, a required column is missing, or a column has another type.
+    """
+    file = open_parquet(path)
+    present = set(file.schema_arrow.names)
+    wanted = [schema(record).field(name) for name in columns or schema(record).names]
+    for column in wanted:
+        if column.name in required_columns(record) and column.name not in present:
+            raise InputError(
+                f"{path} has no column {column.name!r}.",
+                f"A table of this kind needs {', '.join(required_columns(record))}.",
+            )
+    names = [column.name for column in wanted if column.name in present]
+    for batch in file.iter_batches(batch_size=batch_size, columns=names):
+        yield pa.RecordBatch.from_arrays(
+            [_column(path, batch, column) for column in wanted], schema=pa.schema(wanted)
+        )
+
+
+def _column(path: Path, batch: pa.RecordBatch, column: pa.Field) -> pa.Array:
+    if column.name not in batch.schema.names:
+        return pa.nulls(batch.num_rows, column.type)
+    try:
+        return batch.column(column.name).cast(column.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(
+            f"Column {column.name!r} of {path} can't be read as {column.type}: {error}.",
+            "Write the column with the type that the contract of the table names.",
+        ) from error
+
+
+def read_rows(
+    path: Path, record: type, columns: Sequence[str] | None = None, batch_size: int = 256
+) -> Iterator[dict[str, Any]]:
+    """Stream a shard as dictionaries. Arguments and errors as in `read_batches`."""
+    for batch in read_batches(path, record, columns, batch_size):
+        yield from batch.to_pylist()
+
+
+def to_table(rows: Iterable[Any], record: type) -> pa.Table:
+    """Records as an Arrow table of their schema."""
+    return pa.Table.from_pylist([vars(row) for row in rows], schema=schema(record))
+
+
+def write_atomically(path: Path, table: pa.Table, metadata: Metadata) -> bool:
+    """Write a table under a name that readers ignore, then link it into place.
+
+    Returns:
+        False where a file of that name was there first: it is left as it is.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}"
+    try:
+        pq.write_table(
+            table.replace_schema_metadata(metadata.encode()), temporary, compression="zstd"
+        )
+        return link_into_place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def link_into_place(temporary: Path, path: Path) -> bool:
+    """Flush a file to disk and give it its final name, unless that name is taken."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    sync_folder(path.parent)
+    return True
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

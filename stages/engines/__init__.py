@@ -1,0 +1,133 @@
+"""Text from models: requests in, completions out as they finish.
+
+To add an engine, write a module with a class that satisfies `Engine` and whose constructor takes a
+`ModelConfig`, and add a line to `ENGINES`.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.errors import ConfigError
+
+ENGINES = {
+    "transformers": "stages.engines.transformers:TransformersEngine",
+    "vllm": "stages.engines.vllm:VllmEngine",
+}
+
+Message = dict[str, Any]
+"""`{"role": ..., "content": [{"type": "image"} | {"type": "text", "text": ...}, ...]}`"""
+
+
+class ModelConfig(BaseModel):
+    """A model and the engine that runs it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str | None = None
+    """Folder or hub id of a Hugging Face model; `world:policy`, `world:reasoner`: the built-in."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What runs the model."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Weights and arithmetic; auto: the checkpoint's own on a GPU, float32 on the CPU."""
+    batch_size: int = Field(16, ge=1)
+    """Rows that the transformers engine generates together. Engine-only."""
+    engine_args: dict[str, Any] = {}
+    """Passed on to the engine as they are, such as tensor_parallel_size. Engine-only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How tokens are drawn."""
+
+    temperature: float = 1.0
+    """0: always the likeliest token."""
+    top_p: float = 1.0
+    """Draw from the smallest set of tokens whose probabilities sum to at least this."""
+    max_tokens: int = 32768
+    """Tokens generated at most; a rollout that reaches it ends with finish_reason `length`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One completion wanted."""
+
+    id: Any
+    """Comes back with the completion."""
+    messages: Sequence[Message]
+    """The conversation, ending with the user's turn."""
+    images: Sequence[bytes] = ()
+    """Encoded images, one for each image entry of the messages, in order."""
+    sampling: Sampling
+    seed: int
+    """63 bits; the tokens drawn depend on nothing else that is random."""
+    group: Any = None
+    """Requests of one group, which arrive together, share a batch. It follows from the keys, so
+    that what a row says does not depend on what else is left to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """What a model answered to a request."""
+
+    id: Any
+    text: str | None = None
+    """Without the end-of-turn token; nothing else is removed or changed."""
+    token_ids: Sequence[int] = ()
+    """All tokens generated, the end-of-turn token included."""
+    logprob: float | None = None
+    """Sum over `token_ids` of log-probabilities at temperature 1, before top-p."""
+    finish_reason: Literal["stop", "length", "error"] = "error"
+    error: str | None = None
+    """Why there is no text: `kind: explanation`, with kind such as `image` or `prompt_too_long`."""
+    prefill: str | None = None
+    """What the chat template itself wrote of the answer: `<think>` and what follows it."""
+
+
+class Engine(Protocol):
+    """A running model. Construct it from a `ModelConfig`; the constructor loads the weights."""
+
+    batch_size: int
+    """Requests of one group; 1: an engine whose rows don't depend on their neighbours."""
+
+    def generate(
+        self, requests: Iterable[Request], should_stop: Callable[[], bool]
+    ) -> Iterator[Completion]:
+        """Answer requests, in any order, reading them only as there is room.
+
+        A request that can't be served (broken image, prompt too long) is a completion with an
+        error; it never raises. When `should_stop` turns true, what is under way is abandoned and
+        the iterator ends.
+
+        Raises:
+            EngineError: the engine itself failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the memory and end the processes that the engine started."""
+        ...
+
+
+def load_engine(name: str, config: ModelConfig) -> Engine:
+    """Start the engine of one model.
+
+    Args:
+        name: the model's role, such as `policy`, for messages.
+        config: which model, and which engine.
+
+    Raises:
+        ConfigError: no path is set.
+        InputError: there is no model at that path.
+    """
+    if config.path is None:
+        raise ConfigError(
+            f"models.{name}.path is not set.",
+            f"Name a model folder or hub id: --set models.{name}.path=PATH.",
+        )
+    module, _, attribute = ENGINES[config.engine].partition(":")
+    engine: Engine = getattr(importlib.import_module(module), attribute)(config)
+    return engine

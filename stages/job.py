@@ -1,0 +1,58 @@
+"""What a stage is given: where the run lies, what holds for it, and how to report and stop."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from data import tables
+from stages.engines import ModelConfig
+
+
+class Report(Protocol):
+    """Where progress goes. `console.py` draws it; tests may ignore it."""
+
+    def start(self, what: str, total: int, done: int) -> None:
+        """Begin a bar of `total` rows, `done` of which are there already."""
+        ...
+
+    def advance(self, *, rows: int = 0, tokens: int = 0, errors: int = 0) -> None:
+        """Count what was done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say something in passing."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One attempt at one stage of a run."""
+
+    stage: str
+    run_dir: Path
+    seed: int
+    models: dict[str, ModelConfig]
+    metadata: tables.Metadata
+    """What the shards written will say of themselves: stage, digest, settings."""
+    report: Report
+    should_stop: Callable[[], bool] = field(default=lambda: False)
+    """Turns true on a signal: stop taking work, commit, return."""
+
+    def folder(self, table: str) -> Path:
+        """The folder of one of the run's tables."""
+        return self.run_dir / table
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What an attempt at a stage came to."""
+
+    rows: int = 0
+    """Rows of the complete output, earlier attempts included."""
+    errors: int = 0
+    """How many of them are failed rows."""
+    complete: bool = True
+    """False: stopped early, resumable."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """What the stage found, for people and for --json."""

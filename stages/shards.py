@@ -1,0 +1,251 @@
+"""Map a function over shards: plan, work, commit parts, finish, resume. The only loop of its kind.
+
+While a shard is under way its rows lie in parts, `TABLE/.parts/00003/*.parquet`, each written
+atomically; when every planned key is there, the parts become the shard. A kill at any moment loses
+at most the work since the last part. Two workers at once may do the same work twice, but can't
+damage or duplicate anything: keys are counted once, and a finished shard is never replaced.
+"""
+
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data import tables
+from data.errors import RefusedError
+from data.records import KEYS, key, schema
+from stages.job import Job, Outcome
+
+COMMIT_SECONDS = 20.0
+"""A part is committed when its oldest row has waited this long, or at COMMIT_ROWS."""
+COMMIT_ROWS = 2000
+
+Key = tuple[Any, ...]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """One row to make."""
+
+    key: Key
+    group: int
+    """Rows of a group are made together, so a group of which one is missing is made again."""
+    item: Any
+    """What the row is made from."""
+
+
+@dataclass
+class _Open:
+    """A shard under way."""
+
+    index: int
+    missing: set[Key]
+    order: list[Key]
+    rows: list[Any] = field(default_factory=list)
+    since: float = field(default_factory=time.monotonic)
+
+
+def map_shards(
+    job: Job,
+    *,
+    record: type,
+    table: str,
+    count: int,
+    plan: Callable[[int], Iterable[Planned]],
+    execute: Callable[[Iterator[Planned]], Iterator[Any]],
+    total: int,
+) -> Outcome:
+    """Make every row of a table that is not there yet, and finish its shards.
+
+    The stream that `execute` reads runs across shard borders, so that it never has to drain.
+
+    Args:
+        job: the attempt.
+        record: the record class of the table's rows.
+        table: name of the output folder inside the run.
+        count: number of shards.
+        plan: shard index -> its rows, in the order they have in the finished shard.
+        execute: a stream of planned rows -> records, in any order. It may leave out rows when
+            `job.should_stop()` turns true.
+        total: rows of the whole table, for the progress bar.
+    """
+    writer = _Writer(job, record, job.folder(table), count)
+    job.report.start(job.stage, total, writer.count_done())
+
+    def stream() -> Iterator[Planned]:
+        for index in range(count):
+            if job.should_stop():
+                return
+            if not writer.is_finished(index):
+                yield from writer.open(index, list(plan(index)))
+
+    for row in execute(stream()):
+        writer.add(row)
+    return writer.close()
+
+
+class _Writer:
+    """Collects rows by shard, commits them as parts, and finishes shards."""
+
+    def __init__(self, job: Job, record: type, folder: Path, count: int) -> None:
+        self.job = job
+        self.record = record
+        self.folder = folder
+        self.count = count
+        self.started = time.monotonic()
+        self.shards: dict[int, _Open] = {}
+        self.shard_of: dict[str, int] = {}
+        for path in tables.shards(folder):
+            check_digest(path, job.metadata)
+
+    def path(self, index: int) -> Path:
+        return tables.shard_path(self.folder, index, self.count)
+
+    def parts(self, index: int) -> list[Path]:
+        return sorted((self.folder / ".parts" / f"{index:05d}").glob("[!.]*.parquet"))
+
+    def is_finished(self, index: int) -> bool:
+        if not self.path(index).exists():
+            return False
+        shutil.rmtree(self.folder / ".parts" / f"{index:05d}", ignore_errors=True)
+        return True
+
+    def count_done(self) -> int:
+        """Rows on disk; a row that two workers made counts twice until its shard is finished."""
+        paths = tables.shards(self.folder)
+        paths += [part for index in range(self.count) for part in self.parts(index)]
+        return sum(tables.open_parquet(path).metadata.num_rows for path in paths)
+
+    def open(self, index: int, planned: Sequence[Planned]) -> Iterator[Planned]:
+        """Take up a shard and yield the rows it still needs."""
+        done: set[Key] = set()
+        for part in self.parts(index):
+            check_digest(part, self.job.metadata)
+            done.update(_keys(part, self.record))
+        order = [row.key for row in planned]
+        shard = _Open(index, set(order) - done, order)
+        self.shards[index] = shard
+        self.shard_of.update((row.key[0], index) for row in planned)
+        if not shard.missing:
+            self.finish(shard)
+            return
+        unfinished = {row.group for row in planned if row.key in shard.missing}
+        yield from (row for row in planned if row.group in unfinished)
+
+    def add(self, row: Any) -> None:
+        """Keep a row; commit and finish when it is time."""
+        shard = self.shards.get(self.shard_of[row.sample_id])
+        if shard is None or (row_key := key(row)) not in shard.missing:
+            return  # made again for the sake of its group
+        shard.missing.discard(row_key)
+        if not shard.rows:
+            shard.since = time.monotonic()
+        shard.rows.append(row)
+        self.job.report.advance(
+            rows=1, tokens=getattr(row, "num_tokens", 0), errors=int(is_error(row))
+        )
+        if not shard.missing:
+            self.finish(shard)
+        elif len(shard.rows) >= COMMIT_ROWS or time.monotonic() - shard.since > COMMIT_SECONDS:
+            self.commit(shard)
+
+    def commit(self, shard: _Open) -> None:
+        """Write the rows at hand as one part."""
+        if not shard.rows:
+            return
+        table = tables.to_table(shard.rows, self.record)
+        part = self.folder / ".parts" / f"{shard.index:05d}" / f"{uuid.uuid4().hex}.parquet"
+        tables.write_atomically(part, table, self.metadata(table))
+        shard.rows.clear()
+
+    def finish(self, shard: _Open) -> None:
+        """Turn a shard's rows into the finished shard, in the planned order, each key once."""
+        pieces = [tables.to_table(shard.rows, self.record)]
+        for part in self.parts(shard.index):
+            batches = list(tables.read_batches(part, self.record))
+            pieces.append(pa.Table.from_batches(batches, schema=schema(self.record)))
+        table = pa.concat_tables(pieces)
+        position = {row_key: i for i, row_key in reversed(list(enumerate(_table_keys(table))))}
+        table = table.take([position[row_key] for row_key in shard.order])
+        tables.write_atomically(self.path(shard.index), table, self.metadata(table))
+        del self.shards[shard.index]
+        self.is_finished(shard.index)
+
+    def metadata(self, table: pa.Table) -> tables.Metadata:
+        tokens = pc.sum(table["num_tokens"]).as_py() if "num_tokens" in table.column_names else 0
+        return replace(
+            self.job.metadata,
+            num_rows=table.num_rows,
+            num_errors=_count_errors(table),
+            num_tokens=tokens or 0,
+            seconds=round(time.monotonic() - self.started, 3),
+            finished_at=time.time(),
+        )
+
+    def close(self) -> Outcome:
+        """Commit what is left and say what the table now holds."""
+        for shard in self.shards.values():
+            self.commit(shard)
+        outcome = Outcome(complete=len(tables.shards(self.folder)) == self.count)
+        for path in tables.shards(self.folder):
+            if metadata := tables.read_metadata(path):
+                outcome.rows += metadata.num_rows
+                outcome.errors += metadata.num_errors
+        return outcome
+
+
+def check_digest(path: Path, expected: tables.Metadata) -> None:
+    """Refuse a file that was made with other settings or inputs.
+
+    Raises:
+        RefusedError: it was; the message names the settings that differ.
+    """
+    found = tables.read_metadata(path)
+    if found is None or found.digest == expected.digest:
+        return
+    names = sorted(found.settings.keys() | expected.settings.keys())
+    differing = [
+        f"{name} = {found.settings.get(name)!r}, now {expected.settings.get(name)!r}"
+        for name in names
+        if found.settings.get(name) != expected.settings.get(name)
+    ]
+    what = "; ".join(differing) or "its input tables are not the same"
+    folder = path.parent if path.parent.name != path.parent.parent.name else path.parent
+    raise RefusedError(
+        f"{folder} was made with other settings or inputs: {what}.",
+        f"Set them back, use another --run, or delete {folder.name}/ and what was made from it.",
+    )
+
+
+def is_error(row: Any) -> bool:
+    """Whether a record is a failed row."""
+    return getattr(row, "error", None) is not None or getattr(row, "status", None) == "error"
+
+
+def _count_errors(table: pa.Table) -> int:
+    if "error" in table.column_names:
+        return int(table.num_rows - table["error"].null_count)
+    if "status" in table.column_names:
+        return int(pc.sum(pc.equal(table["status"], "error")).as_py() or 0)
+    return 0
+
+
+def _key_columns(record: type) -> list[str]:
+    return [name for name in KEYS if name in schema(record).names]
+
+
+def _table_keys(table: pa.Table) -> list[Key]:
+    columns = [table[name].to_pylist() for name in KEYS if name in table.column_names]
+    return list(zip(*columns, strict=True))
+
+
+def _keys(path: Path, record: type) -> Iterator[Key]:
+    for batch in tables.read_batches(path, record, _key_columns(record)):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
