@@ -137,6 +137,25 @@ class Trajectory:
     finish_reason: OptionalText = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Attempted:
+    """An answer given in an evaluation, with its verdict. Table `evals/<benchmark>`."""
+
+    sample_id: Text
+    caption_index: Int32
+    """Always 0: answers are given from the image."""
+    rollout_index: Int32
+    """0 .. num_samples-1"""
+    text: OptionalText = None
+    num_tokens: Int32 = 0
+    finish_reason: Text = "error"
+    status: Text = "error"
+    outcome_reward: OptionalFloat32 = None
+    extracted_answer: OptionalText = None
+    gold: OptionalText = None
+    error: OptionalText = None
+
+
 @cache
 def schema(record: type) -> pa.Schema:
     """The Arrow schema of a record class: a field per dataclass field, in order."""

@@ -42,6 +42,8 @@ class Metadata:
     """Working time of all attempts."""
     finished_at: float = 0.0
     """Unix time."""
+    figures: dict[str, int] = field(default_factory=dict)
+    """Counts a stage made on the way, which add up over shards."""
 
     def encode(self) -> dict[bytes, bytes]:
         """As Arrow schema metadata."""
@@ -219,3 +221,8 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def count_rows(folder: Path) -> int:
+    """Rows of the finished shards, from their footers."""
+    return sum(open_parquet(path).metadata.num_rows for path in shards(folder))

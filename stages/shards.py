@@ -6,10 +6,11 @@ at most the work since the last part. Two workers at once may do the same work t
 damage or duplicate anything: keys are counted once, and a finished shard is never replaced.
 """
 
+import itertools
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,8 +47,11 @@ class _Open:
     """A shard under way."""
 
     index: int
-    missing: set[Key]
-    order: list[Key]
+    order: list[Key] = field(default_factory=list)
+    """The keys planned so far, in the order of the finished shard."""
+    missing: set[Key] = field(default_factory=set)
+    is_planned: bool = False
+    """The plan has been read to its end."""
     rows: list[Any] = field(default_factory=list)
     since: float = field(default_factory=time.monotonic)
 
@@ -84,7 +88,7 @@ def map_shards(
             if job.should_stop():
                 return
             if not writer.is_finished(index):
-                yield from writer.open(index, list(plan(index)))
+                yield from writer.open(index, plan(index))
 
     for row in execute(stream()):
         writer.add(row)
@@ -123,21 +127,25 @@ class _Writer:
         paths += [part for index in range(self.count) for part in self.parts(index)]
         return sum(tables.open_parquet(path).metadata.num_rows for path in paths)
 
-    def open(self, index: int, planned: Sequence[Planned]) -> Iterator[Planned]:
-        """Take up a shard and yield the rows it still needs."""
+    def open(self, index: int, planned: Iterable[Planned]) -> Iterator[Planned]:
+        """Take up a shard and yield the rows it still needs, group by group."""
         done: set[Key] = set()
         for part in self.parts(index):
             check_digest(part, self.job.metadata)
             done.update(_keys(part, self.record))
-        order = [row.key for row in planned]
-        shard = _Open(index, set(order) - done, order)
-        self.shards[index] = shard
-        self.shard_of.update((row.key[0], index) for row in planned)
+        shard = self.shards[index] = _Open(index)
+        for _, members in itertools.groupby(planned, key=lambda row: row.group):
+            group = list(members)
+            keys = [row.key for row in group]
+            shard.order += keys
+            missing = set(keys) - done
+            shard.missing |= missing
+            self.shard_of.update((row_key[0], index) for row_key in keys)
+            if missing:
+                yield from group
+        shard.is_planned = True
         if not shard.missing:
             self.finish(shard)
-            return
-        unfinished = {row.group for row in planned if row.key in shard.missing}
-        yield from (row for row in planned if row.group in unfinished)
 
     def add(self, row: Any) -> None:
         """Keep a row; commit and finish when it is time."""
@@ -151,7 +159,7 @@ class _Writer:
         self.job.report.advance(
             rows=1, tokens=getattr(row, "num_tokens", 0), errors=int(is_error(row))
         )
-        if not shard.missing:
+        if shard.is_planned and not shard.missing:
             self.finish(shard)
         elif len(shard.rows) >= COMMIT_ROWS or time.monotonic() - shard.since > COMMIT_SECONDS:
             self.commit(shard)
@@ -217,7 +225,7 @@ def check_digest(path: Path, expected: tables.Metadata) -> None:
         if found.settings.get(name) != expected.settings.get(name)
     ]
     what = "; ".join(differing) or "its input tables are not the same"
-    folder = path.parent if path.parent.name != path.parent.parent.name else path.parent
+    folder = path.parents[2] if path.parents[1].name == ".parts" else path.parent
     raise RefusedError(
         f"{folder} was made with other settings or inputs: {what}.",
         f"Set them back, use another --run, or delete {folder.name}/ and what was made from it.",

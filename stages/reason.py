@@ -1,0 +1,172 @@
+"""Reason: N attempts at each question, from each caption or from the image itself.
+
+Input tables: samples, captions. Output table: rollouts (N rows per caption).
+
+Section 4.1 of the paper: the frozen text-only reasoner reads question and caption (behavior
+`caption`); together with the captioner it is the behavior model mu. With behavior `image` the
+policy answers from the image, on-policy: for baselines and for SophiaVL-R1. Such rollouts have
+caption_index 0.
+
+    sophia reason --run RUN
+"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data import tables
+from data.records import Caption, Rollout, Sample
+from stages.engines import Completion, Request, Sampling
+from stages.generation import complete, group_rows, require_table
+from stages.job import Job, Outcome
+from stages.prompts import answer_messages, load_prompt, reason_messages
+from stages.seeds import seed_for
+from stages.shards import Planned, map_shards
+
+READS = ("samples", "captions")
+WRITES = ("rollouts",)
+
+TEXT_COLUMNS = ("sample_id", "question", "choices", "hint", "error")
+
+
+class Config(BaseModel):
+    """Settings of the reason stage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    ENGINE_ONLY: ClassVar[tuple[str, ...]] = ()
+
+    behavior: Literal["caption", "image"] = "caption"
+    """`caption`: the reasoner thinks from each caption; `image`: the policy, from the image."""
+    num_rollouts: int = Field(8, ge=1)
+    """N, rollouts per caption."""
+    temperature: float = Field(1.0, ge=0)
+    """0: the likeliest token always."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Draw from the smallest set of tokens with at least this probability."""
+    max_tokens: int = Field(32768, ge=1)
+    """Longest rollout, in tokens of the model that writes it."""
+    prompt: str = "reason"
+    """What the reasoner is asked: a built-in prompt, or the path of a text file."""
+    system_prompt: str = "slow_thinking"
+    """System prompt of on-policy rollouts (behavior `image`)."""
+    prune: Literal["off"] = "off"
+    """`off`: every rollout is finished."""
+
+
+def models_used(config: Config) -> tuple[str, ...]:
+    """The model that reasons: the reasoner, or the policy itself."""
+    return ("policy",) if config.behavior == "image" else ("reasoner",)
+
+
+def tables_read(config: Config) -> tuple[str, ...]:
+    """The tables this stage reads."""
+    return ("samples",) if config.behavior == "image" else READS
+
+
+def run(job: Job, config: Config) -> Outcome:
+    """Write the rollouts that are not there yet."""
+    samples, captions = job.folder("samples"), job.folder("captions")
+    count = require_table(samples, "sophia ingest")
+    num_prompts = tables.count_rows(samples)
+    if config.behavior == "caption":
+        require_table(captions, "sophia caption", count)
+        num_prompts = tables.count_rows(captions)
+    (role,) = models_used(config)
+    model = job.models[role]
+    ask = from_caption(config) if config.behavior == "caption" else from_image(config)
+
+    def plan(index: int) -> Iterator[Planned]:
+        prompts = (
+            _captioned(job, index, count) if config.behavior == "caption" else _seen(job, index, count)
+        )
+        keyed = (
+            ((*key, rollout), item)
+            for key, item in prompts
+            for rollout in range(config.num_rollouts)
+        )
+        return group_rows(keyed, model.engine, model.batch_size)
+
+    def request(row: Planned) -> Request | str:
+        error = row.item["sample"]["error"] or row.item.get("caption_error")
+        if error:
+            return str(error)
+        return Request(
+            id=row.key,
+            sampling=Sampling(
+                temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens
+            ),
+            seed=seed_for(job.seed, "reason", *row.key),
+            group=row.group,
+            **ask(row.item),
+        )
+
+    return map_shards(
+        job,
+        record=Rollout,
+        table="rollouts",
+        count=count,
+        plan=plan,
+        execute=lambda rows: complete(job, role, rows, request, to_rollout(job, "reason", role)),
+        total=num_prompts * config.num_rollouts,
+    )
+
+
+def _captioned(job: Job, index: int, count: int) -> Iterator[tuple[tuple[str, int], Any]]:
+    """A shard's captions, each with its question."""
+    path = tables.shard_path(job.folder("samples"), index, count)
+    samples = {row["sample_id"]: row for row in tables.read_rows(path, Sample, TEXT_COLUMNS)}
+    columns = ("sample_id", "caption_index", "text", "error")
+    path = tables.shard_path(job.folder("captions"), index, count)
+    for row in tables.read_rows(path, Caption, columns):
+        item = {
+            "sample": samples[row["sample_id"]],
+            "caption": row["text"],
+            "caption_error": row["error"],
+        }
+        yield (row["sample_id"], row["caption_index"]), item
+
+
+def _seen(job: Job, index: int, count: int) -> Iterator[tuple[tuple[str, int], Any]]:
+    """A shard's questions with their images."""
+    path = tables.shard_path(job.folder("samples"), index, count)
+    for row in tables.read_rows(path, Sample):
+        yield (row["sample_id"], 0), {"sample": row}
+
+
+def from_caption(config: Config) -> Any:
+    """The reasoner's conversation about a caption."""
+    prompt = load_prompt(config.prompt)
+    return lambda item: {"messages": reason_messages(item["sample"], item["caption"], prompt)}
+
+
+def from_image(config: Config) -> Any:
+    """The policy's conversation about the image."""
+    system = load_prompt(config.system_prompt)
+    return lambda item: {
+        "messages": answer_messages(item["sample"], system),
+        "images": [image["bytes"] for image in item["sample"]["images"]],
+    }
+
+
+def to_rollout(job: Job, stage: str, role: str) -> Any:
+    """How a completion becomes a row of `rollouts`."""
+
+    def record(row: Planned, completion: Completion) -> Rollout:
+        sample_id, caption_index, rollout_index = row.key
+        return Rollout(
+            sample_id=sample_id,
+            caption_index=caption_index,
+            rollout_index=rollout_index,
+            text=completion.text,
+            num_tokens=len(completion.token_ids),
+            token_ids=list(completion.token_ids),
+            logprob=completion.logprob,
+            finish_reason=completion.finish_reason,
+            seed=seed_for(job.seed, stage, *row.key),
+            model=job.models[role].path,
+            error=completion.error,
+            prefill=completion.prefill,
+        )
+
+    return record

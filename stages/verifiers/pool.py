@@ -1,0 +1,103 @@
+"""Judge a stream of attempts; algebra runs in worker processes with a hard deadline each.
+
+A comparison that takes too long costs its worker's life and is a `timeout`, which is not judged;
+the pool starts a new worker. Each distinct (gold, answer) pair is compared once.
+"""
+
+import functools
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from types import TracebackType
+from typing import TypeVar
+
+from pebble import ProcessPool
+
+from stages.verifiers import Attempt, Judgement, judge_by_rule, judge_symbolic
+from stages.verifiers.math import equivalent, start_worker
+
+Tag = TypeVar("Tag")
+TASKS_PER_WORKER = 2000
+"""A worker is replaced after this many, because sympy's caches only grow."""
+MOST_WAITING = 256
+REMEMBERED = 100_000
+
+
+class Judge:
+    """Verdicts for attempts, as a context manager that owns the workers.
+
+    Args:
+        timeout_seconds: the longest that one comparison may take.
+        num_workers: processes; 0: one per core.
+    """
+
+    def __init__(self, timeout_seconds: float = 5.0, num_workers: int = 0) -> None:
+        self.timeout_seconds = timeout_seconds
+        self.num_workers = num_workers or len(os.sched_getaffinity(0))
+        self.compare = functools.lru_cache(maxsize=REMEMBERED)(self._compare)
+
+    @functools.cached_property
+    def pool(self) -> ProcessPool:
+        """The workers, started by the first comparison that needs them."""
+        return ProcessPool(
+            max_workers=self.num_workers,
+            max_tasks=TASKS_PER_WORKER,
+            initializer=start_worker,
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    def __enter__(self) -> "Judge":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if "pool" in vars(self):
+            self.pool.stop()
+            self.pool.join()
+
+    def _compare(self, gold: str, answer: str) -> "Future[bool | None]":
+        future: Future[bool | None] = self.pool.schedule(
+            equivalent, args=(gold, answer), timeout=self.timeout_seconds
+        )
+        return future
+
+    def judge(self, attempts: Iterable[tuple[Tag, Attempt]]) -> Iterator[tuple[Tag, Judgement]]:
+        """Judge tagged attempts, in order, reading only a little ahead."""
+        waiting: deque[tuple[Tag, Judgement | tuple[str, Future[bool | None]]]] = deque()
+        for tag, attempt in attempts:
+            ruling = judge_by_rule(attempt)
+            if isinstance(ruling, Judgement):
+                waiting.append((tag, ruling))
+            else:
+                waiting.append((tag, (ruling[1], self.compare(*ruling))))
+            while len(waiting) > MOST_WAITING or (waiting and _is_ready(waiting[0][1])):
+                yield _settle(waiting.popleft())
+        while waiting:
+            yield _settle(waiting.popleft())
+
+
+def _is_ready(ruling: Judgement | tuple[str, "Future[bool | None]"]) -> bool:
+    return isinstance(ruling, Judgement) or ruling[1].done()
+
+
+def _settle(
+    waiting: tuple[Tag, Judgement | tuple[str, "Future[bool | None]"]],
+) -> tuple[Tag, Judgement]:
+    tag, ruling = waiting
+    if isinstance(ruling, Judgement):
+        return tag, ruling
+    answer, future = ruling
+    broken = Judgement(status="error", extracted_answer=answer, verifier="math")
+    try:
+        return tag, judge_symbolic(answer, future.result())
+    except TimeoutError:
+        return tag, replace(broken, status="timeout")
+    except Exception:  # whatever a comparison died of, the answer was not judged
+        return tag, broken
