@@ -51,7 +51,7 @@ class Metadata:
 
 
 def shard_path(folder: Path, index: int, count: int) -> Path:
-    """`folder/part-00003-of-00016.parquet`"""
+    """The name of a shard, such as `folder/part-00003-of-00016.parquet`."""
     return folder / f"part-{index:05d}-of-{count:05d}.parquet"
 
 
@@ -93,7 +93,7 @@ def read_metadata(path: Path) -> Metadata | None:
     Raises:
         InputError: the file is no Parquet file.
     """
-    raw = (open_parquet(path).schema_arrow.metadata or {}).get(METADATA_KEY)
+    raw = (open_parquet(path).metadata.metadata or {}).get(METADATA_KEY)
     return Metadata(**json.loads(raw)) if raw else None
 
 

@@ -17,9 +17,7 @@ ROWS_DEPEND_ON_BATCH = frozenset({"transformers"})
 """Engines whose last bits move with the batch, so that a batch must follow from the keys."""
 
 
-def group_rows(
-    rows: Iterable[tuple[Key, Any]], engine: str, batch_size: int
-) -> Iterator[Planned]:
+def group_rows(rows: Iterable[tuple[Key, Any]], engine: str, batch_size: int) -> Iterator[Planned]:
     """Cut a shard's rows into the groups that are generated together.
 
     A group is a run of `batch_size` rows of the shard, whatever is done of them already; for

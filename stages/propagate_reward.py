@@ -111,9 +111,7 @@ def choose(
 ) -> list[Scored]:
     """The rollouts of one sample that become trajectories, best first (Eq. 6 and its ablations)."""
     finished = [row for row in rollouts if row.finish_reason == "stop"]
-    candidates = [
-        row for row in finished if config.select == "random" or row.outcome_reward == 1.0
-    ]
+    candidates = [row for row in finished if config.select == "random" or row.outcome_reward == 1.0]
     if config.select in ("shortest", "random-qualified"):
         candidates = [row for row in candidates if captions[row.caption_index].state == "above"]
     if config.select in ("shortest", "no-caption-reward"):

@@ -78,7 +78,9 @@ def run(job: Job, config: Config) -> Outcome:
 
     def plan(index: int) -> Iterator[Planned]:
         prompts = (
-            _captioned(job, index, count) if config.behavior == "caption" else _seen(job, index, count)
+            _captioned(job, index, count)
+            if config.behavior == "caption"
+            else _seen(job, index, count)
         )
         keyed = (
             ((*key, rollout), item)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 from stages.verifiers.text import normalize, numeric_value
 
-LETTER = re.compile(r"(?:option|choice|选项)?\s*[(（]?\s*([A-Z])\s*[)）]?(?:\s*[.:：、].*|[)）]\s.*)?", re.DOTALL)
+LETTER = re.compile(
+    r"(?:option|choice|选项)?\s*[(（]?\s*([A-Z])\s*[)）]?(?:\s*[.:：、].*|[)）]\s.*)?", re.DOTALL
+)
 
 
 def is_choice(gold: str, answer_type: str | None, choices: Sequence[str]) -> bool:

@@ -5,7 +5,9 @@ from fractions import Fraction
 
 WRAPPERS = re.compile(r"\\(?:text|mathrm|textbf|mathbf|operatorname)\s*\{([^{}]*)\}")
 NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?")
-FRACTION = re.compile(r"([+-]?)(?:\\[dt]?frac\{(\d{1,30})\}\{(\d{1,30})\}|(\d{1,30})\s*/\s*(\d{1,30}))")
+FRACTION = re.compile(
+    r"([+-]?)(?:\\[dt]?frac\{(\d{1,30})\}\{(\d{1,30})\}|(\d{1,30})\s*/\s*(\d{1,30}))"
+)
 LONGEST_NUMBER = 60
 
 
@@ -27,7 +29,9 @@ def numeric_value(text: str) -> Fraction | None:
     if match := FRACTION.fullmatch(text):
         sign, *digits = match.groups()
         numerator, denominator = (int(digit) for digit in digits if digit)
-        return Fraction(-numerator if sign == "-" else numerator, denominator) if denominator else None
+        return (
+            Fraction(-numerator if sign == "-" else numerator, denominator) if denominator else None
+        )
     if NUMBER.fullmatch(text) and any(character.isdigit() for character in text):
         return Fraction(text.replace(",", "").lstrip("+"))
     return None

@@ -1,0 +1,33 @@
+# `make demo` and `make test` set up what they need and work as the first command on a fresh clone.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# The tiny models are slower with many threads than with few, and busy threads starve their neighbours.
+export OMP_NUM_THREADS ?= 2
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: demo test check setup clean
+
+setup: .venv/.complete
+
+# --no-deps: the list is complete, and vLLM's CPU build asks for a torch build that PyPI does not have.
+.venv/.complete: requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --no-deps --requirement requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/sophia demo --run runs/demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv runs

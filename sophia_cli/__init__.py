@@ -1,0 +1,1 @@
+"""The command line: options, configuration, console. The only place for typer and rich."""

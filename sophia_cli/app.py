@@ -1,0 +1,210 @@
+"""The commands. Each is a stage, or a few of them in order; the work is done in `stages/`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data.errors import SophiaError
+from sophia_cli import reports
+from sophia_cli.config import Resolved, resolve_config
+from sophia_cli.console import print_error, print_json
+from sophia_cli.execute import execute, finish, stopping
+from sophia_cli.run_dir import RunDir, stage_order
+from stages.job import Outcome
+
+app = typer.Typer(
+    name="sophia",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="""Teach a vision-language model to think slowly (SOPHIA, arXiv 2507.16814).
+
+    Fill a run with [bold]ingest[/], then [bold]caption[/], [bold]reason[/], [bold]reward[/],
+    [bold]train[/] and [bold]eval[/] it, or [bold]run[/] them all. Every command resumes: the same
+    command again does what is left. [bold]sophia demo[/] shows the whole story in minutes.
+
+    Exit codes: 0 complete; 2 wrong usage; 3 refused, other settings made what is there; 4 too many
+    failed rows; 5 input missing or invalid; 6 engine failed; 75 stopped early, run it again.""",
+)
+
+Run = Annotated[
+    Path, typer.Option("--run", envvar="SOPHIA_RUN", help="Folder of the run.", show_default=False)
+]
+ConfigFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--config", help="TOML file; may be given several times, later ones win."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="section.key=value; wins over files. `sophia config` lists keys."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command(rich_help_panel="Stages")
+def ingest(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Hugging Face data set (id or local folder), Parquet, JSONL or JSON; "
+            "`world:train` is the built-in world."
+        ),
+    ],
+    run: Run,
+    columns: Annotated[
+        str, typer.Option("--map", help="question=COLUMN,answer=COLUMN,image=COLUMN,...")
+    ] = "",
+    limit: Annotated[int | None, typer.Option(help="Rows taken, from the first.", min=1)] = None,
+    num_shards: Annotated[
+        int | None, typer.Option(help="Shards of every table; default: one per 256 rows.", min=1)
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of a Hugging Face data set.")] = "train",
+    image_folder: Annotated[
+        Path | None, typer.Option(help="Where relative image paths begin.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read questions, answers and images into the run's `samples/`."""
+    from data.ingest import ingest as read_samples
+    from data.sources import parse_mapping
+
+    with stopping(reports.new()) as (report, should_stop):
+        summary = read_samples(
+            source,
+            run / "samples",
+            mapping=parse_mapping(columns),
+            limit=limit,
+            num_shards=num_shards,
+            split=split,
+            image_folder=image_folder,
+            report=report,
+            should_stop=should_stop,
+        )
+    reports.show_ingest(summary, as_json)
+
+
+@app.command(rich_help_panel="Stages")
+def caption(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+    """The policy describes each image K times, without seeing the question."""
+    _stage("caption", run, config, set_, as_json)
+
+
+@app.command(rich_help_panel="Stages")
+def reason(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+    """The reasoner answers from each caption N times (or the policy, from the image)."""
+    _stage("reason", run, config, set_, as_json)
+
+
+@app.command(rich_help_panel="Stages")
+def verify(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+    """Compare each rollout's final answer with the gold answer."""
+    _stage("verify", run, config, set_, as_json)
+
+
+@app.command(rich_help_panel="Stages")
+def propagate_reward(
+    run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False
+) -> None:
+    """Score captions by their rollouts and choose the trajectories to train on."""
+    _stage("propagate-reward", run, config, set_, as_json)
+
+
+@app.command(rich_help_panel="Stages")
+def reward(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+    """Verify, then propagate-reward."""
+    resolved = _resolve(config, set_)
+    _in_order(["verify", "propagate-reward"], RunDir(run), resolved, as_json)
+
+
+@app.command(rich_help_panel="Stages")
+def train(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+    """Train the policy on image + question -> trajectory, with DeepSpeed."""
+    _stage("train", run, config, set_, as_json)
+
+
+@app.command("eval", rich_help_panel="Stages")
+def evaluate(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+    """Measure pass@1 of the trained policy, or of the base, with standard errors."""
+    _stage("eval", run, config, set_, as_json)
+
+
+@app.command("run", rich_help_panel="Whole runs")
+def run_all(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+    """Run all stages in order on this machine; what is done already is skipped."""
+    _in_order(stage_order(), RunDir(run), _resolve(config, set_), as_json)
+
+
+@app.command(rich_help_panel="Whole runs")
+def demo(
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Folder of the run; default: a new one.")
+    ] = None,
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """The whole story on the built-in world: a tiny policy learns to think, in minutes."""
+    from sophia_cli.demo import DEMO_CONFIG, run_demo
+
+    resolved = _resolve([DEMO_CONFIG, *(config or [])], set_)
+    reports.show_demo(run_demo(run, resolved.config), as_json)
+
+
+@app.command(rich_help_panel="Look")
+def status(run: Run, as_json: Json = False) -> None:
+    """How far a run is, from its files alone; works while stages run."""
+    reports.show_status(RunDir(run).status(), as_json)
+
+
+@app.command("config", rich_help_panel="Look")
+def show_config(config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+    """Every setting: its value, and where it came from."""
+    reports.show_config(_resolve(config, set_), as_json)
+
+
+@app.command(rich_help_panel="Look")
+def check(
+    file: Annotated[Path, typer.Argument(help="JSONL of id, gold, response and maybe question.")],
+) -> None:
+    """Judge answers from a file with the verifier; a line of JSON for each."""
+    from sophia_cli.check import check_file
+
+    check_file(file)
+
+
+def _resolve(files: list[Path] | None, assignments: list[str] | None) -> Resolved:
+    return resolve_config(files or [], assignments or [], os.environ)
+
+
+def _stage(
+    stage: str, run: Path, files: list[Path] | None, assignments: list[str] | None, as_json: bool
+) -> None:
+    _in_order([stage], RunDir(run), _resolve(files, assignments), as_json)
+
+
+def _in_order(stages: list[str], run: RunDir, resolved: Resolved, as_json: bool) -> None:
+    """Run stages one after the other; stop at the first that is not complete."""
+    outcomes: dict[str, Outcome] = {}
+    for stage in stages:
+        outcomes[stage] = execute(run, resolved.config, stage)
+        if not as_json:
+            reports.show_outcome(stage, outcomes[stage])
+        if not outcomes[stage].complete:
+            break
+    if as_json:
+        print_json({stage: vars(outcome) for stage, outcome in outcomes.items()})
+    for outcome in outcomes.values():
+        finish(outcome, resolved.config)
+
+
+def main() -> None:
+    """The `sophia` command: errors a user can act on become a sentence and an exit code."""
+    try:
+        app()
+    except SophiaError as error:
+        print_error(error)
+        sys.exit(error.exit_code)

@@ -1,0 +1,215 @@
+"""Configuration: defaults, TOML files, environment and --set, merged into one frozen model.
+
+Later sources win: defaults, files from left to right, `SOPHIA_*` variables (`__` for the dot, as
+in `SOPHIA_CAPTION__NUM_CAPTIONS`), then `--set`. An unknown key is an error that names the nearest
+known one.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from data.errors import ConfigError
+from data.tables import digest_of
+from data.world import resolve
+from stages import STAGES, caption, eval, propagate_reward, reason, train, verify
+from stages.engines import ModelConfig
+from stages.prompts import load_prompt
+
+ENVIRONMENT_PREFIX = "SOPHIA_"
+NOT_SETTINGS = frozenset({"SOPHIA_RUN", "SOPHIA_CONFIG"})
+"""Variables of the command line itself."""
+MODEL_ENGINE_ONLY = ("batch_size", "engine_args")
+
+
+class RunSettings(BaseModel):
+    """What holds for the whole run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(0, ge=0)
+    """Everything drawn at random follows from this and a row's key."""
+    max_error_rate: float = Field(0.05, ge=0, le=1)
+    """A stage with a larger share of failed rows exits with 4."""
+
+
+class Models(BaseModel):
+    """The models of the run, by role."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    policy: ModelConfig = ModelConfig()
+    """The trainable vision-language model."""
+    reasoner: ModelConfig = ModelConfig()
+    """The frozen text-only model that thinks."""
+
+
+class RunConfig(BaseModel):
+    """Everything that can be set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run: RunSettings = RunSettings()
+    models: Models = Models()
+    caption: caption.Config = caption.Config()
+    reason: reason.Config = reason.Config()
+    verify: verify.Config = verify.Config()
+    propagate: propagate_reward.Config = propagate_reward.Config()
+    train: train.Config = train.Config()
+    eval: eval.Config = eval.Config()
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The configuration that holds, and where each value came from."""
+
+    config: RunConfig
+    origins: dict[str, str]
+    """Dotted key -> `file NAME`, `environment` or `--set`; a key that is not here is a default."""
+
+    def explain(self) -> Iterator[tuple[str, Any, str]]:
+        """(key, value, origin) of every setting."""
+        for key, value in flatten(self.config.model_dump(mode="json")):
+            near = [name for name in self.origins if key == name or key.startswith(f"{name}.")]
+            yield key, value, self.origins[near[0]] if near else "default"
+
+
+def resolve_config(
+    files: Sequence[Path], assignments: Sequence[str], environment: Mapping[str, str]
+) -> Resolved:
+    """Merge all sources.
+
+    Args:
+        files: TOML files, later ones win.
+        assignments: `key=value`, with the value in TOML or a bare string.
+        environment: where `SOPHIA_*` variables are looked up.
+
+    Raises:
+        ConfigError: a file that can't be read, an unknown key, or a value out of range.
+    """
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for values, origin in _sources(files, assignments, environment):
+        for key, value in values:
+            _assign(merged, key, value, origin)
+            origins[key] = origin
+    try:
+        return Resolved(RunConfig.model_validate(merged), origins)
+    except ValidationError as error:
+        raise _explained(error, origins) from None
+
+
+Settings = list[tuple[str, Any]]
+
+
+def _sources(
+    files: Sequence[Path], assignments: Sequence[str], environment: Mapping[str, str]
+) -> Iterator[tuple[Settings, str]]:
+    for path in files:
+        yield list(flatten(_read_toml(path))), f"file {path}"
+    for name in sorted(environment):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in NOT_SETTINGS:
+            key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+            yield [(key, _parse_value(environment[name]))], f"environment {name}"
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(
+                f"--set {assignment!r} has no value.", "Write it as --set section.key=value."
+            )
+        yield [(key.strip(), _parse_value(text.strip()))], "--set"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(resolve(str(path))).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"The configuration file {path} can't be read: {error.strerror}.",
+            "Check the path given to --config.",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.", "Correct the file.") from error
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested tables as (dotted key, value) pairs; an empty table is a value."""
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def _assign(target: dict[str, Any], key: str, value: Any, origin: str) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        inner = target.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(
+                f"{key} ({origin}) goes through {section!r}, which is a value, not a section.",
+                "See `sophia config` for the keys there are.",
+            )
+        target = inner
+    target[name] = value
+
+
+def _explained(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
+    """The first problem of a validation, in words."""
+    problem = error.errors()[0]
+    path = [str(part) for part in problem["loc"]]
+    key = ".".join(path)
+    origin = next((origins[name] for name in origins if name.startswith(key)), "default")
+    if problem["type"] == "extra_forbidden":
+        known = [name for name, _ in flatten(RunConfig().model_dump())]
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        near = near or [name for name in known if name.endswith(f".{path[-1]}")][:1]
+        hint = f"The nearest known key is {near[0]!r}." if near else "`sophia config` lists them."
+        return ConfigError(f"Unknown key {key!r} ({origin}).", hint)
+    return ConfigError(
+        f"{key} = {problem['input']!r} ({origin}) is not valid: {problem['msg']}.",
+        "`sophia config` prints every key with its value and where it came from.",
+    )
+
+
+def stage_module(stage: str) -> ModuleType:
+    """The module of a stage by its command's name."""
+    return import_module(STAGES[stage])
+
+
+def section(config: RunConfig, stage: str) -> Any:
+    """A stage's own settings."""
+    return getattr(config, "propagate" if stage == "propagate-reward" else stage)
+
+
+def stage_settings(config: RunConfig, stage: str) -> dict[str, Any]:
+    """The settings that a stage's output depends on, as flat JSON.
+
+    Engine-only settings are left out; a prompt counts with its text.
+    """
+    module, own = stage_module(stage), section(config, stage)
+    name = "propagate" if stage == "propagate-reward" else stage
+    chosen: dict[str, Any] = {"run.seed": config.run.seed}
+    for key, value in flatten(own.model_dump(mode="json", exclude=set(own.ENGINE_ONLY))):
+        chosen[f"{name}.{key}"] = value
+        if key.endswith("prompt") and isinstance(value, str):
+            chosen[f"{name}.{key}.digest"] = digest_of(load_prompt(value))
+    for role in module.models_used(own):
+        model = getattr(config.models, role).model_dump(mode="json", exclude=set(MODEL_ENGINE_ONLY))
+        chosen |= {f"models.{role}.{key}": value for key, value in model.items()}
+    return chosen

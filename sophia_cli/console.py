@@ -1,0 +1,131 @@
+"""What a person sees: progress on standard error, results on standard output, errors to act on.
+
+On a terminal progress is a live bar; in a file it is a line every 30 seconds.
+"""
+
+import json
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from data.errors import SophiaError
+
+LINE_SECONDS = 30.0
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class ConsoleReport:
+    """Progress of one stage, with rates and the time that is left."""
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None
+        self.stage, self.total, self.done = "", 0, 0
+        self.tokens = self.errors = self.before = 0
+        self.started = self.last_line = time.monotonic()
+
+    def start(self, what: str, total: int, done: int) -> None:
+        """Begin a bar of `total` rows, `done` of which are there already."""
+        self.close()
+        self.stage, self.total, self.done, self.before = what, total, done, done
+        self.tokens = self.errors = 0
+        self.started = self.last_line = time.monotonic()
+        if err.is_terminal:
+            self.progress = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("eta"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[rates]}"),
+                console=err,
+            )
+            self.progress.start()
+            self.task = self.progress.add_task(what, total=total, completed=done, rates="")
+        else:
+            self._line()
+
+    def advance(self, *, rows: int = 0, tokens: int = 0, errors: int = 0) -> None:
+        """Count what was done."""
+        self.done += rows
+        self.tokens += tokens
+        self.errors += errors
+        if self.progress:
+            self.progress.update(self.task, completed=self.done, rates=self._rates())
+        elif time.monotonic() - self.last_line > LINE_SECONDS:
+            self._line()
+
+    def note(self, text: str) -> None:
+        """Say something in passing."""
+        err.print(text, style="dim", markup=False)
+
+    def close(self) -> None:
+        """End the bar, or print the last line."""
+        if self.progress:
+            self.progress.stop()
+            self.progress = None
+        elif self.stage and self.done != self.before:
+            self._line()
+        self.stage = ""
+
+    def _rates(self) -> str:
+        seconds = time.monotonic() - self.started
+        parts = [f"{self.tokens / seconds:,.0f} tok/s"] if self.tokens and seconds else []
+        parts += [f"{self.errors} errors"] if self.errors else []
+        return "  ".join(parts)
+
+    def _line(self) -> None:
+        self.last_line = time.monotonic()
+        seconds = self.last_line - self.started
+        line = f"{self.stage} {self.done}/{self.total}"
+        fresh = self.done - self.before
+        if fresh and seconds:
+            left = (self.total - self.done) * seconds / fresh
+            line += f"  {fresh / seconds:,.1f} rows/s  eta {format_seconds(left)}"
+        err.print(f"{line}  {self._rates()}".rstrip(), markup=False)
+
+
+def format_seconds(seconds: float) -> str:
+    """`1:02:03` or `2:03`"""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def print_json(content: Any) -> None:
+    """One JSON object on standard output, and nothing else."""
+    sys.stdout.write(json.dumps(content, indent=2) + "\n")
+
+
+def print_error(error: SophiaError) -> None:
+    """What is wrong, and what to do."""
+    err.print(f"[bold red]Error:[/] {_plain(error.what)}\n{_plain(error.remedy)}")
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table of text on standard output; all but the first column are right-aligned."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)

@@ -1,0 +1,138 @@
+"""Results for people, as tables and sentences on standard output, or as JSON."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sophia_cli.config import Resolved
+from sophia_cli.console import ConsoleReport, format_seconds, out, print_json, print_table
+from stages.job import Outcome
+
+if TYPE_CHECKING:
+    from data.ingest import IngestSummary
+
+
+def new() -> ConsoleReport:
+    """Progress on standard error."""
+    return ConsoleReport()
+
+
+def show_ingest(summary: "IngestSummary", as_json: bool) -> None:
+    """What was read."""
+    if as_json:
+        print_json(asdict(summary))
+        return
+    out.print(
+        f"ingest: {summary.num_samples} samples with {summary.num_images} images "
+        f"in {summary.num_shards} shards"
+    )
+    for kind, number in sorted(summary.num_errors.items()):
+        out.print(f"  {number} can't be used: {kind}")
+    if summary.num_duplicates:
+        out.print(f"  {summary.num_duplicates} duplicates left out")
+    if summary.num_without_answer:
+        out.print(f"  {summary.num_without_answer} without an answer")
+
+
+def show_outcome(stage: str, outcome: Outcome) -> None:
+    """What a stage came to."""
+    state = "complete" if outcome.complete else "stopped early"
+    errors = f", {outcome.errors} failed" if outcome.errors else ""
+    out.print(f"{stage}: {state}, {outcome.rows} rows{errors}")
+    for name, figure in outcome.figures.items():
+        if name == "funnel":
+            show_funnel(figure)
+        elif isinstance(figure, dict) and "pass_at_1" in figure:
+            out.print(f"  {name}: {format_score(figure)}", markup=False)
+        else:
+            out.print(f"  {name.replace('_', ' ')}: {figure}", markup=False)
+
+
+def show_funnel(funnel: dict[str, int]) -> None:
+    """Samples to trajectories, a line each."""
+    for name, number in funnel.items():
+        out.print(f"  {name.replace('_', ' '):22}{number:>10,}")
+
+
+def format_score(results: dict[str, Any]) -> str:
+    """`pass@1 41.2 ± 2.5 (400 questions)`"""
+    return (
+        f"pass@1 {100 * results['pass_at_1']:.1f} ± {100 * results['standard_error']:.1f} "
+        f"({results['num_questions']} questions)"
+    )
+
+
+def show_status(status: dict[str, Any], as_json: bool) -> None:
+    """How far a run is."""
+    if as_json:
+        print_json(status)
+        return
+    rows = [
+        [
+            name,
+            f"{table['finished_shards']}/{table['num_shards'] or '?'}",
+            f"{table['rows'] + table['rows_under_way']:,}",
+            f"{table['errors']:,}",
+            f"{table['tokens']:,}",
+            format_seconds(table["seconds"]),
+        ]
+        for name, table in status["tables"].items()
+    ]
+    print_table(status["run"], ["table", "shards", "rows", "errors", "tokens", "time"], rows)
+    if status["funnel"]:
+        out.print("funnel")
+        show_funnel(status["funnel"])
+    checkpoints = status["checkpoints"]
+    saved = [*checkpoints["steps"], *(["final"] if checkpoints["final"] else [])]
+    out.print(f"checkpoints: {', '.join(saved) or 'none'}")
+    for name, results in status["evals"].items():
+        out.print(f"evals/{name}: {format_score(results)}", markup=False)
+
+
+def show_config(resolved: Resolved, as_json: bool) -> None:
+    """Every setting with its origin."""
+    settings = list(resolved.explain())
+    if as_json:
+        print_json({key: {"value": value, "origin": origin} for key, value, origin in settings})
+        return
+    for key, value, origin in settings:
+        out.print(f"{key} = {value!r}  # {origin}", markup=False)
+
+
+def show_demo(result: dict[str, Any], as_json: bool) -> None:
+    """What the demo found."""
+    if as_json:
+        print_json(result)
+        return
+    rows = [
+        ["base policy", *_score(result, "base")],
+        ["after SOPHIA", *_score(result, "sophia")],
+    ]
+    print_table(
+        f"Held-out questions of the built-in world ({result['num_questions']})",
+        ["", "pass@1 %", "standard error", "tokens per answer"],
+        rows,
+    )
+    gain = 100 * (result["sophia_pass_at_1"] - result["base_pass_at_1"])
+    out.print(f"gain {gain:+.1f} points, paired p = {result['p_value']:.2g} (exact McNemar test)")
+    print_table(
+        "Funnel",
+        ["", "number"],
+        [[k.replace("_", " "), f"{v:,}"] for k, v in result["funnel"].items()],
+    )
+    print_table(
+        "Stages",
+        ["", "seconds", "tokens generated"],
+        [
+            [stage, f"{seconds:.0f}", f"{result['tokens'].get(stage, 0):,}"]
+            for stage, seconds in result["stage_seconds"].items()
+        ],
+    )
+    out.print(f"{result['seconds']:.0f} s in all; the run is in {result['run']}", markup=False)
+
+
+def _score(result: dict[str, Any], name: str) -> list[str]:
+    return [
+        f"{100 * result[f'{name}_pass_at_1']:.1f}",
+        f"{100 * result[f'{name}_standard_error']:.1f}",
+        f"{result[f'{name}_tokens_per_answer']:.0f}",
+    ]

@@ -1,0 +1,115 @@
+"""Where everything of a run lies, what it was made with, and how far it is: from files alone."""
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data import tables
+from data.errors import InputError
+from sophia_cli.config import RunConfig, section, stage_module, stage_settings
+from stages import STAGES
+
+TABLES = ("samples", "captions", "rollouts", "verdicts", "rewards", "trajectories")
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """A run's folder."""
+
+    root: Path
+
+    def require(self) -> None:
+        """Check that there is a run.
+
+        Raises:
+            InputError: the folder is missing or holds no samples.
+        """
+        if not tables.shards(self.root / "samples"):
+            state = "holds no samples" if self.root.is_dir() else "does not exist"
+            raise InputError(
+                f"The run {self.root} {state}.",
+                f"Fill it first: sophia ingest SOURCE --run {self.root}",
+            )
+
+    def log_path(self, stage: str) -> Path:
+        """A fresh log file for one attempt at a stage."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        path = self.root / "logs" / f"{stage}-{stamp}-{os.getpid()}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def metadata(self, config: RunConfig, stage: str) -> tables.Metadata:
+        """What the stage's output will say of itself: its settings and inputs, and their digest."""
+        own = section(config, stage)
+        settings = stage_settings(config, stage)
+        inputs = {
+            name: tables.table_digest(self.root / name)
+            for name in stage_module(stage).tables_read(own)
+        }
+        return tables.Metadata(
+            stage=stage, digest=tables.digest_of(stage, settings, inputs), settings=settings
+        )
+
+    def save_config(self, config: RunConfig, metadata: tables.Metadata) -> None:
+        """Record the resolved configuration, and the digest of the stage that is about to run."""
+        path = self.root / "config.json"
+        digests = json.loads(path.read_text())["digests"] if path.exists() else {}
+        digests[metadata.stage] = metadata.digest
+        content = {"config": config.model_dump(mode="json"), "digests": digests}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.replace(path)
+
+    def status(self) -> dict[str, Any]:
+        """How far each table is, from file names and footers."""
+        status: dict[str, Any] = {"run": str(self.root), "tables": {}, "evals": {}}
+        total = None
+        for name in TABLES:
+            table = table_status(self.root / name, total)
+            total = table["num_shards"] or total
+            status["tables"][name] = table
+        status["checkpoints"] = self._checkpoints()
+        status["funnel"] = self._funnel()
+        for results in sorted((self.root / "evals").glob("*/results.json")):
+            status["evals"][results.parent.name] = json.loads(results.read_text())
+        return status
+
+    def _checkpoints(self) -> dict[str, Any]:
+        steps = sorted((self.root / "checkpoints").glob("step-*"))
+        return {
+            "steps": [path.name for path in steps],
+            "final": (self.root / "checkpoints" / "final").is_dir(),
+        }
+
+    def _funnel(self) -> dict[str, int]:
+        funnel: dict[str, int] = {}
+        for path in tables.shards(self.root / "rewards"):
+            if metadata := tables.read_metadata(path):
+                for name, number in metadata.figures.items():
+                    funnel[name] = funnel.get(name, 0) + number
+        return funnel
+
+
+def table_status(folder: Path, num_shards: int | None) -> dict[str, Any]:
+    """Shards, rows, errors and tokens of one table; rows of parts count as under way."""
+    finished = tables.shards(folder)
+    found = [metadata for path in finished if (metadata := tables.read_metadata(path))]
+    parts = sorted(folder.glob(".parts/*/[!.]*.parquet"))
+    return {
+        "num_shards": tables.shard_count(folder) if finished else num_shards,
+        "finished_shards": len(finished),
+        "rows": tables.count_rows(folder),
+        "rows_under_way": sum(tables.open_parquet(part).metadata.num_rows for part in parts),
+        "errors": sum(metadata.num_errors for metadata in found),
+        "tokens": sum(metadata.num_tokens for metadata in found),
+        "seconds": round(sum(metadata.seconds for metadata in found), 1),
+        "digest": tables.table_digest(folder) if finished else None,
+    }
+
+
+def stage_order() -> list[str]:
+    """The stages in the order they run."""
+    return list(STAGES)
