@@ -1,0 +1,274 @@
+"""`sophia ingest`: any source becomes the table `samples`, in shards that nothing changes any more.
+
+Input: a source as `data.sources` knows them. Output: `samples/`.
+
+The source is read twice. The first pass only hashes: it finds the samples' ids, drops exact
+duplicates, and with that fixes how many shards there are, what lies in which, and the digest of
+the whole. The second pass decodes every image once, to see that it can be, and writes the shards
+that are not there yet, each in one go. So a kill loses at most the shard under way, and nothing
+is written next to samples of another content.
+"""
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from data import tables
+from data.columns import Columns, choose_columns, make_sample
+from data.errors import InputError, RefusedError, Stopped
+from data.records import Sample
+from data.samples import write_shard
+from data.sources import Source, open_source
+
+ROWS_PER_SHARD = 256
+MAX_DEFAULT_SHARDS = 1024
+NUM_DUPLICATES_NAMED = 5
+
+
+class Report(Protocol):
+    """Where progress goes."""
+
+    def start(self, what: str, total: int, done: int) -> None:
+        """Begin a bar of `total` rows, `done` of which are there already."""
+        ...
+
+    def advance(self, *, rows: int = 0, tokens: int = 0, errors: int = 0) -> None:
+        """Count what was done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say something in passing."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestSummary:
+    """What a run's samples are."""
+
+    num_samples: int
+    """Rows of the table, those with an error included."""
+    num_errors: dict[str, int]
+    """How many of them can't be used, by kind: `question`, `choices`, `image`, `missing_file`."""
+    num_duplicates: int
+    """Rows of the source that were dropped, for the same sample had come before."""
+    num_images: int
+    num_without_answer: int
+    """Samples that can be asked, but not verified."""
+    num_shards: int
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class _Plan:
+    """What the first pass found."""
+
+    sample_ids: list[str] = field(default_factory=list)
+    """In the order of the source, each once."""
+    duplicates: dict[int, str] = field(default_factory=dict)
+    """Position in the source -> id of a sample that had come before."""
+    digest: str = ""
+    num_shards: int = 0
+
+    def bounds(self, shard: int) -> slice:
+        """The samples of a shard: shards are contiguous, and of equal size but for one sample."""
+        num_samples = len(self.sample_ids)
+        return slice(
+            shard * num_samples // self.num_shards, (shard + 1) * num_samples // self.num_shards
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """The samples of a source, as often as wanted."""
+
+    source: Source
+    columns: Columns
+    limit: int | None
+    should_stop: Callable[[], bool]
+
+    def samples(self, skip: Callable[[int], bool] = lambda position: False) -> Iterator[Sample]:
+        """The samples in the source's order, but for the positions to skip.
+
+        Raises:
+            Stopped: `should_stop` turned true.
+        """
+        names = [name for found in self.columns.values() for name in found]
+        folder, source = self.source.folder, self.source.name
+        for position, row in enumerate(self.source.rows(names, self.limit)):
+            if self.should_stop():
+                raise Stopped("Stopped while reading samples.", "The same command continues.")
+            if not skip(position):
+                yield make_sample(row, self.columns, folder=folder, source=source)
+
+
+def ingest(
+    source: str,
+    samples_folder: Path,
+    *,
+    mapping: dict[str, str],
+    limit: int | None,
+    num_shards: int | None,
+    split: str,
+    image_folder: Path | None,
+    report: Report,
+    should_stop: Callable[[], bool],
+) -> IngestSummary:
+    """Fill a run's `samples/`, or what is missing of it.
+
+    Args:
+        source: where the samples come from; see `open_source`.
+        samples_folder: the table to write.
+        mapping: what a column says -> its name; the rest is found by common names.
+        limit: take the first so many rows of the source.
+        num_shards: how many shards; by default one for each 256 samples, at most 1024.
+        split: which split of a data set that has several.
+        image_folder: what the paths of images are relative to.
+        report: where progress goes.
+        should_stop: turns true when no more work is to be done.
+
+    Raises:
+        InputError: the source can't be read, or holds no rows.
+        RefusedError: the folder holds other samples.
+        Stopped: `should_stop` turned true; the same call continues.
+    """
+    started = time.monotonic()
+    opened = open_source(source, split=split, limit=limit, image_folder=image_folder)
+    columns = choose_columns(opened.columns, {**opened.meanings, **mapping})
+    reader = _Reader(source=opened, columns=columns, limit=limit, should_stop=should_stop)
+    plan = _make_plan(reader, num_shards, report)
+    metadata = tables.Metadata(
+        stage="ingest",
+        digest=plan.digest,
+        settings={
+            "source": opened.name,
+            "split": split,
+            "limit": limit,
+            "map": mapping,
+            "num_shards": plan.num_shards,
+            "num_samples": len(plan.sample_ids),
+        },
+    )
+    _refuse_other_content(samples_folder, metadata)
+    if len(tables.shards(samples_folder)) == plan.num_shards:
+        report.note(f"{samples_folder.name}/ holds these samples already: nothing to do.")
+    else:
+        _write_shards(reader, plan, samples_folder, metadata, report)
+        _refuse_other_content(samples_folder, metadata)
+    for leftover in samples_folder.glob(".part-*"):
+        leftover.unlink(missing_ok=True)
+    return _summarise(samples_folder, plan, time.monotonic() - started)
+
+
+def _make_plan(reader: _Reader, num_shards: int | None, report: Report) -> _Plan:
+    plan = _Plan()
+    seen: set[str] = set()
+    digest = hashlib.sha256()
+    total = reader.source.num_rows
+    if total is not None and reader.limit is not None:
+        total = min(total, reader.limit)
+    report.start("read", total or 0, 0)
+    for position, sample in enumerate(reader.samples()):
+        report.advance(rows=1)
+        if sample.sample_id in seen:
+            plan.duplicates[position] = sample.sample_id
+            continue
+        seen.add(sample.sample_id)
+        plan.sample_ids.append(sample.sample_id)
+        # What a row says besides its id, but not the source's own name, which may be a folder's.
+        told = sample.source if reader.columns["source"] else None
+        digest.update(json.dumps([sample.sample_id, sample.answer_type, told]).encode())
+    if not plan.sample_ids:
+        raise InputError(
+            f"{reader.source.name} holds no rows.", "Check the source, --split and --limit."
+        )
+    if plan.duplicates:
+        first = ", ".join(islice(plan.duplicates.values(), NUM_DUPLICATES_NAMED))
+        report.note(f"{len(plan.duplicates)} exact duplicates are dropped: {first} ...")
+    by_default = min(-(-len(plan.sample_ids) // ROWS_PER_SHARD), MAX_DEFAULT_SHARDS)
+    plan.num_shards = min(num_shards or by_default, len(plan.sample_ids))
+    plan.digest = tables.digest_of(plan.num_shards, digest.hexdigest())
+    return plan
+
+
+def _refuse_other_content(folder: Path, expected: tables.Metadata) -> None:
+    """Refuse a folder with shards of other samples, and name what differs."""
+    for path in tables.shards(folder):
+        found = tables.read_metadata(path)
+        if found is not None and found.digest == expected.digest:
+            continue
+        remedy = (
+            f"Use another --run, or delete {folder.name}/ and what was made from it."
+            if found
+            else f"Delete {path.name}, or use another --run."
+        )
+        if found is None:
+            raise RefusedError(f"{path} was written by another tool.", remedy)
+        differing = [
+            f"{name} = {found.settings.get(name)!r}, now {value!r}"
+            for name, value in expected.settings.items()
+            if found.settings.get(name) != value
+        ]
+        what = "; ".join(differing) or "the content of the source has changed"
+        raise RefusedError(f"{folder} holds other samples: {what}.", remedy)
+
+
+def _write_shards(
+    reader: _Reader, plan: _Plan, folder: Path, metadata: tables.Metadata, report: Report
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    there = {
+        index
+        for index in range(plan.num_shards)
+        if tables.shard_path(folder, index, plan.num_shards).exists()
+    }
+    done = sum(len(plan.sample_ids[plan.bounds(index)]) for index in there)
+    report.start("ingest", len(plan.sample_ids), done)
+
+    def advance(rows: int, errors: int) -> None:
+        report.advance(rows=rows, errors=errors)
+
+    samples = reader.samples(_positions_to_skip(plan, there))
+    for index in sorted(set(range(plan.num_shards)) - there):
+        sample_ids = plan.sample_ids[plan.bounds(index)]
+        path = tables.shard_path(folder, index, plan.num_shards)
+        write_shard(path, islice(samples, len(sample_ids)), sample_ids, metadata, advance)
+
+
+def _positions_to_skip(plan: _Plan, there: set[int]) -> Callable[[int], bool]:
+    """Of the source's rows those that are duplicates or lie in a finished shard."""
+    num_rows = len(plan.sample_ids) + len(plan.duplicates)
+    kept = [position for position in range(num_rows) if position not in plan.duplicates]
+    finished = {position for index in there for position in kept[plan.bounds(index)]}
+    return lambda position: position in plan.duplicates or position in finished
+
+
+def _summarise(folder: Path, plan: _Plan, seconds: float) -> IngestSummary:
+    """Count what the table holds, without reading its images."""
+    num_images = num_without_answer = 0
+    kinds: Counter[str] = Counter()
+    for path in tables.shards(folder):
+        for batch in _light_columns(path):
+            num_images += sum(len(images) for images in batch["images"])
+            num_without_answer += sum(answer is None for answer in batch["answer"])
+            kinds.update(error.partition(":")[0] for error in batch["error"] if error)
+    return IngestSummary(
+        num_samples=len(plan.sample_ids),
+        num_errors=dict(kinds.most_common()),
+        num_duplicates=len(plan.duplicates),
+        num_images=num_images,
+        num_without_answer=num_without_answer,
+        num_shards=plan.num_shards,
+        seconds=seconds,
+    )
+
+
+def _light_columns(path: Path) -> Iterator[Mapping[str, list[Any]]]:
+    columns = ["answer", "error", "images.list.element.path"]
+    for batch in tables.open_parquet(path).iter_batches(columns=columns):
+        yield batch.to_pydict()
