@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from data.columns import Row
 from data.errors import InputError
+from data.tables import READ_BUFFER_BYTES
 
 BATCH_ROWS = 16
 """Rows read at a time: images of a megabyte each are still little."""
@@ -210,9 +211,9 @@ def _files(kind: str, files: Sequence[Path]) -> _Opened:
 def _parquet(files: Sequence[Path]) -> _Opened:
     def read(columns: Sequence[str]) -> Iterator[Row]:
         for file in files:
-            # Buffered, so that a file that is one huge row group needs little memory too.
-            parquet = pq.ParquetFile(file, buffer_size=2**20)
-            for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=list(columns)):
+            # Page by page: a file may well be one row group that is larger than the memory.
+            parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=READ_BUFFER_BYTES)
+            for batch in parquet.iter_batches(BATCH_ROWS, columns=list(columns)):
                 yield from batch.to_pylist()
 
     columns = pq.read_schema(files[0]).names

@@ -23,6 +23,7 @@ from data.records import SCHEMA_VERSION, required_columns, schema
 
 SHARD_NAME = re.compile(r"part-(\d{5})-of-(\d{5})\.parquet")
 METADATA_KEY = b"sophia"
+READ_BUFFER_BYTES = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +99,12 @@ def read_metadata(path: Path) -> Metadata | None:
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file, or say in a sentence why not."""
+    """Open a Parquet file for streaming, or say in a sentence why not.
+
+    Pages are read as they are needed: by default pyarrow would fetch all row groups at once.
+    """
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BUFFER_BYTES)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(
             f"{path} can't be read as Parquet: {error}.",
