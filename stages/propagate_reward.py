@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -167,7 +167,7 @@ def propagate_shard(job: Job, config: Config, index: int, count: int) -> None:
     started = time.monotonic()
     rewards: list[Reward] = []
     chosen: dict[tuple[str, int, int], float] = {}
-    funnel: Counter[str] = Counter({name: 0 for name in FUNNEL})
+    funnel: Counter[str] = Counter(dict.fromkeys(FUNNEL, 0))
     scored = sorted(_read_scored(job, index, count), key=lambda row: row.key)
     for _, group in groupby(scored, key=lambda row: row.sample_id):
         rows = list(group)

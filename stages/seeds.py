@@ -1,4 +1,4 @@
-"""Seeds from identity: what is drawn for a row depends on the run's seed and the row's key alone."""
+"""Seeds from identity: what is drawn for a row follows from the run's seed and the row's key."""
 
 import hashlib
 import json

@@ -5,7 +5,7 @@ import re
 BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 MARKER = re.compile(
     r"(?:\*\*\s*)?final\s+answer(?:\s*\*\*)?\s*(?:is|:|：)?(?:\s*\*\*)?|(?:the\s+)?answer\s+is\s*:?"
-    r"|answer\s*:|最终答案(?:是|为|：|:)?|答案(?:是|为|：|:)",
+    r"|answer\s*:|最终答案[是为]?[：:]?|答案(?:[是为][：:]?|[：:])",
     re.IGNORECASE,
 )
 LONGEST_ANSWER = 500

@@ -59,7 +59,7 @@ class Judge:
         traceback: TracebackType | None,
     ) -> None:
         if "pool" in vars(self):
-            self.pool.stop()
+            self.pool.stop()  # type: ignore[no-untyped-call]
             self.pool.join()
 
     def _compare(self, gold: str, answer: str) -> "Future[bool | None]":
