@@ -7,13 +7,26 @@ from typing import Annotated
 
 import typer
 
-from data.errors import SophiaError
+from data.errors import ConfigError, SophiaError
 from sophia_cli import reports
-from sophia_cli.config import Resolved, resolve_config
+from sophia_cli.config import Resolved, resolve_config, settings_help
 from sophia_cli.console import print_error, print_json
 from sophia_cli.execute import execute, finish, stopping
 from sophia_cli.run_dir import RunDir, stage_order
 from stages.job import Outcome
+
+HELP = "\n\n".join(
+    (
+        "Teach a vision-language model to think slowly (SOPHIA, arXiv 2507.16814).",
+        "Fill a run with [bold]ingest[/], then [bold]caption[/], [bold]reason[/], [bold]reward[/], "
+        "[bold]train[/] and [bold]eval[/] it, or [bold]run[/] them all. Every command resumes: the "
+        "same command again does what is left. [bold]sophia demo[/] shows the whole story in "
+        "minutes.",
+        "Exit codes: 0 complete; 2 wrong usage; 3 refused, other settings made what is there; "
+        "4 too many failed rows; 5 input missing or invalid; 6 engine failed; 75 stopped early, "
+        "run it again.",
+    )
+)
 
 app = typer.Typer(
     name="sophia",
@@ -21,14 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="""Teach a vision-language model to think slowly (SOPHIA, arXiv 2507.16814).
-
-    Fill a run with [bold]ingest[/], then [bold]caption[/], [bold]reason[/], [bold]reward[/],
-    [bold]train[/] and [bold]eval[/] it, or [bold]run[/] them all. Every command resumes: the same
-    command again does what is left. [bold]sophia demo[/] shows the whole story in minutes.
-
-    Exit codes: 0 complete; 2 wrong usage; 3 refused, other settings made what is there; 4 too many
-    failed rows; 5 input missing or invalid; 6 engine failed; 75 stopped early, run it again.""",
+    help=HELP,
 )
 
 Run = Annotated[
@@ -70,13 +76,12 @@ def ingest(
 ) -> None:
     """Read questions, answers and images into the run's `samples/`."""
     from data.ingest import ingest as read_samples
-    from data.sources import parse_mapping
 
     with stopping(reports.new()) as (report, should_stop):
         summary = read_samples(
             source,
             run / "samples",
-            mapping=parse_mapping(columns),
+            mapping=_parse_mapping(columns),
             limit=limit,
             num_shards=num_shards,
             split=split,
@@ -87,25 +92,25 @@ def ingest(
     reports.show_ingest(summary, as_json)
 
 
-@app.command(rich_help_panel="Stages")
+@app.command(rich_help_panel="Stages", epilog=settings_help("caption"))
 def caption(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
     """The policy describes each image K times, without seeing the question."""
     _stage("caption", run, config, set_, as_json)
 
 
-@app.command(rich_help_panel="Stages")
+@app.command(rich_help_panel="Stages", epilog=settings_help("reason"))
 def reason(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
     """The reasoner answers from each caption N times (or the policy, from the image)."""
     _stage("reason", run, config, set_, as_json)
 
 
-@app.command(rich_help_panel="Stages")
+@app.command(rich_help_panel="Stages", epilog=settings_help("verify"))
 def verify(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
     """Compare each rollout's final answer with the gold answer."""
     _stage("verify", run, config, set_, as_json)
 
 
-@app.command(rich_help_panel="Stages")
+@app.command(rich_help_panel="Stages", epilog=settings_help("propagate-reward"))
 def propagate_reward(
     run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False
 ) -> None:
@@ -120,13 +125,13 @@ def reward(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json
     _in_order(["verify", "propagate-reward"], RunDir(run), resolved, as_json)
 
 
-@app.command(rich_help_panel="Stages")
+@app.command(rich_help_panel="Stages", epilog=settings_help("train"))
 def train(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
     """Train the policy on image + question -> trajectory, with DeepSpeed."""
     _stage("train", run, config, set_, as_json)
 
 
-@app.command("eval", rich_help_panel="Stages")
+@app.command("eval", rich_help_panel="Stages", epilog=settings_help("eval"))
 def evaluate(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
     """Measure pass@1 of the trained policy, or of the base, with standard errors."""
     _stage("eval", run, config, set_, as_json)
@@ -174,6 +179,18 @@ def check(
     from sophia_cli.check import check_file
 
     check_file(file)
+
+
+def _parse_mapping(text: str) -> dict[str, str]:
+    """`question=problem,answer=gold` as a dictionary."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    for name, equals, column in pairs:
+        if not (name.strip() and equals and column.strip()):
+            raise ConfigError(
+                f"--map {text!r} is not a list of name=column pairs.",
+                "Write it as --map question=COLUMN,answer=COLUMN,image=COLUMN.",
+            )
+    return {name.strip(): column.strip() for name, _, column in pairs}
 
 
 def _resolve(files: list[Path] | None, assignments: list[str] | None) -> Resolved:

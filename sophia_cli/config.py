@@ -19,9 +19,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from data.errors import ConfigError
 from data.tables import digest_of
 from data.world import resolve
-from stages import STAGES, caption, eval, propagate_reward, reason, train, verify
+from stages import STAGES
+from stages.caption import Config as CaptionConfig
 from stages.engines import ModelConfig
+from stages.eval import Config as EvalConfig
 from stages.prompts import load_prompt
+from stages.propagate_reward import Config as PropagateConfig
+from stages.reason import Config as ReasonConfig
+from stages.train import Config as TrainConfig
+from stages.verify import Config as VerifyConfig
 
 ENVIRONMENT_PREFIX = "SOPHIA_"
 NOT_SETTINGS = frozenset({"SOPHIA_RUN", "SOPHIA_CONFIG"})
@@ -32,18 +38,20 @@ MODEL_ENGINE_ONLY = ("batch_size", "engine_args")
 class RunSettings(BaseModel):
     """What holds for the whole run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     seed: int = Field(0, ge=0)
     """Everything drawn at random follows from this and a row's key."""
     max_error_rate: float = Field(0.05, ge=0, le=1)
     """A stage with a larger share of failed rows exits with 4."""
+    commit_seconds: float = Field(20.0, gt=0)
+    """A finished row waits at most this long until it is on disk: what a kill can cost."""
 
 
 class Models(BaseModel):
     """The models of the run, by role."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     policy: ModelConfig = ModelConfig()
     """The trainable vision-language model."""
@@ -54,16 +62,16 @@ class Models(BaseModel):
 class RunConfig(BaseModel):
     """Everything that can be set."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     run: RunSettings = RunSettings()
     models: Models = Models()
-    caption: caption.Config = caption.Config()
-    reason: reason.Config = reason.Config()
-    verify: verify.Config = verify.Config()
-    propagate: propagate_reward.Config = propagate_reward.Config()
-    train: train.Config = train.Config()
-    eval: eval.Config = eval.Config()
+    caption: CaptionConfig = CaptionConfig()
+    reason: ReasonConfig = ReasonConfig()
+    verify: VerifyConfig = VerifyConfig()
+    propagate: PropagateConfig = PropagateConfig()
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()
 
 
 @dataclass(frozen=True)
@@ -195,6 +203,17 @@ def stage_module(stage: str) -> ModuleType:
 def section(config: RunConfig, stage: str) -> Any:
     """A stage's own settings."""
     return getattr(config, "propagate" if stage == "propagate-reward" else stage)
+
+
+def settings_help(stage: str) -> str:
+    """A stage's settings with their defaults and meanings, for `--help`."""
+    prefix = "propagate" if stage == "propagate-reward" else stage
+    lines = ["[bold]Settings[/] (in a file, or with --set):"]
+    for name, field in type(section(RunConfig(), stage)).model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        meaning = " ".join((field.description or "").split()).replace("[", r"\[")
+        lines.append(f"[cyan]{prefix}.{name}[/] = {default!r}: {meaning}")
+    return "\n\n".join(lines)
 
 
 def stage_settings(config: RunConfig, stage: str) -> dict[str, Any]:

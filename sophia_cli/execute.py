@@ -36,6 +36,7 @@ def execute(run: RunDir, config: RunConfig, stage: str) -> Outcome:
             metadata=metadata,
             report=report,
             should_stop=should_stop,
+            commit_seconds=config.run.commit_seconds,
         )
         outcome: Outcome = stage_module(stage).run(job, section(config, stage))
         run.save_config(config, metadata)

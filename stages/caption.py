@@ -29,7 +29,7 @@ WRITES = ("captions",)
 class Config(BaseModel):
     """Settings of the caption stage."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ()
 
     num_captions: int = Field(8, ge=1)

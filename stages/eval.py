@@ -40,7 +40,7 @@ WRITES = ("evals",)
 class Config(BaseModel):
     """Settings of the eval stage."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ()
 
     benchmarks: tuple[str, ...] = ("world",)

@@ -38,6 +38,8 @@ class Job:
     report: Report
     should_stop: Callable[[], bool] = field(default=lambda: False)
     """Turns true on a signal: stop taking work, commit, return."""
+    commit_seconds: float = 20.0
+    """A row waits at most this long until it is on disk."""
 
     def folder(self, table: str) -> Path:
         """The folder of one of the run's tables."""

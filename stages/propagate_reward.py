@@ -39,7 +39,7 @@ FUNNEL = (
 class Config(BaseModel):
     """Settings of the propagate-reward stage."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ()
 
     alpha: float = Field(0.75, ge=0, lt=1)

@@ -33,7 +33,7 @@ TEXT_COLUMNS = ("sample_id", "question", "choices", "hint", "error")
 class Config(BaseModel):
     """Settings of the reason stage."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ()
 
     behavior: Literal["caption", "image"] = "caption"

@@ -23,9 +23,8 @@ from data.errors import RefusedError
 from data.records import KEYS, key, schema
 from stages.job import Job, Outcome
 
-COMMIT_SECONDS = 20.0
-"""A part is committed when its oldest row has waited this long, or at COMMIT_ROWS."""
 COMMIT_ROWS = 2000
+"""A part is committed when it has this many rows, or when its oldest row has waited long enough."""
 
 Key = tuple[Any, ...]
 Item = TypeVar("Item")
@@ -161,7 +160,10 @@ class _Writer:
         )
         if shard.is_planned and not shard.missing:
             self.finish(shard)
-        elif len(shard.rows) >= COMMIT_ROWS or time.monotonic() - shard.since > COMMIT_SECONDS:
+        elif (
+            len(shard.rows) >= COMMIT_ROWS
+            or time.monotonic() - shard.since > self.job.commit_seconds
+        ):
             self.commit(shard)
 
     def commit(self, shard: _Open) -> None:

@@ -35,7 +35,7 @@ ROLLOUT_COLUMNS = (
 class Config(BaseModel):
     """Settings of the verify stage."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ("num_workers",)
 
     timeout_seconds: float = Field(5.0, gt=0)

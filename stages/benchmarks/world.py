@@ -3,24 +3,28 @@
 from collections.abc import Iterator
 
 from data import tables
+from data.columns import choose_columns, make_sample
 from data.records import Sample
-from data.sources import world_samples
+from data.sources import open_source
 from stages.benchmarks import Benchmark
 
+SOURCE = "world:heldout"
 NUM_QUESTIONS = 400
-SEED = 0
 
 
 def load(limit: int) -> Benchmark:
     """The first `limit` held-out questions; 0: the usual 400."""
     num_questions = limit or NUM_QUESTIONS
+    source = open_source(SOURCE, split="heldout", limit=num_questions)
+    columns = choose_columns(source.columns, source.meanings)
 
     def stream() -> Iterator[Sample]:
-        return world_samples("heldout", num_questions, SEED)
+        for row in source.rows(source.columns):
+            yield make_sample(row, columns, folder=source.folder, source=source.name)
 
     return Benchmark(
         name="world",
-        digest=tables.digest_of("world", "heldout", num_questions, SEED),
+        digest=tables.digest_of(SOURCE, num_questions),
         num_questions=num_questions,
         samples=stream,
     )

@@ -25,7 +25,7 @@ Message = dict[str, Any]
 class ModelConfig(BaseModel):
     """A model and the engine that runs it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     path: str | None = None
     """Folder or hub id of a Hugging Face model; `world:policy`, `world:reasoner`: the built-in."""

@@ -1,0 +1,109 @@
+"""Configuration: where values come from, and what is said of wrong ones."""
+
+from pathlib import Path
+
+import pytest
+
+from data.errors import ConfigError
+from sophia_cli.config import resolve_config, stage_settings
+
+
+def test_defaults_are_the_papers() -> None:
+    config = resolve_config([], [], {}).config
+    assert (config.caption.num_captions, config.caption.max_tokens) == (8, 32768)
+    assert (config.reason.num_rollouts, config.reason.max_tokens) == (8, 32768)
+    assert (config.propagate.alpha, config.propagate.keep) == (0.75, 1)
+    assert config.propagate.select == "shortest"
+    assert (config.train.batch_size, config.train.learning_rate) == (512, 2e-5)
+    assert (config.train.weight_decay, config.train.final_lr_ratio) == (0.05, 0.25)
+    assert list(config.train.freeze) == ["vision", "projector"]
+    assert (config.eval.temperature, config.eval.top_p) == (1.0, 0.8)
+    assert (config.eval.max_tokens, config.eval.num_samples) == (16384, 1)
+
+
+def test_later_sources_win_and_origins_are_kept(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    one.write_text("[caption]\nnum_captions = 2\ntop_p = 0.5\n[reason]\nnum_rollouts = 2\n")
+    two.write_text("[caption]\nnum_captions = 3\n[run]\nseed = 5\n")
+    resolved = resolve_config(
+        [one, two],
+        ["reason.num_rollouts=6", "models.policy.path=some/model"],
+        {"SOPHIA_RUN__SEED": "7", "SOPHIA_REASON__NUM_ROLLOUTS": "4", "SOPHIA_RUN": "ignored"},
+    )
+    config = resolved.config
+    assert (config.caption.num_captions, config.caption.top_p) == (3, 0.5)
+    assert (config.run.seed, config.reason.num_rollouts) == (7, 6)
+    assert config.models.policy.path == "some/model"
+    origins = {key: origin for key, _, origin in resolved.explain()}
+    assert origins["caption.num_captions"] == f"file {two}"
+    assert origins["caption.top_p"] == f"file {one}"
+    assert origins["run.seed"] == "environment SOPHIA_RUN__SEED"
+    assert origins["reason.num_rollouts"] == "--set"
+    assert origins["propagate.alpha"] == "default"
+
+
+def test_engine_arguments_pass_through() -> None:
+    config = resolve_config([], ["models.policy.engine_args.tensor_parallel_size=4"], {}).config
+    assert config.models.policy.engine_args == {"tensor_parallel_size": 4}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "what", "remedy"),
+    [
+        ("caption.num_caption=4", "caption.num_caption", "caption.num_captions"),
+        ("captions.num_captions=4", "captions", "caption"),
+        ("num_rollouts=4", "num_rollouts", "reason.num_rollouts"),
+        ("caption.num_captions=0", "greater than or equal to 1", "sophia config"),
+        ("propagate.alpha=1.5", "less than 1", "sophia config"),
+        ("propagate.select=best", "shortest", "sophia config"),
+        ("caption.num_captions", "no value", "section.key=value"),
+        ("models.policy.path.deep=1", "models.policy.path", ""),
+    ],
+)
+def test_wrong_settings_are_explained(assignment: str, what: str, remedy: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve_config([], [assignment], {})
+    assert what in caught.value.what
+    assert remedy in caught.value.remedy
+
+
+def test_wrong_files_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be read"):
+        resolve_config([tmp_path / "none.toml"], [], {})
+    broken = tmp_path / "broken.toml"
+    broken.write_text("caption = [")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        resolve_config([broken], [], {})
+
+
+def test_every_shipped_configuration_is_valid() -> None:
+    files = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+    files.append(Path("world:demo.toml"))
+    assert len(files) > 2
+    for file in files:
+        resolve_config([file], [], {})
+
+
+def test_engine_settings_are_no_part_of_identity() -> None:
+    def settings(*assignments: str) -> dict[str, object]:
+        return stage_settings(resolve_config([], assignments, {}).config, "caption")
+
+    assert settings("models.policy.batch_size=3") == settings()
+    assert settings("models.policy.engine_args.x=3") == settings()
+    assert settings("reason.num_rollouts=3") == settings()
+    assert settings("caption.num_captions=3") != settings()
+    assert settings("run.seed=3") != settings()
+    assert settings("models.policy.path=other") != settings()
+
+
+def test_a_prompt_counts_with_its_text(tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.txt"
+
+    def settings() -> dict[str, object]:
+        assignment = f"caption.prompt={prompt}"
+        return stage_settings(resolve_config([], [assignment], {}).config, "caption")
+
+    prompt.write_text("Describe.")
+    before = settings()
+    prompt.write_text("Describe all.")
+    assert settings() != before
