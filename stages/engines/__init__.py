@@ -12,7 +12,6 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.errors import ConfigError
-from data.world import resolve
 
 ENGINES = {
     "transformers": "stages.engines.transformers:TransformersEngine",
@@ -130,6 +129,5 @@ def load_engine(name: str, config: ModelConfig) -> Engine:
             f"Name a model folder or hub id: --set models.{name}.path=PATH.",
         )
     module, _, attribute = ENGINES[config.engine].partition(":")
-    located = config.model_copy(update={"path": resolve(config.path)})
-    engine: Engine = getattr(importlib.import_module(module), attribute)(located)
+    engine: Engine = getattr(importlib.import_module(module), attribute)(config)
     return engine
