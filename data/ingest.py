@@ -12,39 +12,23 @@ is written next to samples of another content.
 import hashlib
 import json
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
 
 from data import tables
-from data.columns import Columns, choose_columns, make_sample
+from data.columns import Columns, choose_columns
 from data.errors import InputError, RefusedError, Stopped
 from data.records import Sample
-from data.samples import write_shard
+from data.report import Report
+from data.rows import make_sample
+from data.samples import count_samples, write_shard
 from data.sources import Source, open_source
 
 ROWS_PER_SHARD = 256
 MAX_DEFAULT_SHARDS = 1024
 NUM_DUPLICATES_NAMED = 5
-
-
-class Report(Protocol):
-    """Where progress goes."""
-
-    def start(self, what: str, total: int, done: int) -> None:
-        """Begin a bar of `total` rows, `done` of which are there already."""
-        ...
-
-    def advance(self, *, rows: int = 0, tokens: int = 0, errors: int = 0) -> None:
-        """Count what was done."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Say something in passing."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +146,16 @@ def ingest(
         _refuse_other_content(samples_folder, metadata)
     for leftover in samples_folder.glob(".part-*"):
         leftover.unlink(missing_ok=True)
-    return _summarise(samples_folder, plan, time.monotonic() - started)
+    counts = count_samples(samples_folder)
+    return IngestSummary(
+        num_samples=counts.num_samples,
+        num_errors=dict(counts.num_errors.most_common()),
+        num_duplicates=len(plan.duplicates),
+        num_images=counts.num_images,
+        num_without_answer=counts.num_without_answer,
+        num_shards=plan.num_shards,
+        seconds=time.monotonic() - started,
+    )
 
 
 def _make_plan(reader: _Reader, num_shards: int | None, report: Report) -> _Plan:
@@ -246,29 +239,3 @@ def _positions_to_skip(plan: _Plan, there: set[int]) -> Callable[[int], bool]:
     kept = [position for position in range(num_rows) if position not in plan.duplicates]
     finished = {position for index in there for position in kept[plan.bounds(index)]}
     return lambda position: position in plan.duplicates or position in finished
-
-
-def _summarise(folder: Path, plan: _Plan, seconds: float) -> IngestSummary:
-    """Count what the table holds, without reading its images."""
-    num_images = num_without_answer = 0
-    kinds: Counter[str] = Counter()
-    for path in tables.shards(folder):
-        for batch in _light_columns(path):
-            num_images += sum(len(images) for images in batch["images"])
-            num_without_answer += sum(answer is None for answer in batch["answer"])
-            kinds.update(error.partition(":")[0] for error in batch["error"] if error)
-    return IngestSummary(
-        num_samples=len(plan.sample_ids),
-        num_errors=dict(kinds.most_common()),
-        num_duplicates=len(plan.duplicates),
-        num_images=num_images,
-        num_without_answer=num_without_answer,
-        num_shards=plan.num_shards,
-        seconds=seconds,
-    )
-
-
-def _light_columns(path: Path) -> Iterator[Mapping[str, list[Any]]]:
-    columns = ["answer", "error", "images.list.element.path"]
-    for batch in tables.open_parquet(path).iter_batches(columns=columns):
-        yield batch.to_pydict()

@@ -1,11 +1,15 @@
-"""The table `samples` as it is written: every image looked into, a few rows in memory at a time."""
+"""The table `samples`: written with every image looked into, and counted without reading them.
+
+A few rows are in memory at a time.
+"""
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -90,3 +94,30 @@ def check_images(sample: Sample) -> Sample:
             name = f"{image['path']}: " if image["path"] else ""
             return replace(sample, images=[], error=f"image: {name}{error}")
     return sample
+
+
+@dataclass(kw_only=True)
+class Counts:
+    """What a table of samples holds."""
+
+    num_samples: int = 0
+    """Rows of the table, those with an error included."""
+    num_errors: Counter[str] = field(default_factory=Counter)
+    """How many of them can't be used, by kind: `question`, `choices`, `image`, `missing_file`."""
+    num_images: int = 0
+    num_without_answer: int = 0
+    """Samples that can be asked, but not verified."""
+
+
+def count_samples(folder: Path) -> Counts:
+    """Count a table's samples by what they are good for."""
+    counts = Counts()
+    for path in tables.shards(folder):
+        file = tables.open_parquet(path)
+        for batch in file.iter_batches(columns=["answer", "error", "images.list.element.path"]):
+            rows = batch.to_pydict()
+            counts.num_samples += batch.num_rows
+            counts.num_images += sum(len(images) for images in rows["images"])
+            counts.num_without_answer += sum(answer is None for answer in rows["answer"])
+            counts.num_errors.update(error.partition(":")[0] for error in rows["error"] if error)
+    return counts

@@ -5,7 +5,6 @@ at a time. Images stay as they are stored; nothing is decoded here.
 """
 
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,13 +16,13 @@ import pyarrow.parquet as pq
 
 from data.columns import Row
 from data.errors import InputError
+from data.json_rows import json_rows
 from data.tables import READ_BUFFER_BYTES
 
 BATCH_ROWS = 16
 """Rows read at a time: images of a megabyte each are still little."""
 WORLD_SEED = 0
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?")
-BETWEEN_ITEMS = re.compile(r"[\s,]*")
 
 Found = TypeVar("Found")
 
@@ -158,12 +157,22 @@ def _folder(path: Path, split: str) -> _Opened:
     if (path / "state.json").exists():
         return _dataset(datasets.load_from_disk(path))
     builder = datasets.load_dataset_builder(str(path))
+    if builder.name == "imagefolder" and (questions := _questions_beside_images(path)):
+        name = split if len(questions) > 1 else next(iter(questions))
+        return _json([_pick(questions, name, path.name)])
     if builder.name in ("parquet", "json"):
         # Read without datasets, which would copy all of it and insist on one type per column.
         files = _pick(builder.config.data_files, split, path.name)
         return _files(builder.name, [Path(file) for file in files])
     found = datasets.load_dataset(str(path), streaming=True)
     return _dataset(_pick(found, split, path.name))
+
+
+def _questions_beside_images(path: Path) -> dict[str, Path]:
+    """Split -> JSON file, in a folder that datasets takes for nothing but images."""
+    files = sorted([*path.glob("*.jsonl"), *path.glob("*.json")])
+    is_image_folder = any(path.glob("metadata.*"))
+    return {} if is_image_folder else {file.stem: file for file in files}
 
 
 def _hub(source: str, split: str, folder: Path) -> Source:
@@ -222,45 +231,12 @@ def _parquet(files: Sequence[Path]) -> _Opened:
 
 def _json(files: Sequence[Path]) -> _Opened:
     def read(columns: Sequence[str]) -> Iterator[Row]:
-        for row in itertools.chain.from_iterable(map(_json_rows, files)):
+        for row in itertools.chain.from_iterable(map(json_rows, files)):
             yield {column: row.get(column) for column in columns}
 
     columns: dict[str, None] = {}
     num_rows = 0
-    for row in itertools.chain.from_iterable(map(_json_rows, files)):
+    for row in itertools.chain.from_iterable(map(json_rows, files)):
         columns.update(dict.fromkeys(row))
         num_rows += 1
     return list(columns), read, num_rows
-
-
-def _json_rows(path: Path) -> Iterator[Row]:
-    """The objects of a JSON list, or of a file with one on each line."""
-    with path.open(encoding="utf-8-sig") as file:
-        is_list = file.read(1000).lstrip().startswith("[")
-    for where, row in _list_items(path) if is_list else _lines(path):
-        if not isinstance(row, dict):
-            raise ValueError(f"{where} is no JSON object")
-        yield row
-
-
-def _lines(path: Path) -> Iterator[tuple[str, Any]]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                try:
-                    yield f"line {number}", json.loads(line)
-                except ValueError as error:
-                    raise ValueError(f"line {number} is no JSON ({error})") from error
-
-
-def _list_items(path: Path) -> Iterator[tuple[str, Any]]:
-    """The items of a JSON list, parsed one at a time: only its text is in memory as a whole."""
-    text = path.read_text(encoding="utf-8-sig")
-    decoder = json.JSONDecoder()
-    position = text.index("[") + 1
-    for number in itertools.count(1):
-        position = BETWEEN_ITEMS.match(text, position).end()  # type: ignore[union-attr]
-        if text.startswith("]", position):
-            return
-        item, position = decoder.raw_decode(text, position)
-        yield f"item {number}", item
