@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from data import tables
-from data.columns import choose_columns, make_sample
+from data.columns import choose_columns
 from data.records import Sample
+from data.rows import make_sample
 from data.sources import open_source
 from stages.benchmarks import Benchmark
 
