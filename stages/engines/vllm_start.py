@@ -1,0 +1,157 @@
+"""How vLLM is started: its environment, its settings, the thread and processes it runs in.
+
+Import vLLM's names from here, for its environment has to be there before it is imported.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import psutil
+
+from data.errors import ConfigError, EngineError
+from stages.engines import ModelConfig
+from stages.engines.checkpoints import Checkpoint, reason
+
+os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+
+try:
+    from vllm import AsyncEngineArgs, SamplingParams
+    from vllm.exceptions import VLLMClientError
+    from vllm.platforms import current_platform
+    from vllm.sampling_params import RequestOutputKind
+    from vllm.usage.usage_lib import UsageContext
+    from vllm.v1.engine.async_llm import AsyncLLM
+except ImportError as error:
+    raise ConfigError(
+        f"The vllm engine can't be imported: {error}.", "Install it: pip install 'sophia-rl[vllm]'"
+    ) from error
+
+__all__ = ["Loop", "RequestOutputKind", "SamplingParams", "VLLMClientError", "start"]
+
+MAX_IMAGES = 16
+"""Images of one prompt; vLLM plans its memory for this many."""
+CPU_CACHE_BYTES = 4 << 30
+"""Keys and values kept on a CPU, if there is memory; vLLM's own default is nearly all of it."""
+CPU_BATCHED_TOKENS = 4096
+"""Tokens of one step; the context length, where that is longer."""
+OUR_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+"""They mean a stop to us. The engine's processes are born with them blocked, and outlive them.
+SIGTERM is not among them: the engine itself ends its processes with it."""
+
+Result = TypeVar("Result")
+
+
+class Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, name="vllm", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        # Processes inherit this from the thread that starts them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
+        self.loop.run_forever()
+
+    def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
+        """Run a coroutine in the loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def close(self) -> None:
+        """End the thread."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+def start(loop: Loop, checkpoint: Checkpoint, config: ModelConfig) -> Any:
+    """Start vLLM's engine, an `AsyncLLM` that lives in the loop.
+
+    Raises:
+        ConfigError: vLLM doesn't know one of the engine_args.
+        EngineError: it can't start.
+    """
+    arguments = _engine_args(checkpoint, config)
+
+    async def create() -> Any:
+        return AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
+
+    try:
+        with _stdout_on_stderr(), _environment():
+            return loop.submit(create()).result()
+    except Exception as error:
+        raise EngineError(
+            f"vLLM can't run {checkpoint.path}: {reason(error)}",
+            "What it logged says more; its settings go into the model's engine_args.",
+        ) from error
+
+
+def _engine_args(checkpoint: Checkpoint, config: ModelConfig) -> Any:
+    arguments: dict[str, Any] = {
+        "dtype": config.dtype,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+    }
+    if checkpoint.multimodal:
+        arguments["limit_mm_per_prompt"] = {"image": MAX_IMAGES, "video": 0}
+    if current_platform.is_cpu():
+        arguments |= _cpu_args(checkpoint, config)
+    try:
+        return AsyncEngineArgs(model=checkpoint.path, **(arguments | config.engine_args))
+    except TypeError as error:
+        raise ConfigError(
+            f"vLLM doesn't take these engine_args: {error}.", "See the fields of its EngineArgs."
+        ) from error
+
+
+def _cpu_args(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, Any]:
+    """Settings without which vLLM's CPU build fails or takes all memory."""
+    context_length = config.engine_args.get("max_model_len", checkpoint.context_length) or 0
+    return {
+        "dtype": "float32" if config.dtype == "auto" else config.dtype,
+        "enforce_eager": True,
+        # Prompts cut into chunks fail where rows have seeds of their own.
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(CPU_BATCHED_TOKENS, context_length),
+        "kv_cache_memory_bytes": min(CPU_CACHE_BYTES, psutil.virtual_memory().available // 8),
+    }
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """What processes started meanwhile find in their environment, unless it says otherwise."""
+    ours = {"PYTHONWARNINGS": "ignore", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    if current_platform.is_cpu():
+        # Compiling the sampler takes longer than it gains, and needs a C++ compiler.
+        ours["TORCH_COMPILE_DISABLE"] = "1"
+    missing = ours.keys() - os.environ.keys()
+    os.environ.update({name: ours[name] for name in missing})
+    try:
+        yield
+    finally:
+        for name in missing:
+            del os.environ[name]
+
+
+@contextlib.contextmanager
+def _stdout_on_stderr() -> Iterator[None]:
+    """Give processes started meanwhile standard error for both: standard output is for results."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(stdout, 1)
+        os.close(stdout)

@@ -1,0 +1,121 @@
+"""Untrained models of a few thousand parameters, saved as any Hugging Face model is."""
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    GotOcr2ImageProcessor,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    InternVLProcessor,
+    InternVLVideoProcessor,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+CONTEXT_LENGTH = 256
+IMAGE_SIZE = 28
+IMAGE_TOKENS = {
+    "start_image_token": "<img>",
+    "end_image_token": "</img>",
+    "context_image_token": "<IMG_CONTEXT>",
+    "video_token": "<video>",
+}
+TEXT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}"
+)
+"""Takes plain strings only and opens the answer with <think>."""
+IMAGE_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'tool' %}{{ raise_exception('No tools here.') }}{% endif %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}{{ '<IMG_CONTEXT>\n' }}{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def make_tokenizer(*, multimodal: bool) -> PreTrainedTokenizerFast:
+    """Bytes, and the special tokens of ChatML."""
+    special = IMAGE_TOKENS if multimodal else {}
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>", *special.values()],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([], trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<|endoftext|>",
+        eos_token="<|im_end|>",
+        extra_special_tokens=special,
+    )
+    fast.add_tokens(["<think>", "</think>"])
+    fast.chat_template = IMAGE_TEMPLATE if multimodal else TEXT_TEMPLATE
+    return fast
+
+
+def language_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2Config:
+    """One layer, sharp enough that the likeliest token is no matter of rounding."""
+    return Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=CONTEXT_LENGTH,
+        initializer_range=0.15,
+        tie_word_embeddings=False,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+
+
+def save_reasoner(folder: Path) -> None:
+    """A language model that sees no images."""
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer(multimodal=False)
+    tokenizer.save_pretrained(folder)
+    Qwen2ForCausalLM(language_config(tokenizer)).save_pretrained(folder)
+
+
+def save_policy(folder: Path) -> None:
+    """A vision-language model; a picture is four tokens."""
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer(multimodal=True)
+    size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+    num_image_tokens = 4
+    InternVLProcessor(
+        image_processor=GotOcr2ImageProcessor(size=size, crop_to_patches=False, max_patches=1),
+        tokenizer=tokenizer,
+        video_processor=InternVLVideoProcessor(size=size),
+        image_seq_length=num_image_tokens,
+        chat_template=IMAGE_TEMPLATE,
+    ).save_pretrained(folder)
+    config = InternVLConfig(
+        vision_config={
+            "hidden_size": 64,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+            "image_size": [IMAGE_SIZE, IMAGE_SIZE],
+            "patch_size": [7, 7],
+            "layer_scale_init_value": 1.0,
+        },
+        text_config=language_config(tokenizer).to_dict(),
+        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKENS["context_image_token"]),
+        image_seq_length=num_image_tokens,
+        downsample_ratio=0.5,
+    )
+    InternVLForConditionalGeneration(config).save_pretrained(folder)
