@@ -1,0 +1,1 @@
+"""Training: a plan, the ranks that work through it, their checkpoints, and the export."""

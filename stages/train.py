@@ -1,0 +1,189 @@
+"""Train: the policy learns the selected rollouts, given image and question.
+
+Input tables: samples, trajectories. Output: checkpoints/step-*, checkpoints/final.
+
+Section 4.3 of the paper: an off-policy policy gradient on the trajectories (Eq. 7), with vision
+tower and projector frozen (Table 4). The caption is not in the prompt. Extra data can be mixed in
+(Table A3). First a plan says which rows are in which step; then DeepSpeed ranks work through it.
+
+    sophia train --run RUN
+"""
+
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data import tables
+from data.errors import ConfigError, InputError
+from data.records import Sample, Trajectory
+from stages.families import load_family, model_folder, model_type
+from stages.generation import require_table
+from stages.job import Job, Outcome
+from stages.prompts import load_prompt
+from stages.training import checkpoint
+from stages.training.checkpoint import Manifest
+from stages.training.config import Config
+from stages.training.launch import alone, launch
+from stages.training.task import Task
+
+if TYPE_CHECKING:
+    from stages.training.render import Example
+
+READS = ("samples", "trajectories")
+WRITES = ("checkpoints",)
+
+__all__ = ["READS", "WRITES", "Config", "models_used", "run", "tables_read"]
+
+
+def models_used(config: Config) -> tuple[str, ...]:
+    """The models this stage runs."""
+    return ("policy",)
+
+
+def tables_read(config: Config) -> tuple[str, ...]:
+    """The tables this stage reads."""
+    return READS
+
+
+def run(job: Job, config: Config) -> Outcome:
+    """Train to the end, from the newest checkpoint where there is one.
+
+    Raises:
+        ConfigError: no policy is set, or one of an unknown family.
+        InputError: the policy or an input is missing, or no trajectory is left to train on.
+        RefusedError: what is there was made with other settings or inputs.
+        EngineError: a rank failed.
+    """
+    path = job.models["policy"].path
+    if path is None:
+        raise ConfigError(
+            "models.policy.path is not set.",
+            "Name a model folder or hub id: --set models.policy.path=PATH.",
+        )
+    model = model_folder(path)
+    load_family(model_type(model))
+    checkpoints = job.folder("checkpoints")
+    with alone(checkpoints) as lock:
+        final, plan = checkpoints / "final", plan_digest(job, config)
+        if (done := Manifest.load(final)) is None:
+            done = _train(job, config, model, plan, lock)
+        else:
+            checkpoint.check_same(final, done, job.metadata, plan)
+        return _outcome(done)
+
+
+def plan_digest(job: Job, config: Config) -> str:
+    """Identity of everything the plan depends on, the bytes of extra data included."""
+    paths = {name: Path(mixture.path) for name, mixture in config.mix.items()}
+    extra = {name: checkpoint.describe(path) for name, path in paths.items() if path.is_file()}
+    return tables.digest_of(job.metadata.digest, job.seed, extra)
+
+
+def read_trajectories(job: Job) -> Iterator["Example"]:
+    """The trajectories with their samples, in the order of the tables.
+
+    Raises:
+        InputError: a table is missing or incomplete, or a trajectory has no sample.
+    """
+    from stages.training.render import Example
+
+    samples, trajectories = job.folder("samples"), job.folder("trajectories")
+    count = require_table(samples, "sophia ingest")
+    require_table(trajectories, "sophia propagate-reward", count)
+    for index in range(count):
+        of_sample: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in tables.read_rows(tables.shard_path(trajectories, index, count), Trajectory):
+            of_sample[row["sample_id"]].append(row)
+        if not of_sample:
+            continue
+        for sample in tables.read_rows(tables.shard_path(samples, index, count), Sample):
+            for row in of_sample.pop(sample["sample_id"], []):
+                yield Example(
+                    sample=sample,
+                    response=row["response"] or "",
+                    reward=float("nan") if row["reward"] is None else row["reward"],
+                    token_ids=row["token_ids"],
+                    finished=row["finish_reason"] in (None, "stop"),
+                )
+        if of_sample:
+            raise InputError(
+                f"{trajectories} has trajectories of {next(iter(of_sample))!r}, which is not among "
+                f"the samples of shard {index}.",
+                "Use the samples that the trajectories were made from.",
+            )
+
+
+def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Manifest | None:
+    """Plan, then run the ranks; the manifest of the finished policy, None where stopped early."""
+    from stages.training.plan import make_plan
+    from stages.training.render import Renderer
+
+    checkpoints = job.folder("checkpoints")
+    work = checkpoints / ".work"
+    checkpoint.remove_unfinished(checkpoints)
+    plan = make_plan(
+        work / "plan",
+        plan_id,
+        read_trajectories(job),
+        lambda: Renderer(model, config.max_length, load_prompt(config.system_prompt)),
+        config,
+        job.seed,
+        job.should_stop,
+    )
+    if plan is None:
+        return None
+    start = Manifest(
+        metadata=job.metadata,
+        plan=plan_id,
+        planned=plan.totals(),
+        step=0,
+        num_steps=len(plan.steps),
+        zero_stage=config.zero_stage,
+        num_ranks=config.num_ranks or _num_devices(),
+        seconds=0.0,
+    )
+    resume_from, state = checkpoint.newest(checkpoints, start) or (None, start)
+    task = Task(
+        config=config,
+        manifest=state,
+        seed=job.seed,
+        model=model,
+        plan=plan.folder,
+        checkpoints=checkpoints,
+        metrics=job.folder("metrics"),
+        resume_from=resume_from,
+    )
+    task.dump(work / "task.json")
+    job.report.start(job.stage, state.num_steps, state.step)
+    if not job.should_stop():
+        log = job.folder("logs") / time.strftime(f"{job.stage}-ranks-%Y%m%d-%H%M%S.log")
+        launch(job, work / "task.json", start.num_ranks, log, lock)
+    done = Manifest.load(checkpoints / "final")
+    if done is not None:
+        shutil.rmtree(work)
+    return done
+
+
+def _num_devices() -> int:
+    import torch
+
+    return torch.cuda.device_count() or 1
+
+
+def _outcome(done: Manifest | None) -> Outcome:
+    if done is None:
+        return Outcome(complete=False)
+    rejected = sum(done.planned["rejected"].values())
+    return Outcome(
+        rows=done.planned["num_rows"] + rejected,
+        errors=rejected,
+        figures={
+            "steps": done.step,
+            "loss": done.last_step["loss"],
+            "seconds": round(done.seconds, 1),
+            **done.planned,
+        },
+    )

@@ -1,0 +1,85 @@
+"""Settings of the train stage."""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Mixture(BaseModel):
+    """Extra data trained on beside the trajectories."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(min_length=1)
+    """JSONL or Parquet with columns `question` (or `prompt`), `response` and, where there are any,
+    `images` (or `image`: paths, or structs of bytes and path) and `system`; or a split of the
+    built-in world: `world:text`, `world:descriptions`."""
+    weight: float = Field(1.0, gt=0)
+    """Rows drawn for each trajectory that is trained on: 0.5 with 1,000 trajectories draws 500 in
+    every epoch, in a seeded random order, none twice before all were drawn once."""
+
+
+class Config(BaseModel):
+    """Settings of the train stage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    ENGINE_ONLY: ClassVar[tuple[str, ...]] = (
+        "micro_batch_size",
+        "num_ranks",
+        "zero_stage",
+        "gradient_checkpointing",
+        "checkpoint_every",
+        "keep_checkpoints",
+    )
+
+    objective: Literal["sophia", "sft"] = "sophia"
+    """What is minimised: `sophia`, Eq. 7: each response token weighted by its rollout's reward;
+    `sft`: every response token alike."""
+    batch_size: int = Field(512, ge=1)
+    """Trajectories per optimizer step, mixed-in rows included; the last step takes what is left."""
+    num_epochs: int = Field(1, ge=1)
+    """Passes over the trajectories."""
+    learning_rate: float = Field(2e-5, gt=0)
+    """Highest learning rate."""
+    final_lr_ratio: float = Field(0.25, ge=0, le=1)
+    """Learning rate at the end of the cosine, as a part of the highest."""
+    warmup_ratio: float = Field(0.0, ge=0, lt=1)
+    """Part of the steps over which the learning rate rises linearly."""
+    weight_decay: float = Field(0.05, ge=0)
+    """AdamW's, on matrices; norms and biases have none."""
+    gradient_clipping: float = Field(1.0, ge=0)
+    """Highest L2 norm of a step's gradient; 0: not clipped."""
+    normalize: Literal["token", "trajectory"] = "token"
+    """What a step's summed loss is divided by: its response tokens, or its trajectories (Eq. 7)."""
+    freeze: tuple[Literal["vision", "projector"], ...] = ("vision", "projector")
+    """Parts that are not trained. Only the language model can be, so both belong here."""
+    max_length: int = Field(32768, ge=2)
+    """Longest row, in tokens of prompt and response; longer ones are rejected, never cut."""
+    system_prompt: str = "slow_thinking"
+    """System prompt of responses with a `<think>` block: name of a prompt or path of a file."""
+    mix: dict[str, Mixture] = {}
+    """Extra data by name, such as text-only reasoning or general visual questions."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward pass; auto: bfloat16 on a GPU, float32 on the CPU. Gradients are
+    summed, and weights updated, in float32."""
+    zero_stage: Literal[0, 2, 3] = 2
+    """ZeRO: 0 every rank holds everything, 2 gradients and optimizer are spread, 3 weights too.
+    Engine-only, but a checkpoint is continued with the stage that wrote it."""
+    num_ranks: int | None = Field(None, ge=1)
+    """Processes started on this machine; null: one for each GPU, or one on the CPU. Engine-only,
+    but a checkpoint is continued by as many ranks as wrote it."""
+    micro_batch_size: int = Field(1, ge=1)
+    """Trajectories in one forward pass of one rank. Engine-only: it moves last bits alone."""
+    gradient_checkpointing: bool = True
+    """Compute activations twice instead of keeping them. Engine-only."""
+    checkpoint_every: int = Field(25, ge=1)
+    """Steps between checkpoints. Engine-only."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """How many checkpoints are kept, the newest. Engine-only."""
+
+    @field_validator("freeze")
+    @classmethod
+    def _only_the_language_model_trains(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if set(value) != {"vision", "projector"}:
+            raise ValueError('only ["vision", "projector"] is supported: the language model trains')
+        return value

@@ -1,0 +1,104 @@
+"""The trained policy in Hugging Face layout: the base model's folder with other weights."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from torch import Tensor, distributed
+from transformers import AutoModelForImageTextToText
+
+from stages.training.checkpoint import Manifest, move_into_place
+
+WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx"}
+INDEX_SUFFIX = ".index.json"
+
+
+def gather_weights(engine: Any) -> dict[str, Tensor] | None:
+    """The trained weights under the names of the whole model, on rank 0; None on the others.
+
+    All ranks call it.
+    """
+    if engine.zero_optimization_partition_weights():
+        state = engine._zero3_consolidated_16bit_state_dict()
+    else:
+        state = engine.module.state_dict()
+    if distributed.get_rank() != 0:
+        return None
+    prefix = "language_model."
+    return {
+        f"model.{name}" if name.startswith(prefix) else name: tensor.detach().cpu()
+        for name, tensor in state.items()
+    }
+
+
+def export(base: Path, weights: Mapping[str, Tensor], target: Path, manifest: Manifest) -> None:
+    """Write the policy, complete or not at all.
+
+    Frozen weights, names, types and every other file are the base model's own: weights are loaded
+    into a fresh copy of it, and its tokenizer, processor, chat template and configuration are
+    copied byte for byte.
+
+    Args:
+        base: the folder training started from.
+        weights: what training changed.
+        target: where it goes.
+        manifest: how it came about.
+    """
+    temporary = target.with_name(f".{target.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model = AutoModelForImageTextToText.from_pretrained(base, dtype="auto")
+    unknown = model.load_state_dict(weights, strict=False).unexpected_keys
+    if unknown:
+        raise RuntimeError(f"The base model has no weights named {', '.join(unknown)}")
+    model.save_pretrained(temporary)
+    for path in temporary.iterdir():
+        if not is_weights(path):
+            path.unlink()
+    for path in base.iterdir():
+        if path.is_file() and not is_weights(path) and not path.name.startswith("."):
+            shutil.copyfile(path, temporary / path.name)
+    check_weights(base, temporary, set(model.all_tied_weights_keys))
+    manifest.dump(temporary)
+    for path in temporary.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    move_into_place(temporary, target)
+
+
+def is_weights(path: Path) -> bool:
+    """Whether a file of a model's folder holds weights, or says where they lie."""
+    return path.suffix in WEIGHT_SUFFIXES or path.name.endswith(INDEX_SUFFIX)
+
+
+def check_weights(base: Path, exported: Path, tied: set[str]) -> None:
+    """Compare names, shapes and types of all tensors with the base model's.
+
+    Args:
+        base: the model that training started from.
+        exported: what was written.
+        tied: names that may be left out, being the same tensor as another one.
+    """
+    before, now = tensor_facts(base), tensor_facts(exported)
+    if not before:
+        return  # an old checkpoint without safetensors
+    differing = {
+        name
+        for name in before.keys() | now.keys()
+        if before.get(name) != now.get(name) and not (name in tied and name not in now)
+    }
+    if differing:
+        raise RuntimeError(f"The export differs from the base model in {sorted(differing)[:5]}")
+
+
+def tensor_facts(folder: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and type of every tensor in a folder's safetensors files."""
+    facts = {}
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118, it is no dict
+                part = file.get_slice(name)
+                facts[name] = (tuple(part.get_shape()), str(part.get_dtype()))
+    return facts

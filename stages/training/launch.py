@@ -1,0 +1,137 @@
+"""Start the ranks, pass their progress on, and have them stop when the command is asked to."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from data.errors import EngineError, RefusedError
+from stages.job import Job
+from stages.training.task import PROGRESS_FILE
+
+POLL_SECONDS = 0.2
+LOCK_SECONDS = 60.0
+"""How long the ranks of an attempt that was killed may take to end."""
+LINES_OF_LOG = 12
+
+
+def launch(job: Job, task: Path, num_ranks: int, log: Path, lock: int) -> None:
+    """Run the loop to its end, or to the checkpoint at which it stops.
+
+    Args:
+        job: the attempt; its `should_stop` is passed on to the ranks.
+        task: file that tells the ranks what to do.
+        num_ranks: how many.
+        log: where their output goes.
+        lock: the descriptor that `alone` gave; torchrun holds it as long as there are ranks.
+
+    Raises:
+        EngineError: a rank failed.
+    """
+    progress = job.folder("metrics") / PROGRESS_FILE
+    read_from = progress.stat().st_size if progress.exists() else 0
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        ranks = subprocess.Popen(
+            command(task, num_ranks),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment(num_ranks),
+            pass_fds=(lock,),
+            start_new_session=True,  # a Ctrl-C in the terminal is the command's to deal with
+        )
+        assert ranks.stdin is not None
+        try:
+            _follow(job, ranks, ranks.stdin, progress, read_from)
+        finally:
+            ranks.stdin.close()  # the ranks end with it
+            code = ranks.wait()
+    if code:
+        raise EngineError(f"Training failed: {last_words(log)}", f"The whole story is in {log}.")
+
+
+def command(task: Path, num_ranks: int) -> list[str]:
+    """The torchrun command line."""
+    run = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_ranks}"]
+    return [sys.executable, *run, "-m", "stages.training.loop", str(task)]
+
+
+def environment(num_ranks: int) -> dict[str, str]:
+    """The ranks' environment: this one, with this package and the machine's cores shared out."""
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    threads = max(1, len(os.sched_getaffinity(0)) // num_ranks)
+    return {"OMP_NUM_THREADS": str(threads), **os.environ, "PYTHONPATH": path}
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[int]:
+    """Hold a run's training, so that a second command does not train it at the same time.
+
+    Yields:
+        The descriptor of the lock.
+
+    Raises:
+        RefusedError: another command does.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise RefusedError(
+                        f"Another command is training into {folder}.",
+                        "Wait until it ends, or stop it.",
+                    ) from None
+                time.sleep(POLL_SECONDS)
+        yield lock.fileno()
+
+
+def last_words(log: Path) -> str:
+    """The last exception in a log, for people."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line for line in lines if "Error" in line and not line.startswith((" ", "["))]
+    ours = [line for line in errors if "ChildFailedError" not in line]
+    return (ours or lines or ["no output"])[-1].rstrip(".") + "."
+
+
+def _follow(
+    job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progress: Path, start: int
+) -> None:
+    told = False
+    while True:
+        ended = ranks.poll() is not None
+        start = _report(job, progress, start)
+        if ended:
+            return
+        if job.should_stop() and not told:
+            orders.write(b"stop\n")
+            orders.flush()
+            told = True
+        time.sleep(POLL_SECONDS)
+
+
+def _report(job: Job, progress: Path, start: int) -> int:
+    """Report the steps written since; returns where the next ones begin."""
+    if not progress.exists():
+        return start
+    with progress.open("rb") as file:
+        file.seek(start)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            job.report.advance(rows=1, tokens=json.loads(line)["tokens"])
+            start += len(line)
+    return start

@@ -1,0 +1,191 @@
+"""The policy in two parts: what is frozen, and what DeepSpeed trains.
+
+Vision tower and projector stay outside the DeepSpeed engine, whole on every rank, without
+gradients. So a step may mix rows with and without images at ZeRO-3, where every rank has to run
+the same modules in the same order; and checkpoints hold no frozen weight.
+
+B: rows. L: tokens of the longest. T: response tokens. N: image tokens. H: hidden size.
+"""
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from data.images import open_image
+from stages.families import Family, ImageFeatures, load_family, model_type
+from stages.training.loss import token_logprobs
+from stages.training.plan import Plan, Row
+
+CACHED_FEATURE_BYTES = 1 << 30
+"""Image features kept for the next epoch and the next trajectory of the same images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A micro-batch of right-padded rows."""
+
+    input_ids_BL: Tensor
+    """Without each row's last token, which predicts nothing."""
+    position_ids: Tensor
+    """As the family wants them."""
+    images: ImageFeatures | None
+    """Of all rows, in order; None: no row has an image."""
+    source_T: Tensor
+    """Where, in the flattened [B * L], each response token is predicted."""
+    target_T: Tensor
+    """The response tokens."""
+    reward_T: Tensor
+    """Reward of each response token's row, float32."""
+
+
+class LanguageModel(nn.Module):
+    """The part that is trained: language model and head.
+
+    Args:
+        model: the whole model, whose modules this one shares.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.language_model = model.model.language_model
+        self.lm_head = model.lm_head
+        self.image_token_id: int = model.config.image_token_id
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Log-probabilities of the response tokens, float32. Shape [T]."""
+        embeddings_BLH = self.language_model.get_input_embeddings()(batch.input_ids_BL)
+        deeper: dict[str, Any] = {}
+        if batch.images is not None:
+            mask_BL = batch.input_ids_BL == self.image_token_id
+            image_NH = batch.images.embeddings_NH.to(embeddings_BLH.dtype)
+            embeddings_BLH = embeddings_BLH.masked_scatter(mask_BL[..., None], image_NH)
+            if batch.images.deeper_NH:
+                deeper["visual_pos_masks"] = mask_BL
+                deeper["deepstack_visual_embeds"] = list(batch.images.deeper_NH)
+        # No mask: rows are padded on the right, where a causal model never looks.
+        hidden_BLH = self.language_model(
+            inputs_embeds=embeddings_BLH,
+            position_ids=batch.position_ids,
+            use_cache=False,
+            **deeper,
+        ).last_hidden_state
+        logits_TV = self.lm_head(hidden_BLH.flatten(0, 1)[batch.source_T])
+        return token_logprobs(logits_TV, batch.target_T)
+
+
+class Policy:
+    """A loaded policy.
+
+    Args:
+        folder: Hugging Face layout.
+        dtype: of weights and arithmetic.
+        device: where the frozen part goes; DeepSpeed moves the other.
+    """
+
+    def __init__(self, folder: Path, dtype: torch.dtype, device: torch.device) -> None:
+        self.family: Family = load_family(model_type(folder))
+        self.device = device
+        self.processor = AutoProcessor.from_pretrained(folder)
+        self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
+        self.model.requires_grad_(False).eval()
+        self.language = LanguageModel(self.model).requires_grad_(True).train()
+        for part in self.model.model.children():
+            if part is not self.language.language_model:
+                part.to(device)
+        self._features: OrderedDict[tuple[int, ...], ImageFeatures] = OrderedDict()
+        self._feature_bytes = 0
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Keep only each layer's input for the backward pass."""
+        self.language.language_model.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": False}
+        )
+
+    def batch(self, plan: Plan, numbers: Sequence[int]) -> Batch:
+        """Rows of the plan as one micro-batch."""
+        rows = [plan.row(number) for number in numbers]
+        images = [self.image_features(plan, row.images) if row.images else None for row in rows]
+        tensors = pad_rows(rows, self.device)
+        grids = [None if image is None else image.grid_I3 for image in images]
+        return Batch(
+            position_ids=self.family.position_ids(self.model, tensors["input_ids_BL"], grids),
+            images=join_features([image for image in images if image is not None]),
+            **tensors,
+        )
+
+    @torch.no_grad()
+    def image_features(self, plan: Plan, images: tuple[int, ...]) -> ImageFeatures:
+        """Features of one row's images.
+
+        They are computed row by row, so that their last bits do not depend on the neighbours.
+        """
+        if (found := self._features.get(images)) is not None:
+            self._features.move_to_end(images)
+            return _map(found, lambda tensor: tensor.to(self.device))
+        opened = [open_image(plan.image(number)) for number in images]
+        text = self.processor.image_token * len(opened)
+        pixels = self.processor(text=[text], images=opened, return_tensors="pt")
+        del pixels["input_ids"]
+        features = self.family.image_features(self.model, pixels.to(self.device))
+        self._remember(images, _map(features, lambda tensor: tensor.cpu()))
+        return features
+
+    def _remember(self, images: tuple[int, ...], features: ImageFeatures) -> None:
+        self._features[images] = features
+        self._feature_bytes += _num_bytes(features)
+        while self._feature_bytes > CACHED_FEATURE_BYTES:
+            self._feature_bytes -= _num_bytes(self._features.popitem(last=False)[1])
+
+
+def pad_rows(rows: Sequence[Row], device: torch.device) -> dict[str, Tensor]:
+    """Token tensors of a `Batch`, by the names of its fields."""
+    lengths = [len(row.prompt_ids) + len(row.response_ids) - 1 for row in rows]
+    width = max(lengths)
+    ids_BL = torch.zeros(len(rows), width, dtype=torch.int64)
+    source, target, reward = [], [], []
+    for index, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+        prompt, response = torch.tensor(row.prompt_ids), torch.tensor(row.response_ids)
+        ids_BL[index, :length] = torch.cat([prompt, response])[:-1]
+        # Token l is predicted at position l - 1: the first one by the prompt's last token.
+        source.append(torch.arange(len(prompt) - 1, length) + index * width)
+        target.append(response)
+        reward.append(torch.full((len(response),), row.reward))
+    tensors = {
+        "input_ids_BL": ids_BL,
+        "source_T": torch.cat(source),
+        "target_T": torch.cat(target).long(),
+        "reward_T": torch.cat(reward),
+    }
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def join_features(images: Sequence[ImageFeatures]) -> ImageFeatures | None:
+    """Features of several rows, one behind the other."""
+    if not images:
+        return None
+    layers = zip(*(image.deeper_NH for image in images), strict=True)
+    return ImageFeatures(
+        torch.cat([image.embeddings_NH for image in images]),
+        tuple(torch.cat(layer) for layer in layers),
+    )
+
+
+def _map(features: ImageFeatures, function: Callable[[Tensor], Tensor]) -> ImageFeatures:
+    grid = features.grid_I3
+    return ImageFeatures(
+        function(features.embeddings_NH),
+        tuple(map(function, features.deeper_NH)),
+        None if grid is None else function(grid),
+    )
+
+
+def _num_bytes(features: ImageFeatures) -> int:
+    tensors = itertools.chain([features.embeddings_NH], features.deeper_NH)
+    return sum(tensor.nbytes for tensor in tensors)

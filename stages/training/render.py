@@ -1,0 +1,169 @@
+"""Rows into tokens: the policy's own prompt, then the response with its end of turn.
+
+The prompt is rendered as for generation, and the response put behind it byte for byte: a training
+template that renders both would rewrite the thinking of some models.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from PIL import Image
+
+from data.images import ImageError, open_image
+from stages.engines.checkpoints import open_checkpoint
+from stages.engines.rendering import THINK_PREFILL
+from stages.prompts import answer_messages
+
+THINK = "<think>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One conversation to learn from, before it is tokens."""
+
+    sample: Mapping[str, Any]
+    """Question, hint, choices and images, as in the table `samples`."""
+    response: str
+    reward: float = 1.0
+    token_ids: Sequence[int] | None = None
+    """The policy's own tokens of the response, end of turn included; None: tokenise the text."""
+    finished: bool = True
+    """Whether the response ended by itself, so that its end of turn is to be learnt too."""
+    system: str | None = None
+    """System prompt; None: chosen by whether the response thinks."""
+    key: str = ""
+    """What the row is called in messages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """A row that can be trained on."""
+
+    prompt_ids: Sequence[int]
+    """Placeholders expanded: one for each image feature."""
+    response_ids: Sequence[int]
+
+
+class Renderer:
+    """Renders examples with a policy's own processor.
+
+    Args:
+        folder: the policy.
+        max_length: longest row, in tokens.
+        system: the system prompt of responses that think.
+    """
+
+    def __init__(self, folder: Path, max_length: int, system: str) -> None:
+        checkpoint = open_checkpoint(str(folder))
+        self.processor = checkpoint.processor
+        self.tokenizer = checkpoint.tokenizer
+        self.max_length = max_length
+        self.system = system
+        self.end_of_turn = end_of_turn(self.processor, checkpoint.end_token_ids)
+        self.forbidden = frozenset(placeholder_ids(self.processor, folder))
+
+    def render(self, example: Example) -> Tokens | str:
+        """Tokens of an example, or the reason why it is rejected."""
+        system = example.system or (self.system if THINK in example.response else None)
+        try:
+            images = [open_image(read_image(row)) for row in example.sample.get("images") or []]
+            text: str = self.processor.apply_chat_template(
+                answer_messages(example.sample, system), add_generation_prompt=True, tokenize=False
+            )
+        except (ImageError, OSError):
+            return "an image can't be read"
+        except TemplateError:
+            return "the chat template rejects the conversation"
+        text, response = split_prefill(text, example.response)
+        response_ids = self.response_ids(example, response)
+        if isinstance(response_ids, str):
+            return response_ids
+        prompt_ids = self.prompt_ids(text, images)
+        if len(prompt_ids) + len(response_ids) > self.max_length:
+            return "longer than max_length"
+        return Tokens(prompt_ids=prompt_ids, response_ids=response_ids)
+
+    def prompt_ids(self, text: str, images: Sequence[Image.Image]) -> list[int]:
+        """Token ids of a rendered prompt, with its placeholders expanded."""
+        # As the engines do: templates write the special tokens themselves.
+        inputs = self.processor(text=[text], images=list(images) or None, add_special_tokens=False)
+        return list(map(int, inputs["input_ids"][0]))
+
+    def response_ids(self, example: Example, response: str) -> list[int] | str:
+        """Token ids of a response with its end of turn, or why they can't be trained on."""
+        if example.token_ids is not None:
+            ids = list(example.token_ids)
+        else:
+            ids = self.tokenizer(response, add_special_tokens=False)["input_ids"]
+            if self.end_of_turn in ids:
+                return "the response holds an end of turn"
+            if not ids:
+                return "the response is empty"
+            if example.finished:
+                ids.append(self.end_of_turn)
+        if not ids:
+            return "the response is empty"
+        if self.forbidden.intersection(ids):
+            return "the response holds an image token"
+        if max(ids) >= len(self.tokenizer):
+            return "the response holds tokens that the policy does not have"
+        return ids
+
+
+def read_image(image: Mapping[str, Any]) -> bytes:
+    """The encoded bytes of a sample's image, which may lie in a file."""
+    return image.get("bytes") or Path(image["path"]).read_bytes()
+
+
+def split_prefill(text: str, response: str) -> tuple[str, str]:
+    """Have the opening `<think>` once where the template has written it into the prompt too.
+
+    It stays in the prompt, out of the loss, when the response begins with just that; else, so when
+    the response does not think, it leaves the prompt.
+
+    Args:
+        text: a prompt rendered for generation.
+        response: the whole response.
+
+    Returns:
+        The prompt, and the part of the response that follows it.
+    """
+    if (prefill := THINK_PREFILL.search(text)) is None:
+        return text, response
+    if response.startswith(prefill.group()):
+        return text, response.removeprefix(prefill.group())
+    return text[: prefill.start()], response
+
+
+def end_of_turn(processor: Any, stops: frozenset[int]) -> int:
+    """The token that ends an assistant's turn.
+
+    It is the one that the chat template writes behind an answer, if generation stops at it, else
+    the tokenizer's end of sequence.
+
+    Args:
+        processor: the policy's.
+        stops: the tokens at which generation stops.
+    """
+    answer = "0123456789"
+    messages = [
+        {"role": role, "content": [{"type": "text", "text": text}]}
+        for role, text in (("user", "?"), ("assistant", answer))
+    ]
+    text: str = processor.apply_chat_template(messages, tokenize=False)
+    tail = text.rpartition(answer)[2].lstrip()
+    written = processor.tokenizer(tail, add_special_tokens=False)["input_ids"][:1]
+    return int(written[0] if stops.intersection(written) else processor.tokenizer.eos_token_id)
+
+
+def placeholder_ids(processor: Any, folder: Path) -> set[int]:
+    """The tokens that stand for images and videos, or mark their borders."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    ids = {config.get(name) for name in names}
+    ids.update(processor.image_token_ids, processor.video_token_ids)
+    return {int(token) for token in ids if token is not None}
