@@ -182,7 +182,7 @@ def _make_plan(reader: _Reader, num_shards: int | None, report: Report) -> _Plan
         )
     if plan.duplicates:
         first = ", ".join(islice(plan.duplicates.values(), NUM_DUPLICATES_NAMED))
-        report.note(f"{len(plan.duplicates)} exact duplicates are dropped: {first} ...")
+        report.note(f"Exact duplicates are dropped: {len(plan.duplicates)}, such as {first}.")
     by_default = min(-(-len(plan.sample_ids) // ROWS_PER_SHARD), MAX_DEFAULT_SHARDS)
     plan.num_shards = min(num_shards or by_default, len(plan.sample_ids))
     plan.digest = tables.digest_of(plan.num_shards, digest.hexdigest())
@@ -193,22 +193,24 @@ def _refuse_other_content(folder: Path, expected: tables.Metadata) -> None:
     """Refuse a folder with shards of other samples, and name what differs."""
     for path in tables.shards(folder):
         found = tables.read_metadata(path)
-        if found is not None and found.digest == expected.digest:
-            continue
-        remedy = (
-            f"Use another --run, or delete {folder.name}/ and what was made from it."
-            if found
-            else f"Delete {path.name}, or use another --run."
-        )
         if found is None:
-            raise RefusedError(f"{path} was written by another tool.", remedy)
-        differing = [
-            f"{name} = {found.settings.get(name)!r}, now {value!r}"
-            for name, value in expected.settings.items()
-            if found.settings.get(name) != value
-        ]
-        what = "; ".join(differing) or "the content of the source has changed"
-        raise RefusedError(f"{folder} holds other samples: {what}.", remedy)
+            raise RefusedError(
+                f"{path} was written by another tool.", f"Use another --run, or delete {path.name}."
+            )
+        if found.digest != expected.digest:
+            raise RefusedError(
+                f"{folder} holds other samples: {_difference(found, expected)}.",
+                f"Use another --run, or delete {folder.name}/ and what was made from it.",
+            )
+
+
+def _difference(found: tables.Metadata, expected: tables.Metadata) -> str:
+    differing = [
+        f"{name} = {found.settings.get(name)!r}, now {value!r}"
+        for name, value in expected.settings.items()
+        if found.settings.get(name) != value
+    ]
+    return "; ".join(differing) or "the content of the source has changed"
 
 
 def _write_shards(

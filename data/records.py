@@ -13,11 +13,16 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 1
 
+REQUIRED = "required"
+"""Marks a column that every table must have though a row may have nothing there."""
+
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 Text = Annotated[str, pa.string()]
 OptionalText = Annotated[str | None, pa.string()]
+RequiredText = Annotated[str | None, pa.string(), REQUIRED]
 Int32 = Annotated[int, pa.int32()]
+RequiredInt32 = Annotated[int, pa.int32(), REQUIRED]
 Int64 = Annotated[int, pa.int64()]
 Float32 = Annotated[float, pa.float32()]
 OptionalFloat32 = Annotated[float | None, pa.float32()]
@@ -54,13 +59,13 @@ class Caption:
     sample_id: Text
     caption_index: Int32
     """0 .. K-1"""
-    text: OptionalText = None
+    text: RequiredText = None
     """The description, without its end-of-turn token."""
-    num_tokens: Int32 = 0
+    num_tokens: RequiredInt32 = 0
     """Tokens generated, the end-of-turn token included."""
     token_ids: TokenIds = None
     """The tokens generated, under the tokenizer of the model that wrote them."""
-    finish_reason: Text = "error"
+    finish_reason: Annotated[str, pa.string(), REQUIRED] = "error"
     """`stop`, `length`, `pruned` or `error`"""
     seed: Int64 = 0
     model: OptionalText = None
@@ -75,14 +80,14 @@ class Rollout:
     caption_index: Int32
     rollout_index: Int32
     """0 .. N-1"""
-    text: OptionalText = None
+    text: RequiredText = None
     """What the model wrote, without its end-of-turn token."""
-    num_tokens: Int32 = 0
+    num_tokens: RequiredInt32 = 0
     """Tokens generated, the end-of-turn token included: the length that Eq. 6 minimises."""
     token_ids: TokenIds = None
     logprob: Annotated[float | None, pa.float64()] = None
     """Sum over tokens of the log-probability under the model that wrote it, at temperature 1."""
-    finish_reason: Text = "error"
+    finish_reason: Annotated[str, pa.string(), REQUIRED] = "error"
     seed: Int64 = 0
     model: OptionalText = None
     error: OptionalText = None
@@ -99,7 +104,7 @@ class Verdict:
     rollout_index: Int32
     status: Text
     """`correct`, `incorrect`, `no_answer`, `truncated`, `timeout`, `unverifiable` or `error`"""
-    outcome_reward: OptionalFloat32 = None
+    outcome_reward: Annotated[float | None, pa.float32(), REQUIRED] = None
     """R(y) of Eq. 4: 1 right, 0 wrong, null not judged."""
     extracted_answer: OptionalText = None
     verifier: OptionalText = None
@@ -166,7 +171,12 @@ def schema(record: type) -> pa.Schema:
 @cache
 def required_columns(record: type) -> tuple[str, ...]:
     """The columns that a table of this record can't do without."""
-    return tuple(f.name for f in fields(record) if f.default is MISSING)
+    hints = get_type_hints(record, include_extras=True)
+    return tuple(
+        f.name
+        for f in fields(record)
+        if f.default is MISSING or REQUIRED in hints[f.name].__metadata__
+    )
 
 
 KEYS = ("sample_id", "caption_index", "rollout_index")

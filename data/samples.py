@@ -68,8 +68,12 @@ def write_shard(
             writer.add_key_value_metadata(final.encode())
         if written != list(sample_ids):
             raise InputError("The source changed while it was read.", "Run the same command again.")
-        if not path.exists():  # another worker may have been faster
+        try:
             tables.link_into_place(temporary, path)
+        except FileNotFoundError:
+            # Another worker finished the whole table and swept up what it took for leftovers.
+            if not path.exists():
+                raise
 
 
 def _row_groups(samples: Iterable[Sample]) -> Iterator[list[Sample]]:

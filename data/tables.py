@@ -92,10 +92,15 @@ def read_metadata(path: Path) -> Metadata | None:
     """A shard's own metadata; None for a file that another tool wrote.
 
     Raises:
-        InputError: the file is no Parquet file.
+        InputError: the file is no Parquet file, or a newer version of this program wrote it.
     """
     raw = (open_parquet(path).metadata.metadata or {}).get(METADATA_KEY)
-    return Metadata(**json.loads(raw)) if raw else None
+    if raw is None:
+        return None
+    values = json.loads(raw)
+    if values["schema_version"] > SCHEMA_VERSION:
+        raise InputError(f"{path} was written by a newer version of sophia.", "Install that one.")
+    return Metadata(**values)
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -103,8 +108,14 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
     Pages are read as they are needed: by default pyarrow would fetch all row groups at once.
     """
-    try:
+    with _broken_files_as_input_errors(path):
         return pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BUFFER_BYTES)
+
+
+@contextlib.contextmanager
+def _broken_files_as_input_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(
             f"{path} can't be read as Parquet: {error}.",
@@ -157,7 +168,12 @@ def read_batches(
                 f"A table of this kind needs {', '.join(required_columns(record))}.",
             )
     names = [column.name for column in wanted if column.name in present]
-    for batch in file.iter_batches(batch_size=batch_size, columns=names):
+    batches = file.iter_batches(batch_size=batch_size, columns=names)
+    while True:
+        with _broken_files_as_input_errors(path):
+            batch = next(batches, None)
+        if batch is None:
+            return
         yield pa.RecordBatch.from_arrays(
             [_column(path, batch, column) for column in wanted], schema=pa.schema(wanted)
         )
@@ -168,7 +184,7 @@ def _column(path: Path, batch: pa.RecordBatch, column: pa.Field) -> pa.Array:
         return pa.nulls(batch.num_rows, column.type)
     try:
         return batch.column(column.name).cast(column.type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except pa.ArrowException as error:
         raise InputError(
             f"Column {column.name!r} of {path} can't be read as {column.type}: {error}.",
             "Write the column with the type that the contract of the table names.",

@@ -181,7 +181,7 @@ def test_exact_duplicates_are_dropped_and_named(tmp_path):
         row["question"] for row in ROWS
     ]
     (note,) = report.notes
-    assert note.startswith("3 exact duplicates")
+    assert note.startswith("Exact duplicates are dropped: 3, such as ")
     assert ids_of(tmp_path / "samples")[0] in note
 
 

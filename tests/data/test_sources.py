@@ -180,5 +180,5 @@ def test_folder_with_questions_beside_images(tmp_path):
     assert read(tmp_path, ["question", "image"]) == rows
     write_jsonl(tmp_path / "test.jsonl", rows[:1])
     assert read(tmp_path, ["question", "image"], split="test") == rows[:1]
-    with pytest.raises(InputError, match="Choose one with --split: .*test"):
+    with pytest.raises(InputError, match=r"Choose one with --split: .*test"):
         open_source(str(tmp_path), split="train")
