@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from data import tables
@@ -82,7 +82,7 @@ class _Reader:
         Raises:
             Stopped: `should_stop` turned true.
         """
-        names = [name for found in self.columns.values() for name in found]
+        names = list(dict.fromkeys(chain.from_iterable(self.columns.values())))
         folder, source = self.source.folder, self.source.name
         for position, row in enumerate(self.source.rows(names, self.limit)):
             if self.should_stop():

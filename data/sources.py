@@ -76,6 +76,8 @@ def open_source(
         InputError: it can't be read, or there is no such source or split.
     """
     path = Path(source)
+    if image_folder is not None and not image_folder.is_dir():
+        raise InputError(f"There is no folder {image_folder}.", "Check --image-folder.")
     with _Unreadable(source):
         if source.startswith("world:"):
             return _world(source.removeprefix("world:"), limit)
@@ -196,13 +198,28 @@ def _pick(splits: Mapping[str, Found], split: str, name: str) -> Found:
 def _dataset(dataset: Any) -> _Opened:
     """A `datasets.Dataset` or `IterableDataset`, read as Arrow so that no image is decoded."""
     arrow = dataset.with_format("arrow")
+    labels = _labels(dataset.features or {})
 
     def read(columns: Sequence[str]) -> Iterator[Row]:
         for table in arrow.select_columns(list(columns)).iter(batch_size=BATCH_ROWS):
-            yield from table.to_pylist()
+            yield from _named(table.to_pylist(), labels)
 
     columns = dataset.column_names or next(arrow.iter(batch_size=1)).column_names
     return columns, read, len(dataset) if hasattr(dataset, "__len__") else None
+
+
+def _labels(features: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Column -> the names of its labels, where a data set keeps names as numbers."""
+    return {name: kind.names for name, kind in features.items() if hasattr(kind, "int2str")}
+
+
+def _named(rows: Iterable[dict[str, Any]], labels: Mapping[str, Sequence[str]]) -> Iterator[Row]:
+    """Rows with their labels by name; a negative number says that there is none."""
+    for row in rows:
+        for column in labels.keys() & row.keys():
+            number = row[column]
+            row[column] = None if number is None or number < 0 else labels[column][number]
+        yield row
 
 
 def _files(kind: str, files: Sequence[Path]) -> _Opened:
@@ -223,10 +240,15 @@ def _parquet(files: Sequence[Path]) -> _Opened:
             # Page by page: a file may well be one row group that is larger than the memory.
             parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=READ_BUFFER_BYTES)
             for batch in parquet.iter_batches(BATCH_ROWS, columns=list(columns)):
-                yield from batch.to_pylist()
+                yield from _named(batch.to_pylist(), labels)
 
-    columns = pq.read_schema(files[0]).names
-    return columns, read, sum(pq.read_metadata(file).num_rows for file in files)
+    schema = pq.read_schema(files[0])
+    labels: dict[str, list[str]] = {}
+    if b"huggingface" in (schema.metadata or {}):
+        from datasets import Features
+
+        labels = _labels(Features.from_arrow_schema(schema))
+    return schema.names, read, sum(pq.read_metadata(file).num_rows for file in files)
 
 
 def _json(files: Sequence[Path]) -> _Opened:

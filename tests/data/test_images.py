@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from PIL import Image
 
@@ -98,3 +101,15 @@ def test_too_many_bytes_are_refused():
 
 def test_image_error_is_a_value_error():
     assert issubclass(ImageError, ValueError)
+
+
+def test_broken_exif_does_not_matter():
+    data = encode(Image.new("RGB", (8, 4)), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f garbage")
+    assert open_image(data).size == (8, 4)
+
+
+def test_every_format_opens_first_thing_in_a_program():
+    data = encode(Image.new("RGB", (2, 2)), "WEBP")
+    program = f"from data.images import open_image; print(open_image({data!r}).size)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "(2, 2)\n"

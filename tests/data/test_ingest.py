@@ -298,11 +298,14 @@ ingest(sys.argv[1], Path(sys.argv[2]), mapping={}, limit=None, num_shards=10, sp
 """
 
 
+def start_slowly(source, folder):
+    command = [sys.executable, "-c", INGEST_SLOWLY, str(source), str(folder)]
+    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.getcwd()})
+
+
 def test_killed_and_started_again_it_is_as_if_undisturbed(tmp_path):
     source, folder = write_parquet(tmp_path / "rows.parquet"), tmp_path / "samples"
-    command = [sys.executable, "-c", INGEST_SLOWLY, str(source), str(folder)]
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    process = subprocess.Popen(command, env=environment)
+    process = start_slowly(source, folder)
     deadline = time.monotonic() + 60
     while len(tables.shards(folder)) < 2 and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -318,3 +321,18 @@ def test_killed_and_started_again_it_is_as_if_undisturbed(tmp_path):
         assert pq.read_table(path) == pq.read_table(other)
         assert tables.read_metadata(path).digest == tables.read_metadata(other).digest
     assert all((folder / name).read_bytes() == data for name, data in kept.items())
+
+
+def test_two_at_once_write_one_table(tmp_path):
+    source, folder = write_parquet(tmp_path / "rows.parquet"), tmp_path / "samples"
+    processes = [start_slowly(source, folder) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    run(source, tmp_path / "alone", num_shards=10)
+    assert files_of(folder) == files_of(tmp_path / "alone")
+    assert rows_of(folder) == rows_of(tmp_path / "alone")
+
+
+def test_one_column_may_say_two_things(tmp_path):
+    source = write_parquet(tmp_path / "rows.parquet")
+    run(source, tmp_path / "samples", mapping={"hint": "question"})
+    assert all(row["hint"] == row["question"] for row in rows_of(tmp_path / "samples"))

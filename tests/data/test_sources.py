@@ -182,3 +182,20 @@ def test_folder_with_questions_beside_images(tmp_path):
     assert read(tmp_path, ["question", "image"], split="test") == rows[:1]
     with pytest.raises(InputError, match=r"Choose one with --split: .*test"):
         open_source(str(tmp_path), split="train")
+
+
+def test_labels_are_read_by_name(tmp_path):
+    kind = datasets.ClassLabel(names=["cat", "dog"])
+    rows = [{"question": "What?", "answer": number} for number in (1, 0, None, -1)]
+    dataset = datasets.Dataset.from_list(rows).cast_column("answer", kind)
+    dataset.save_to_disk(tmp_path / "saved")
+    dataset.to_parquet(tmp_path / "rows.parquet")
+    for name in ("saved", "rows.parquet"):
+        found = [row["answer"] for row in read(tmp_path / name, ["answer"])]
+        assert found == ["dog", "cat", None, None]
+
+
+def test_an_image_folder_that_is_not_there_is_an_input_error(tmp_path):
+    write_jsonl(tmp_path / "rows.jsonl", [{"question": "a"}])
+    with pytest.raises(InputError, match="--image-folder"):
+        open_source(str(tmp_path / "rows.jsonl"), split="train", image_folder=tmp_path / "no")
