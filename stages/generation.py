@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,27 +48,28 @@ def complete(
     Raises:
         EngineError: the engine failed.
     """
-    first = next(planned, None)
-    if first is None:
-        return
     waiting: dict[Key, Planned] = {}
     failed: deque[Row] = deque()
 
     def requests() -> Iterator[Request]:
-        row: Planned | None = first
-        while row is not None:
+        for row in planned:
             asked = request(row)
             if isinstance(asked, str):
                 failed.append(record(row, Completion(id=row.key, error=asked)))
             else:
                 waiting[row.key] = row
                 yield asked
-            row = next(planned, None)
 
+    stream = requests()
+    first = next(stream, None)
+    yield from failed
+    failed.clear()
+    if first is None:
+        return
     job.report.note(f"loading {job.models[role].path} with {job.models[role].engine}")
     engine = load_engine(role, job.models[role])
     try:
-        for completion in engine.generate(requests(), job.should_stop):
+        for completion in engine.generate(chain([first], stream), job.should_stop):
             yield record(waiting.pop(completion.id), completion)
             while failed:
                 yield failed.popleft()
