@@ -336,3 +336,9 @@ def test_one_column_may_say_two_things(tmp_path):
     source = write_parquet(tmp_path / "rows.parquet")
     run(source, tmp_path / "samples", mapping={"hint": "question"})
     assert all(row["hint"] == row["question"] for row in rows_of(tmp_path / "samples"))
+
+
+def test_importing_it_loads_nothing_heavy():
+    program = "import sys, data.ingest; print({'datasets', 'torch', 'pandas'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "set()\n"
