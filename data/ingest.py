@@ -126,18 +126,10 @@ def ingest(
     columns = choose_columns(opened.columns, {**opened.meanings, **mapping})
     reader = _Reader(source=opened, columns=columns, limit=limit, should_stop=should_stop)
     plan = _make_plan(reader, num_shards, report)
-    metadata = tables.Metadata(
-        stage="ingest",
-        digest=plan.digest,
-        settings={
-            "source": opened.name,
-            "split": split,
-            "limit": limit,
-            "map": mapping,
-            "num_shards": plan.num_shards,
-            "num_samples": len(plan.sample_ids),
-        },
-    )
+    # Names and numbers only: a path would differ where the content does not.
+    settings = {"source": opened.name, "split": split, "limit": limit, "map": mapping}
+    settings |= {"num_shards": plan.num_shards, "num_samples": len(plan.sample_ids)}
+    metadata = tables.Metadata(stage="ingest", digest=plan.digest, settings=settings)
     _refuse_other_content(samples_folder, metadata)
     if len(tables.shards(samples_folder)) == plan.num_shards:
         report.note(f"{samples_folder.name}/ holds these samples already: nothing to do.")

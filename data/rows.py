@@ -37,19 +37,21 @@ def make_sample(row: Row, columns: Columns, *, folder: Path, source: str) -> Sam
     ]
     problems = [picture.error for picture in pictures if picture.error]
     choices: list[str] | None = None
+    unread_choices: str | None = None
     try:
         choices = read_choices(values.get("choices"))
     except ValueError as error:
         problems.insert(0, f"choices: {error}")
+        unread_choices = text_of(values["choices"])
     if isinstance(question, (list, dict)):
         problems.insert(0, "question: it is no text")
     elif text_of(question) is None:
         problems.insert(0, "question: it is empty")
     text = text_of(question) or ""
     answer, hint = text_of(values.get("answer")), text_of(values.get("hint"))
-    identity = choices if choices is not None else text_of(values.get("choices"))
+    identity = ([p.identity for p in pictures], text, choices or unread_choices, answer, hint)
     return Sample(
-        sample_id=digest_of([p.identity for p in pictures], text, identity, answer, hint),
+        sample_id=digest_of(*identity),
         images=[] if problems else [{"bytes": p.data, "path": p.path} for p in pictures],
         question=text,
         answer=answer,

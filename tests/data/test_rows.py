@@ -147,3 +147,8 @@ def test_rows_that_cannot_be_used_become_samples_with_an_error(row, error):
 
 def test_missing_files_differ():
     assert sample(image="a.png").sample_id != sample(image="b.png").sample_id
+
+
+def test_no_choices_is_no_choices():
+    assert sample(choices="[]").sample_id == sample(choices=None).sample_id
+    assert sample(choices="one").sample_id != sample(choices="two").sample_id
