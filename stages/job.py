@@ -3,26 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from data import tables
+from data.report import Report
 from stages.engines import ModelConfig
-
-
-class Report(Protocol):
-    """Where progress goes. `console.py` draws it; tests may ignore it."""
-
-    def start(self, what: str, total: int, done: int) -> None:
-        """Begin a bar of `total` rows, `done` of which are there already."""
-        ...
-
-    def advance(self, *, rows: int = 0, tokens: int = 0, errors: int = 0) -> None:
-        """Count what was done."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Say something in passing."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-import datasets  # noqa: TID253 - made here to be read back
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest

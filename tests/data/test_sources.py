@@ -1,6 +1,6 @@
 import json
 
-import datasets  # noqa: TID253 - made here to be read back
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest

@@ -144,9 +144,9 @@ def test_random_selections_are_seeded_and_stay_in_their_set(tmp_path: Path) -> N
     assert len({rollout for _, _, rollout in qualified}) > 1
     anything = selected(propagate(tmp_path / "three", rows, select="random")[1])
     assert {caption for _, caption, _ in anything} == {0, 1}
-    assert ("incorrect", 1) in {
-        (rewards_status(rows, key), 1) for key in anything
-    }, "over 16 samples with one wrong rollout in eight, some wrong one is drawn"
+    assert ("incorrect", 1) in {(rewards_status(rows, key), 1) for key in anything}, (
+        "over 16 samples with one wrong rollout in eight, some wrong one is drawn"
+    )
 
 
 def rewards_status(rows: list[Row], key: tuple[str, int, int]) -> str:
