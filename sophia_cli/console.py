@@ -101,7 +101,7 @@ class ConsoleReport:
 
 
 def format_seconds(seconds: float) -> str:
-    """`1:02:03` or `2:03`"""
+    """`1:02:03` or `2:03`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -54,7 +54,7 @@ def show_funnel(funnel: dict[str, int]) -> None:
 
 
 def format_score(results: dict[str, Any]) -> str:
-    """`pass@1 41.2 ± 2.5 (400 questions)`"""
+    """`pass@1 41.2 ± 2.5 (400 questions)`."""
     return (
         f"pass@1 {100 * results['pass_at_1']:.1f} ± {100 * results['standard_error']:.1f} "
         f"({results['num_questions']} questions)"

@@ -10,7 +10,10 @@ from data import tables
 from data.records import Trajectory, Verdict
 from tests.command import assert_refused, result_of, sophia
 
-MODELS = ("--set", "models.policy.path=world:policy", "--set", "models.reasoner.path=world:reasoner")
+MODELS = (
+    *("--set", "models.policy.path=world:policy"),
+    *("--set", "models.reasoner.path=world:reasoner"),
+)
 
 
 @pytest.fixture(scope="module")
