@@ -72,6 +72,14 @@ class Renderer:
     def _render(self, request: Request) -> Prompt:
         if request.images and not self.checkpoint.multimodal:
             raise RequestError("image", "The model takes no images.")
+        mentioned = sum(
+            part["type"] == "image" for message in request.messages for part in _as_parts(message)
+        )
+        if mentioned != len(request.images):
+            raise RequestError(
+                "image",
+                f"The messages mention {mentioned} images, there are {len(request.images)}.",
+            )
         try:
             images = [open_image(image) for image in request.images]
         except ImageError as error:

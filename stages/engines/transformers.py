@@ -4,6 +4,7 @@ A batch is a group of requests and nothing else, and every row draws from its ow
 the CPU the same group gives the same bytes whenever and wherever it runs.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -41,7 +42,8 @@ class TransformersEngine:
     """Runs a model in this process.
 
     Args:
-        config: `engine_args` go to `from_pretrained`.
+        config: `engine_args` go to `from_pretrained`, except for `num_threads`: how many threads
+            compute on the CPU. It moves the last bits, so it is 1 wherever this runs unless set.
 
     Raises:
         InputError: there is no such model.
@@ -52,7 +54,9 @@ class TransformersEngine:
         self.batch_size = config.batch_size
         self.checkpoint = open_checkpoint(config.path or "")
         self.renderer = Renderer(self.checkpoint)
-        self.model = _load_model(self.checkpoint, config)
+        engine_args = dict(config.engine_args)
+        self.num_threads = engine_args.pop("num_threads", None if torch.cuda.is_available() else 1)
+        self.model = _load_model(self.checkpoint, config.dtype, engine_args)
         # Recommendations such as top_k or a repetition penalty would change what is drawn.
         self.model.generation_config = GenerationConfig()
         tokenizer = self.checkpoint.tokenizer
@@ -99,7 +103,8 @@ class TransformersEngine:
         if not entries:
             return None, []
         try:
-            inputs = self._process([entry.prompt for entry in entries])
+            with _threads(self.num_threads):
+                inputs = self._process([entry.prompt for entry in entries])
         except Exception as error:  # whatever a processor raises is about its input
             if len(entries) == 1:
                 return None, [failure(entries[0].request, entries[0].prompt.rejected(error))]
@@ -172,7 +177,7 @@ class TransformersEngine:
     def _run(self, inputs: Any, sampler: RowSampler) -> None:
         # Pixels take the weights' dtype; token ids stay integers.
         dtype = {"dtype": self.model.dtype} if self.checkpoint.multimodal else {}
-        with torch.inference_mode():
+        with torch.inference_mode(), _threads(self.num_threads):
             self.model.generate(
                 **inputs.to(self.model.device, **dtype),
                 logits_processor=[sampler.pick],
@@ -183,9 +188,19 @@ class TransformersEngine:
             )
 
 
-def _load_model(checkpoint: Checkpoint, config: ModelConfig) -> Any:
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Compute with so many threads; None: as many as there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _load_model(checkpoint: Checkpoint, dtype: str, engine_args: dict[str, Any]) -> Any:
     on_gpu = torch.cuda.is_available()
-    dtype = config.dtype
     if dtype == "auto" and not on_gpu:
         dtype = "float32"
     options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False}
@@ -195,7 +210,7 @@ def _load_model(checkpoint: Checkpoint, config: ModelConfig) -> Any:
     disable_progress_bar()
     try:
         model, loading = kind.from_pretrained(
-            checkpoint.path, **(options | config.engine_args), output_loading_info=True
+            checkpoint.path, **(options | engine_args), output_loading_info=True
         )
     except torch.OutOfMemoryError as error:
         raise EngineError(

@@ -125,18 +125,9 @@ class VllmEngine:
         return prompt, engine_input
 
     async def _write(self, request: Request, prompt: Prompt, engine_input: Any) -> Completion:
-        parameters = SamplingParams(
-            temperature=request.sampling.temperature,
-            top_p=request.sampling.top_p,
-            max_tokens=self._max_tokens(request, len(engine_input["prompt_token_ids"])),
-            seed=request.seed,
-            stop_token_ids=sorted(self.checkpoint.end_token_ids),
-            logprobs=0,
-            flat_logprobs=True,
-            detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        max_tokens = self._max_tokens(request, len(engine_input["prompt_token_ids"]))
         try:
+            parameters = self._parameters(request, max_tokens)
             async for output in self.engine.generate(engine_input, parameters, str(request.id)):
                 answer = output.outputs[0]
         except VLLMClientError as error:
@@ -145,6 +136,20 @@ class VllmEngine:
             raise RuntimeError(f"a completion ended with {answer.finish_reason}")
         return self.renderer.completion(
             request, prompt, answer.token_ids, answer.cumulative_logprob
+        )
+
+    def _parameters(self, request: Request, max_tokens: int) -> Any:
+        return SamplingParams(
+            temperature=request.sampling.temperature,
+            top_p=request.sampling.top_p,
+            max_tokens=max_tokens,
+            seed=request.seed,
+            stop_token_ids=sorted(self.checkpoint.end_token_ids),
+            logprobs=0,
+            flat_logprobs=True,
+            # All at once at the end, as for every engine.
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
     def _max_tokens(self, request: Request, prompt_tokens: int) -> int:
