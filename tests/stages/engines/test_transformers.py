@@ -93,7 +93,7 @@ def test_a_new_process_says_the_same_and_prints_nothing_else(
     )
     engine = start(policy_path)
     answers(engine, [ask(i) for i in range(3)])
-    requests = [ask(i, images=[picture("red")], group=0) for i in range(4)]
+    requests = [ask(i, "so " * i, images=[picture("red")], group=0) for i in range(16)]
     completions = list(engine.generate(requests, lambda: False))
     assert json.loads(ran.stdout) == [
         [c.id, c.text, list(c.token_ids), c.logprob] for c in completions
