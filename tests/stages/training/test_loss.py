@@ -1,0 +1,61 @@
+import math
+
+import pytest
+import torch
+
+from stages.training.loss import (
+    OBJECTIVES,
+    ResponseTokens,
+    denominator,
+    summed_loss,
+    token_logprobs,
+)
+
+
+def tokens(reward: list[float]) -> ResponseTokens:
+    """Three tokens of probability 1/2, 1/4 and 1/8."""
+    return ResponseTokens(
+        logprob_T=torch.tensor([0.5, 0.25, 0.125]).log(), reward_T=torch.tensor(reward)
+    )
+
+
+def test_sophia_weighs_each_token_by_the_reward_of_its_rollout() -> None:
+    # Two rollouts, R = 1 with tokens 1/2 and 1/4, and R = 0.5 with the token 1/8:
+    # -(1 * (log 1/2 + log 1/4) + 0.5 * log 1/8) = (1 + 2 + 1.5) log 2
+    loss = summed_loss("sophia", tokens([1.0, 1.0, 0.5]), 1)
+    assert loss.item() == pytest.approx(4.5 * math.log(2), abs=1e-6)
+
+
+def test_sft_ignores_rewards() -> None:
+    loss = summed_loss("sft", tokens([1.0, 0.0, 0.5]), 3)
+    assert loss.item() == pytest.approx(2 * math.log(2), abs=1e-6)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_objectives_give_one_loss_per_token(objective: str) -> None:
+    assert OBJECTIVES[objective](tokens([1.0, 1.0, 1.0])).shape == (3,)
+
+
+def test_denominators() -> None:
+    assert denominator("token", num_tokens=30, num_trajectories=4) == 30
+    assert denominator("trajectory", num_tokens=30, num_trajectories=4) == 4
+
+
+def test_logprobs_are_float32_whatever_the_logits_are() -> None:
+    logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 4.0]])
+    logprobs = token_logprobs(logits.bfloat16(), torch.tensor([0, 1]))
+    assert logprobs.dtype == torch.float32
+    expected = [2 - math.log(math.exp(2) + 2), -math.log(math.exp(4) + 2)]
+    assert logprobs.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_gradient_of_sophia_is_the_weighted_score() -> None:
+    # d/dz of -R log softmax(z)_y is R (softmax(z) - onehot(y)).
+    logits = torch.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
+    logprob = token_logprobs(logits, torch.tensor([1]))
+    summed_loss(
+        "sophia", ResponseTokens(logprob_T=logprob, reward_T=torch.tensor([0.75])), 2
+    ).backward()
+    expected = 0.75 / 2 * (torch.softmax(logits, -1) - torch.tensor([[0.0, 1.0, 0.0]]))
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, expected)

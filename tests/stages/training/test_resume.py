@@ -1,0 +1,78 @@
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from stages import train
+from stages.training import checkpoint
+from tests.stages.training.runs import (
+    make_config,
+    make_job,
+    make_rows,
+    start_attempt,
+    steps_done,
+    weights_hash,
+    write_run,
+)
+
+LAYOUTS = [(0, 1), (2, 2), (3, 2)]
+"""ZeRO stage, ranks."""
+
+
+def wait_for_step(run_dir: Path, step: int) -> None:
+    while not any(done["step"] >= step for done in steps_done(run_dir)):
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("zero_stage", "num_ranks"), LAYOUTS)
+def test_killed_and_run_again_ends_in_the_same_weights(
+    tmp_path: Path, policy: Path, zero_stage: int, num_ranks: int
+) -> None:
+    undisturbed = write_run(tmp_path / "undisturbed", make_rows(40))
+    config = make_config(
+        undisturbed, zero_stage=zero_stage, num_ranks=num_ranks, checkpoint_every=3, num_epochs=2
+    )
+    killed = tmp_path / "killed"
+    shutil.copytree(undisturbed, killed)
+    assert train.run(make_job(undisturbed, policy, config), config).figures["steps"] == 20
+
+    attempt = start_attempt(killed, policy, config)
+    wait_for_step(killed, random.randrange(4, 12))
+    attempt.send_signal(signal.SIGKILL)
+    attempt.wait()
+    assert not (killed / "checkpoints" / "final").exists()
+    outcome = train.run(make_job(killed, policy, config), config)
+
+    assert outcome.complete
+    resumed_at = [done["step"] for done in steps_done(killed)]
+    assert resumed_at.count(1) == 1, "it began again from the start"
+    final = Path("checkpoints") / "final"
+    assert weights_hash(killed / final) == weights_hash(undisturbed / final)
+
+
+def test_sigterm_saves_a_checkpoint_and_ends(tmp_path: Path, policy: Path) -> None:
+    run_dir = write_run(tmp_path / "run", make_rows(40))
+    config = make_config(run_dir, num_epochs=200, checkpoint_every=10_000)
+    attempt = start_attempt(run_dir, policy, config)
+    wait_for_step(run_dir, 2)
+    attempt.send_signal(signal.SIGTERM)
+    assert attempt.wait(60) == 75
+    (saved,) = checkpoint.steps(run_dir / "checkpoints")
+    assert saved.name == f"step-{steps_done(run_dir)[-1]['step']:06d}"
+
+
+def test_ranks_end_when_the_command_is_gone(tmp_path: Path, policy: Path) -> None:
+    run_dir = write_run(tmp_path / "run", make_rows(40))
+    config = make_config(run_dir, num_epochs=2000)
+    attempt = start_attempt(run_dir, policy, config)
+    wait_for_step(run_dir, 1)
+    os.kill(attempt.pid, signal.SIGKILL)
+    attempt.wait()
+    time.sleep(1)
+    before = len(steps_done(run_dir))
+    time.sleep(2)
+    assert len(steps_done(run_dir)) == before
