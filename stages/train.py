@@ -118,7 +118,7 @@ def read_trajectories(job: Job) -> Iterator["Example"]:
 
 def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Manifest | None:
     """Plan, then run the ranks; the manifest of the finished policy, None where stopped early."""
-    from stages.training.plan import make_plan
+    from stages.training.planning import make_plan
     from stages.training.render import Renderer
 
     checkpoints = job.folder("checkpoints")

@@ -1,8 +1,5 @@
 """The plan: which rows are trained on, as tokens, and which of them in which optimizer step.
 
-It is a pure function of the tables, the settings and the seed: nothing in it depends on how many
-ranks there are, and a resumed attempt goes on at the step where the last checkpoint left off.
-
     PLAN/rows.arrow      tokens, reward and images of each row that is trained on
     PLAN/images.arrow    each image once, encoded
     PLAN/plan.json       steps, and why rows were rejected; written last
@@ -10,15 +7,10 @@ ranks there are, and a resumed attempt goes on at the step where the last checkp
 The Arrow files are mapped into memory, so that the ranks of a machine share them.
 """
 
-import hashlib
 import itertools
 import json
-import os
-import random
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -26,13 +18,6 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from data.errors import InputError
-from data.tables import sync_folder
-from stages.seeds import seed_for
-from stages.training.config import Config
-from stages.training.mixture import Source
-from stages.training.render import Example, Renderer, read_image
 
 ROW_SCHEMA = pa.schema(
     [
@@ -44,7 +29,6 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 IMAGE_SCHEMA = pa.schema([pa.field("image", pa.large_binary())])
-ROWS_PER_BATCH = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,165 +131,6 @@ class Plan:
         cuts = [len(rows) * i // count for i in range(count + 1)]
         batches = [rows[start:end] for start, end in itertools.pairwise(cuts)]
         return [batches[rank::num_ranks] for rank in range(num_ranks)]
-
-
-@dataclass
-class PlanWriter:
-    """Renders examples into a new plan. Use as a context manager."""
-
-    folder: Path
-    renderer: Renderer
-    rejected: Counter[str] = field(default_factory=Counter)
-    num_rows: int = 0
-
-    def __enter__(self) -> Self:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        self._rows = pa.ipc.new_file(self.folder / "rows.arrow", ROW_SCHEMA)
-        self._images = pa.ipc.new_file(self.folder / "images.arrow", IMAGE_SCHEMA)
-        self._waiting: list[dict[str, Any]] = []
-        self._image_numbers: dict[bytes, int] = {}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._flush()
-        self._rows.close()
-        self._images.close()
-
-    def add(self, example: Example) -> int | None:
-        """Render an example; its row number, or None where it is rejected, which is counted."""
-        rendered = self.renderer.render(example)
-        if isinstance(rendered, str):
-            self.rejected[rendered] += 1
-            return None
-        self._waiting.append(
-            {
-                "key": example.key,
-                "prompt_ids": rendered.prompt_ids,
-                "response_ids": rendered.response_ids,
-                "reward": example.reward,
-                "images": [self._image(image) for image in example.sample.get("images") or []],
-            }
-        )
-        if len(self._waiting) == ROWS_PER_BATCH:
-            self._flush()
-        self.num_rows += 1
-        return self.num_rows - 1
-
-    def _image(self, image: Mapping[str, Any]) -> int:
-        encoded = read_image(image)
-        content = hashlib.sha256(encoded).digest()
-        if content not in self._image_numbers:
-            self._images.write(pa.record_batch([[encoded]], schema=IMAGE_SCHEMA))
-            self._image_numbers[content] = len(self._image_numbers)
-        return self._image_numbers[content]
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._rows.write(pa.RecordBatch.from_pylist(self._waiting, schema=ROW_SCHEMA))
-            self._waiting.clear()
-
-
-def make_plan(
-    folder: Path,
-    digest: str,
-    trajectories: Iterator[Example],
-    make_renderer: Callable[[], Renderer],
-    config: Config,
-    seed: int,
-    should_stop: Callable[[], bool],
-) -> Plan | None:
-    """Write a plan, or open the one that is there.
-
-    Args:
-        folder: where it goes.
-        digest: of everything it depends on.
-        trajectories: what is trained on.
-        make_renderer: makes what turns examples into tokens, if it is needed.
-        config: batch size, epochs and mixture.
-        seed: the run's.
-        should_stop: ends the planning early.
-
-    Returns:
-        None where it was stopped.
-
-    Raises:
-        InputError: no row is left to train on, or extra data can't be read.
-    """
-    if (folder / "plan.json").is_file() and (plan := Plan.open(folder)).digest == digest:
-        return plan
-    with PlanWriter(folder, make_renderer()) as writer:
-        for example in trajectories:
-            if should_stop():
-                return None
-            if reason := unusable(example, config):
-                writer.rejected[reason] += 1
-            else:
-                writer.add(example)
-        num_trajectories = writer.num_rows
-        if not num_trajectories:
-            raise no_trajectories(writer.rejected)
-        mixed: list[list[int]] = [[] for _ in range(config.num_epochs)]
-        for name, mixture in sorted(config.mix.items()):
-            per_epoch = round(mixture.weight * num_trajectories)
-            source = Source(name, mixture.path, per_epoch * config.num_epochs, seed)
-            numbers = {number: writer.add(example) for number, example in source.examples()}
-            drawn = [numbers[number] for number in source.draws]
-            for epoch, rows in enumerate(mixed):
-                part = drawn[epoch * per_epoch : (epoch + 1) * per_epoch]
-                rows += [row for row in part if row is not None]
-    values = {
-        "digest": digest,
-        "steps": make_steps(num_trajectories, mixed, config.batch_size, seed),
-        "num_trajectories": num_trajectories,
-        "rejected": dict(sorted(writer.rejected.items())),
-    }
-    temporary = folder / ".plan.json"
-    temporary.write_text(json.dumps(values), encoding="utf-8")
-    os.replace(temporary, folder / "plan.json")
-    sync_folder(folder)
-    return Plan.open(folder)
-
-
-def make_steps(
-    num_trajectories: int, mixed: Sequence[Sequence[int]], batch_size: int, seed: int
-) -> list[list[int]]:
-    """Cut the shuffled epochs, one behind the other, into optimizer steps.
-
-    Args:
-        num_trajectories: rows 0, 1, ... that every epoch has.
-        mixed: the mixed-in rows of each epoch.
-        batch_size: rows of a step; the last one may have fewer.
-        seed: the run's.
-    """
-    order: list[int] = []
-    for epoch, extra in enumerate(mixed):
-        rows = [*range(num_trajectories), *extra]
-        random.Random(seed_for(seed, "train", "order", epoch)).shuffle(rows)
-        order += rows
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-
-
-def unusable(example: Example, config: Config) -> str | None:
-    """Why a trajectory teaches nothing under the objective; None: it does."""
-    if config.objective == "sophia" and not example.reward > 0:
-        return "the reward is not positive"
-    return None
-
-
-def no_trajectories(rejected: Mapping[str, int]) -> InputError:
-    """There is nothing to train on."""
-    if not rejected:
-        return InputError(
-            "There are no trajectories to train on: no sample kept a rollout.",
-            "Look at the funnel in `sophia status`; lower propagate.alpha, raise "
-            "reason.num_rollouts, or bring more or easier samples.",
-        )
-    reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.items())
-    return InputError(
-        f"All trajectories were rejected ({reasons}).",
-        "Raise train.max_length if they are too long; else repair the rows.",
-    )
 
 
 def _lengths(column: pa.ChunkedArray) -> list[int]:

@@ -1,0 +1,43 @@
+"""Ranks that take one step for each way to split it, and save the gradients they took."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from deepspeed.utils import safe_get_full_optimizer_state
+from torch import Tensor, distributed
+
+from stages.training.loop import Trainer, start_distributed
+from stages.training.task import Task
+
+ADAM_BETA1 = 0.9
+
+
+def gradient(engine: Any, parameter: Tensor) -> Tensor:
+    """After one step, AdamW's first moment is the gradient times 1 - beta1."""
+    if engine.zero_optimization():
+        moment = safe_get_full_optimizer_state(parameter, "exp_avg")
+    else:
+        moment = engine.optimizer.state[parameter]["exp_avg"]
+    return moment.detach().clone() / (1 - ADAM_BETA1)
+
+
+def main(task_path: str, folder: str, sizes: list[int]) -> None:
+    task, device = Task.load(Path(task_path)), start_distributed()
+    for size in sizes:
+        config = task.config.model_copy(update={"micro_batch_size": size})
+        trainer = Trainer(replace(task, config=config), device)
+        trainer.step(stop=False)
+        gradients = {
+            name: gradient(trainer.engine, parameter)
+            for name, parameter in trainer.policy.language.named_parameters()
+        }
+        if distributed.get_rank() == 0:
+            torch.save((trainer.manifest.last_step, gradients), Path(folder) / f"{size}.pt")
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], [int(size) for size in sys.argv[3:]])

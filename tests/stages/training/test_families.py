@@ -1,0 +1,195 @@
+"""What the trained part computes is what the whole model computes, row by row and unpadded."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import (
+    CLIPVisionConfig,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+)
+
+from data.errors import ConfigError
+from stages.families import FAMILIES, load_family
+from stages.training.plan import Row
+from stages.training.policy import Batch, LanguageModel, join_features, pad_rows
+
+IMAGE, START, END = 90, 91, 92
+LANGUAGE = {
+    "vocab_size": 100,
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "initializer_range": 0.2,
+}
+
+
+def internvl() -> tuple[Any, list[dict[str, Tensor]]]:
+    config = InternVLConfig(
+        vision_config={
+            "hidden_size": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+            "image_size": [28, 28],
+            "patch_size": [7, 7],
+        },
+        text_config={"model_type": "qwen2", **LANGUAGE},
+        image_token_id=IMAGE,
+        image_seq_length=4,
+    )
+    tiles = [torch.randn(3, 3, 28, 28), torch.randn(1, 3, 28, 28)]
+    return InternVLForConditionalGeneration(config), [{"pixel_values": tile} for tile in tiles]
+
+
+def llava() -> tuple[Any, list[dict[str, Tensor]]]:
+    vision = CLIPVisionConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=28,
+        patch_size=14,
+    )
+    config = LlavaConfig(
+        vision_config=vision, text_config=LlamaConfig(**LANGUAGE), image_token_index=IMAGE
+    )
+    images = [torch.randn(2, 3, 28, 28), torch.randn(1, 3, 28, 28)]
+    return LlavaForConditionalGeneration(config), [{"pixel_values": image} for image in images]
+
+
+def qwen_images(patch_values: int) -> list[dict[str, Tensor]]:
+    grids = [torch.tensor([[1, 4, 6], [1, 2, 2]]), torch.tensor([[1, 2, 4]])]
+    return [
+        {
+            "pixel_values": torch.randn(int(grid.prod(-1).sum()), patch_values),
+            "image_grid_thw": grid,
+        }
+        for grid in grids
+    ]
+
+
+QWEN = {
+    "image_token_id": IMAGE,
+    "video_token_id": 93,
+    "vision_start_token_id": START,
+    "vision_end_token_id": END,
+}
+
+
+def qwen2_5_vl() -> tuple[Any, list[dict[str, Tensor]]]:
+    rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 10_000.0}
+    config = Qwen2_5_VLConfig(
+        text_config={**LANGUAGE, "rope_parameters": rope},
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "num_heads": 2,
+            "intermediate_size": 32,
+            "out_hidden_size": 64,
+            "fullatt_block_indexes": [1],
+        },
+        **QWEN,
+    )
+    return Qwen2_5_VLForConditionalGeneration(config), qwen_images(3 * 2 * 14 * 14)
+
+
+def qwen3_vl() -> tuple[Any, list[dict[str, Tensor]]]:
+    rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 10_000.0}
+    config = Qwen3VLConfig(
+        text_config={**LANGUAGE, "head_dim": 32, "rope_parameters": rope},
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "num_heads": 2,
+            "intermediate_size": 32,
+            "out_hidden_size": 64,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0],
+        },
+        **QWEN,
+    )
+    return Qwen3VLForConditionalGeneration(config), qwen_images(3 * 2 * 16 * 16)
+
+
+BUILDERS = {"internvl": internvl, "llava": llava, "qwen2_5_vl": qwen2_5_vl, "qwen3_vl": qwen3_vl}
+
+
+def make_row(num_image_tokens: list[int], prompt_length: int, response_length: int) -> Row:
+    """Each image between markers, then text; then the response."""
+    images = [token for count in num_image_tokens for token in [START, *[IMAGE] * count, END]]
+    text = np.random.default_rng(prompt_length).integers(0, 90, prompt_length + response_length)
+    ids = np.array([*images, *text], dtype=np.int32)
+    cut = len(images) + prompt_length
+    return Row(prompt_ids=ids[:cut], response_ids=ids[cut:], reward=1.0, images=())
+
+
+def image_token_counts(name: str, pixels: dict[str, Tensor]) -> list[int]:
+    if "image_grid_thw" in pixels:
+        return [int(grid.prod()) // 4 for grid in pixels["image_grid_thw"]]
+    return [4] * len(pixels["pixel_values"])
+
+
+def whole_model(model: Any, row: Row, pixels: dict[str, Tensor] | None) -> Tensor:
+    """Log-probabilities of a row's response under the model's own forward pass."""
+    ids = torch.from_numpy(np.concatenate([row.prompt_ids, row.response_ids]).astype(np.int64))[
+        None
+    ]
+    extra: dict[str, Any] = dict(pixels or {})
+    if "qwen" in model.config.model_type:
+        extra["mm_token_type_ids"] = (ids == IMAGE).int()
+    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), **extra).logits[0]
+    logprobs = logits.float().log_softmax(-1)[:-1].gather(-1, ids[0, 1:, None])[:, 0]
+    return logprobs[len(row.prompt_ids) - 1 :]
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_padded_mixed_batch_gives_the_logprobs_of_the_whole_model(name: str) -> None:
+    torch.manual_seed(1)
+    model, pixels = BUILDERS[name]()
+    model.eval()
+    family = load_family(model.config.model_type)
+    rows = [
+        make_row(image_token_counts(name, pixels[0]), 5, 9),
+        make_row([], 3, 4),
+        make_row(image_token_counts(name, pixels[1]), 4, 17),
+    ]
+    of_rows = [pixels[0], None, pixels[1]]
+    with torch.no_grad():
+        images = [family.image_features(model, each) if each else None for each in of_rows]
+        tensors = pad_rows(rows, torch.device("cpu"))
+        grids = [None if image is None else image.grid_I3 for image in images]
+        batch = Batch(
+            position_ids=family.position_ids(model, tensors["input_ids_BL"], grids),
+            images=join_features([image for image in images if image is not None]),
+            **tensors,
+        )
+        ours = LanguageModel(model)(batch)
+        whole = [whole_model(model, *pair) for pair in zip(rows, of_rows, strict=True)]
+    torch.testing.assert_close(ours, torch.cat(whole), atol=2e-5, rtol=1e-5)
+
+
+def test_every_family_is_tested() -> None:
+    assert set(BUILDERS) == set(FAMILIES)
+
+
+def test_unknown_family_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="internvl, llava, qwen2_5_vl"):
+        load_family("gpt2")
+
+
+def test_remote_code_internvl_names_the_native_format() -> None:
+    with pytest.raises(ConfigError, match="-hf"):
+        load_family("internvl_chat")
