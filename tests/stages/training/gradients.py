@@ -30,6 +30,10 @@ def main(task_path: str, folder: str, sizes: list[int]) -> None:
         config = task.config.model_copy(update={"micro_batch_size": size})
         trainer = Trainer(replace(task, config=config), device)
         trainer.step(stop=False)
+        if config.zero_stage == 2:
+            # DeepSpeed links the moments when only the first parameter group has any.
+            trainer.engine.optimizer._hp_optimizer_states_linked = False
+            trainer.engine.optimizer._lazy_init_hp_params_optimizer_state()
         gradients = {
             name: gradient(trainer.engine, parameter)
             for name, parameter in trainer.policy.language.named_parameters()
