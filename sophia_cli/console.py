@@ -1,9 +1,11 @@
 """What a person sees: progress on standard error, results on standard output, errors to act on.
 
-On a terminal progress is a live bar; in a file it is a line every 30 seconds.
+On a terminal progress is a live bar; in a file it is a line every 30 seconds, and so it is in the
+log of the attempt.
 """
 
 import json
+import logging
 import sys
 import time
 from typing import Any
@@ -23,6 +25,8 @@ from rich.table import Table
 from data.errors import SophiaError
 
 LINE_SECONDS = 30.0
+
+logger = logging.getLogger(__name__)
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -57,8 +61,7 @@ class ConsoleReport:
             )
             self.progress.start()
             self.task = self.progress.add_task(what, total=total, completed=done, rates="")
-        else:
-            self._line()
+        self._line()
 
     def advance(self, *, rows: int = 0, tokens: int = 0, errors: int = 0) -> None:
         """Count what was done."""
@@ -67,20 +70,21 @@ class ConsoleReport:
         self.errors += errors
         if self.progress:
             self.progress.update(self.task, completed=self.done, rates=self._rates())
-        elif time.monotonic() - self.last_line > LINE_SECONDS:
+        if time.monotonic() - self.last_line > LINE_SECONDS:
             self._line()
 
     def note(self, text: str) -> None:
         """Say something in passing."""
+        logger.info("%s", text)
         err.print(text, style="dim", markup=False)
 
     def close(self) -> None:
         """End the bar, or print the last line."""
+        if self.stage and self.done != self.before:
+            self._line()
         if self.progress:
             self.progress.stop()
             self.progress = None
-        elif self.stage and self.done != self.before:
-            self._line()
         self.stage = ""
 
     def _rates(self) -> str:
@@ -97,7 +101,10 @@ class ConsoleReport:
         if fresh and seconds:
             left = (self.total - self.done) * seconds / fresh
             line += f"  {fresh / seconds:,.1f} rows/s  eta {format_seconds(left)}"
-        err.print(f"{line}  {self._rates()}".rstrip(), markup=False)
+        line = f"{line}  {self._rates()}".rstrip()
+        logger.info("%s", line)
+        if not self.progress:
+            err.print(line, markup=False)
 
 
 def format_seconds(seconds: float) -> str:

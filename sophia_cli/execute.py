@@ -13,6 +13,8 @@ from sophia_cli.run_dir import RunDir
 from sophia_cli.signals import stop_on_signal
 from stages.job import Job, Outcome
 
+logger = logging.getLogger(__name__)
+
 TOO_MANY_ERRORS = 4
 STOPPED_EARLY = 75
 
@@ -38,7 +40,9 @@ def execute(run: RunDir, config: RunConfig, stage: str) -> Outcome:
             should_stop=should_stop,
             commit_seconds=config.run.commit_seconds,
         )
+        logger.info("%s, digest %s, settings %s", stage, metadata.digest, metadata.settings)
         outcome: Outcome = stage_module(stage).run(job, section(config, stage))
+        logger.info("%s", outcome)
         run.save_config(config, metadata)
     return outcome
 
@@ -69,13 +73,15 @@ def logging_to(path: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
+    for package in ("sophia_cli", "stages", "data"):
+        logging.getLogger(package).setLevel(logging.INFO)
     try:
         yield
     except SophiaError as error:
-        logging.getLogger(__name__).error("%s", error)
+        logger.error("%s", error)
         raise
     except Exception:
-        logging.getLogger(__name__).exception("the attempt failed")
+        logger.exception("the attempt failed")
         err.print(f"The log of this attempt: {path}", markup=False)
         raise
     finally:

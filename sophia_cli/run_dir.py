@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from data import tables
 from data.errors import InputError
 from sophia_cli.config import RunConfig, section, stage_module, stage_settings
 from stages import STAGES
+from stages.propagate_reward import FUNNEL
 
 TABLES = ("samples", "captions", "rollouts", "verdicts", "rewards", "trajectories")
 
@@ -85,12 +87,12 @@ class RunDir:
         }
 
     def _funnel(self) -> dict[str, int]:
-        funnel: dict[str, int] = {}
+        """Samples to trajectories; empty before rewards are there."""
+        funnel = Counter[str]()
         for path in tables.shards(self.root / "rewards"):
             if metadata := tables.read_metadata(path):
-                for name, number in metadata.figures.items():
-                    funnel[name] = funnel.get(name, 0) + number
-        return funnel
+                funnel.update(metadata.figures)
+        return {name: funnel[name] for name in FUNNEL} if funnel else {}
 
 
 def table_status(folder: Path, num_shards: int | None) -> dict[str, Any]:
@@ -106,7 +108,6 @@ def table_status(folder: Path, num_shards: int | None) -> dict[str, Any]:
         "errors": sum(metadata.num_errors for metadata in found),
         "tokens": sum(metadata.num_tokens for metadata in found),
         "seconds": round(sum(metadata.seconds for metadata in found), 1),
-        "digest": tables.table_digest(folder) if finished else None,
     }
 
 
