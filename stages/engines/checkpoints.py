@@ -49,7 +49,7 @@ def open_checkpoint(path: str) -> Checkpoint:
             "Name a causal language model or a vision-language model.",
         )
     processor = _read(AutoProcessor if multimodal else AutoTokenizer, path)
-    tokenizer = processor.tokenizer if multimodal else processor
+    tokenizer = getattr(processor, "tokenizer", processor)
     if processor.chat_template is None and tokenizer.chat_template is None:
         raise InputError(
             f"{path} has no chat template.",

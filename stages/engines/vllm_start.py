@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import psutil
@@ -59,6 +60,8 @@ class Loop:
         self.thread.start()
 
     def _run(self) -> None:
+        # Python unblocks SIGINT when it first starts this, which it does with the first process.
+        resource_tracker.ensure_running()
         # Processes inherit this from the thread that starts them.
         signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
         self.loop.run_forever()

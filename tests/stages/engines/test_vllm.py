@@ -36,6 +36,39 @@ def same_as_transformers(engine: Engine, path: Path, requests: list[Request]) ->
         assert (mine.prefill, mine.error) == (theirs.prefill, theirs.error)
 
 
+def test_processes_outlive_our_signals_but_not_their_end(
+    reasoner_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """First in this file: the first engine of a process is the one that signals could reach."""
+    others = {child.pid for child in psutil.Process().children(recursive=True)}
+    engine = start(reasoner_path)
+    processes = [
+        child for child in psutil.Process().children(recursive=True) if child.pid not in others
+    ]
+    requests = [ask(i, max_tokens=150) for i in range(300)]
+    assert os.environ.get("TORCH_COMPILE_DISABLE") is None
+
+    completions = engine.generate(requests, lambda: False)
+    next(completions)
+    for process in processes:
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            process.send_signal(number)
+    assert len(list(completions)) == len(requests) - 1
+
+    stopping = False
+    completions = engine.generate(requests, lambda: stopping)
+    next(completions)
+    for process in processes:
+        process.kill()
+    with pytest.raises(EngineError, match="vLLM failed"):
+        list(completions)
+    stopping = True
+    assert list(engine.generate(requests, lambda: stopping)) == []
+    engine.close()
+    assert not any(process.is_running() for process in processes)
+    assert capfd.readouterr().out == ""
+
+
 class TestReasoner(ReasonerContract):
     @pytest.fixture(scope="class")
     @classmethod
@@ -81,38 +114,6 @@ class TestPolicy(PolicyContract):
             for i in range(8)
         ]
         same_as_transformers(engine, policy_path, requests)
-
-
-def test_processes_outlive_our_signals_but_not_their_end(
-    reasoner_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    others = {child.pid for child in psutil.Process().children(recursive=True)}
-    engine = start(reasoner_path)
-    processes = [
-        child for child in psutil.Process().children(recursive=True) if child.pid not in others
-    ]
-    requests = [ask(i, max_tokens=150) for i in range(300)]
-    assert os.environ.get("TORCH_COMPILE_DISABLE") is None
-
-    completions = engine.generate(requests, lambda: False)
-    next(completions)
-    for process in processes:
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-            process.send_signal(number)
-    assert len(list(completions)) == len(requests) - 1
-
-    stopping = False
-    completions = engine.generate(requests, lambda: stopping)
-    next(completions)
-    for process in processes:
-        process.kill()
-    with pytest.raises(EngineError, match="vLLM failed"):
-        list(completions)
-    stopping = True
-    assert list(engine.generate(requests, lambda: stopping)) == []
-    engine.close()
-    assert not any(process.is_running() for process in processes)
-    assert capfd.readouterr().out == ""
 
 
 def test_an_unknown_engine_argument(reasoner_path: Path) -> None:
