@@ -27,7 +27,7 @@ def execute(run: RunDir, config: RunConfig, stage: str) -> Outcome:
     """
     run.require()
     metadata = run.metadata(config, stage)
-    with stopping(ConsoleReport()) as (report, should_stop), logging_to(run.log_path(stage)):
+    with logging_to(run.log_path(stage)), stopping(ConsoleReport()) as (report, should_stop):
         job = Job(
             stage=stage,
             run_dir=run.root,

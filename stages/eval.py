@@ -102,6 +102,14 @@ def checkpoint_path(run_dir: Path, config: Config, base: str | None) -> str | No
     return str(final)
 
 
+def checkpoint_identity(path: str | None) -> str | None:
+    """The digest of the training that made a checkpoint; the path of a model of other origin."""
+    manifest = Path(path or "") / "sophia.json"
+    if not manifest.is_file():
+        return path
+    return str(json.loads(manifest.read_text())["metadata"]["digest"])
+
+
 def run(job: Job, config: Config) -> Outcome:
     """Evaluate on every benchmark that is not done yet."""
     outcome = Outcome()
@@ -137,7 +145,7 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
     system = load_prompt(config.system_prompt)
     model = job.models["policy"]
     name = evaluation_name(benchmark.name, config)
-    identity = (job.metadata.digest, benchmark.digest, tables.digest_of(model.path))
+    identity = (job.metadata.digest, benchmark.digest, checkpoint_identity(model.path))
     job = replace(job, metadata=replace(job.metadata, digest=tables.digest_of(*identity)))
 
     def plan(index: int) -> Iterator[Planned]:
