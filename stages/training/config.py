@@ -1,8 +1,8 @@
 """Settings of the train stage."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Mixture(BaseModel):
@@ -83,3 +83,12 @@ class Config(BaseModel):
         if set(value) != {"vision", "projector"}:
             raise ValueError('only ["vision", "projector"] is supported: the language model trains')
         return value
+
+    @model_validator(mode="after")
+    def _unspread_gradients_are_float32(self) -> Self:
+        if self.zero_stage == 0 and self.dtype == "bfloat16":
+            raise ValueError(
+                "with zero_stage = 0 DeepSpeed sums gradients in the type of weights: "
+                "use zero_stage = 2, or dtype = float32"
+            )
+        return self

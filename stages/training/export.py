@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors import safe_open
 from torch import Tensor, distributed
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, GenerationConfig
 
 from stages.training.checkpoint import Manifest, move_into_place
 
@@ -53,6 +53,8 @@ def export(base: Path, weights: Mapping[str, Tensor], target: Path, manifest: Ma
     unknown = model.load_state_dict(weights, strict=False).unexpected_keys
     if unknown:
         raise RuntimeError(f"The base model has no weights named {', '.join(unknown)}")
+    # The base's own may be one that transformers refuses to write; its file is copied below.
+    model.generation_config = GenerationConfig()
     model.save_pretrained(temporary)
     for path in temporary.iterdir():
         if not is_weights(path):

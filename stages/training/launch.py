@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ from stages.training.task import PROGRESS_FILE
 POLL_SECONDS = 0.2
 LOCK_SECONDS = 60.0
 """How long the ranks of an attempt that was killed may take to end."""
-LINES_OF_LOG = 12
+RAISED = re.compile(r"^\[rank\d+\]: ([\w.]*(?:Error|Exception|Interrupt)\b.*)", re.MULTILINE)
+"""An uncaught exception in what the ranks wrote."""
 
 
 def launch(job: Job, task: Path, num_ranks: int, log: Path, lock: int) -> None:
@@ -53,7 +55,7 @@ def launch(job: Job, task: Path, num_ranks: int, log: Path, lock: int) -> None:
             ranks.stdin.close()  # the ranks end with it
             code = ranks.wait()
     if code:
-        raise EngineError(f"Training failed: {last_words(log)}", f"The whole story is in {log}.")
+        raise EngineError(f"Training failed: {last_words(log)}.", f"The whole story is in {log}.")
 
 
 def command(task: Path, num_ranks: int) -> list[str]:
@@ -100,11 +102,10 @@ def alone(folder: Path) -> Iterator[int]:
 
 
 def last_words(log: Path) -> str:
-    """The last exception in a log, for people."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [line for line in lines if "Error" in line and not line.startswith((" ", "["))]
-    ours = [line for line in errors if "ChildFailedError" not in line]
-    return (ours or lines or ["no output"])[-1].rstrip(".") + "."
+    """The first exception that a rank raised, for people; the others fail in consequence."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    found = RAISED.search(text)
+    return found[1].rstrip(".") if found else "the ranks ended without an exception"
 
 
 def _follow(

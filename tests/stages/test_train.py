@@ -1,0 +1,176 @@
+"""What a user gets from `sophia train`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from data.errors import ConfigError, InputError, RefusedError
+from stages import train
+from stages.training.config import Config
+from stages.training.export import tensor_facts
+from tests import tiny_models
+from tests.stages.training.runs import make_config, make_job, make_rows, steps_done, write_run
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In bfloat16 and with a tied head, as many models are published."""
+    folder = tmp_path_factory.mktemp("policy")
+    tiny_models.save_policy(folder)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.bfloat16)
+    model.config.tie_word_embeddings = model.config.text_config.tie_word_embeddings = True
+    model.tie_weights()
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").write_text('{"eos_token_id": [2, 0], "top_p": 0.8}')
+    return folder
+
+
+class Counting:
+    """A report that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.total = self.done = self.tokens = 0
+
+    def start(self, what: str, total: int, done: int) -> None:
+        self.total, self.done = total, done
+
+    def advance(self, *, rows: int = 0, tokens: int = 0, errors: int = 0) -> None:
+        self.done += rows
+        self.tokens += tokens
+
+    def note(self, text: str) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, policy: Path
+) -> tuple[Path, Config, Any, Any]:
+    rows = make_rows(12)
+    rows[5]["reward"] = 0.0
+    run_dir = write_run(tmp_path_factory.mktemp("run"), rows)
+    config = make_config(
+        run_dir,
+        zero_stage=2,
+        dtype="bfloat16",
+        gradient_checkpointing=True,
+        num_epochs=4,
+        learning_rate=5e-3,
+        checkpoint_every=3,
+        keep_checkpoints=2,
+    )
+    report = Counting()
+    outcome = train.run(make_job(run_dir, policy, config, report=report), config)
+    return run_dir, config, outcome, report
+
+
+def test_it_learns_and_says_what_it_did(trained: tuple[Path, Config, Any, Any]) -> None:
+    run_dir, _, outcome, report = trained
+    steps = steps_done(run_dir)
+    assert steps[-1]["loss"] < 0.7 * steps[0]["loss"]
+    assert outcome.complete
+    assert (outcome.rows, outcome.errors) == (12, 1)
+    figures = outcome.figures
+    assert figures["steps"] == 11
+    assert figures["num_trajectories"] == 11
+    assert figures["rejected"] == {"the reward is not positive": 1}
+    assert figures["loss"] == steps[-1]["loss"]
+    assert figures["tokens"] == sum(step["tokens"] for step in steps) == report.tokens
+    assert report.total == report.done == 11
+    assert list((run_dir / "metrics").glob("events.*"))
+    assert list((run_dir / "logs").glob("train-ranks-*.log"))
+
+
+def test_what_is_left_behind(trained: tuple[Path, Config, Any, Any]) -> None:
+    names = {path.name for path in (trained[0] / "checkpoints").iterdir()}
+    assert names == {".lock", "step-000009", "step-000011", "final"}
+
+
+def test_the_export_is_the_base_model_with_other_weights(
+    trained: tuple[Path, Config, Any, Any], policy: Path
+) -> None:
+    final = trained[0] / "checkpoints" / "final"
+    assert tensor_facts(final) == tensor_facts(policy)
+    assert "lm_head.weight" not in tensor_facts(final)
+    for path in policy.iterdir():
+        if path.suffix != ".safetensors":
+            assert (final / path.name).read_bytes() == path.read_bytes()
+    assert json.loads((final / "sophia.json").read_text())["step"] == 11
+    before = AutoModelForImageTextToText.from_pretrained(policy).state_dict()
+    after = AutoModelForImageTextToText.from_pretrained(final).state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all("language_model" in name or name.startswith("lm_head") for name in changed)
+    AutoProcessor.from_pretrained(final)
+
+
+def test_running_it_again_does_nothing(
+    trained: tuple[Path, Config, Any, Any], policy: Path
+) -> None:
+    run_dir, config, outcome, _ = trained
+    assert train.run(make_job(run_dir, policy, config), config) == outcome
+    assert len(steps_done(run_dir)) == 11
+
+
+def test_engine_only_settings_do_not_make_it_stale(
+    trained: tuple[Path, Config, Any, Any], policy: Path
+) -> None:
+    run_dir, config, outcome, _ = trained
+    changed = config.model_copy(update={"zero_stage": 3, "micro_batch_size": 1})
+    assert train.run(make_job(run_dir, policy, changed), changed) == outcome
+
+
+def test_changed_settings_are_refused(trained: tuple[Path, Config, Any, Any], policy: Path) -> None:
+    run_dir, config, _, _ = trained
+    changed = config.model_copy(update={"learning_rate": 1e-4})
+    with pytest.raises(RefusedError, match=r"learning_rate = 0\.005, now 0\.0001"):
+        train.run(make_job(run_dir, policy, changed), changed)
+
+
+def test_no_trajectories(tmp_path: Path, policy: Path) -> None:
+    run_dir = write_run(tmp_path, [])
+    config = make_config(run_dir)
+    with pytest.raises(InputError, match="no sample kept a rollout"):
+        train.run(make_job(run_dir, policy, config), config)
+
+
+def test_no_table(tmp_path: Path, policy: Path) -> None:
+    config = make_config(write_run(tmp_path / "other", []))
+    with pytest.raises(InputError, match="sophia ingest"):
+        train.run(make_job(tmp_path / "run", policy, config), config)
+
+
+def test_no_policy(tmp_path: Path) -> None:
+    config = make_config(write_run(tmp_path, make_rows(1)))
+    with pytest.raises(InputError, match="holds no model"):
+        train.run(make_job(tmp_path, tmp_path, config), config)
+
+
+def test_unknown_family(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    config = make_config(write_run(tmp_path, make_rows(1)))
+    with pytest.raises(ConfigError, match="internvl, llava"):
+        train.run(make_job(tmp_path, tmp_path, config), config)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"freeze": ["vision"]},
+        {"freeze": []},
+        {"zero_stage": 1},
+        {"batch_size": 0},
+        {"final_lr_ratio": 1.5},
+        {"zero_stage": 0, "dtype": "bfloat16"},
+        {"objective": "dpo"},
+        {"learningrate": 1},
+    ],
+)
+def test_values_out_of_range_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Config(**values)

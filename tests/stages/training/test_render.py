@@ -1,0 +1,118 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.training.render import Example, Renderer, Tokens, end_of_turn, split_prefill
+from tests.stages.training.runs import picture
+
+OPENS_THINKING = "<|im_start|>assistant\n<think>\n"
+
+
+@pytest.fixture(scope="module")
+def renderer(policy: Path) -> Renderer:
+    return Renderer(policy, max_length=200, system="Think slowly.")
+
+
+def example(response: str, *, images: int = 0, **changes: Any) -> Example:
+    pictures = [{"bytes": picture(number), "path": None} for number in range(images)]
+    return Example(
+        sample={"question": "How many?", "images": pictures}, response=response, **changes
+    )
+
+
+def decoded(renderer: Renderer, tokens: Tokens | str) -> tuple[str, str]:
+    assert isinstance(tokens, Tokens)
+    decode = renderer.tokenizer.decode
+    return decode(tokens.prompt_ids), decode(tokens.response_ids)
+
+
+def test_a_thinking_response_gets_the_system_prompt(renderer: Renderer) -> None:
+    prompt, response = decoded(renderer, renderer.render(example("<think> 1 </think> 2")))
+    assert prompt == (
+        "<|im_start|>system\nThink slowly.<|im_end|>\n"
+        "<|im_start|>user\nHow many?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert response == "<think> 1 </think> 2<|im_end|>"
+
+
+def test_a_direct_response_keeps_the_models_default(renderer: Renderer) -> None:
+    prompt, _ = decoded(renderer, renderer.render(example("2")))
+    assert prompt == "<|im_start|>user\nHow many?<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_every_image_is_as_many_placeholders_as_it_has_features(renderer: Renderer) -> None:
+    prompt, _ = decoded(renderer, renderer.render(example("2", images=2)))
+    assert prompt.count("<img>" + "<IMG_CONTEXT>" * 4 + "</img>") == 2
+
+
+def test_an_unfinished_response_has_no_end_of_turn(renderer: Renderer) -> None:
+    _, response = decoded(renderer, renderer.render(example("2 and", finished=False)))
+    assert response == "2 and"
+
+
+def test_the_policys_own_tokens_are_kept(renderer: Renderer) -> None:
+    # One token per byte is not how the tokenizer would write a special token.
+    own = renderer.tokenizer("4 2", add_special_tokens=False)["input_ids"]
+    tokens = renderer.render(example("42", token_ids=own, finished=False))
+    assert isinstance(tokens, Tokens)
+    assert tokens.response_ids == own
+
+
+@pytest.mark.parametrize(
+    ("rejected", "reason"),
+    [
+        (example(""), "the response is empty"),
+        (example("a <IMG_CONTEXT>"), "the response holds an image token"),
+        (example("a </img>"), "the response holds an image token"),
+        (example("a<|im_end|>b"), "the response holds an end of turn"),
+        (example("a" * 200), "longer than max_length"),
+        (example("a", token_ids=[100_000]), "tokens that the policy does not have"),
+        (
+            Example(sample={"question": "?", "images": [{"bytes": b"no image"}]}, response="a"),
+            "image",
+        ),
+        (
+            Example(sample={"question": "?", "images": [{"path": "/no/file"}]}, response="a"),
+            "image",
+        ),
+    ],
+)
+def test_rejected_with_a_reason(renderer: Renderer, rejected: Example, reason: str) -> None:
+    tokens = renderer.render(rejected)
+    assert isinstance(tokens, str)
+    assert reason in tokens
+
+
+def test_a_row_of_just_max_length_is_kept(renderer: Renderer, policy: Path) -> None:
+    tokens = renderer.render(example("a" * 100))
+    assert isinstance(tokens, Tokens)
+    tight = Renderer(policy, len(tokens.prompt_ids) + len(tokens.response_ids), "Think slowly.")
+    assert tight.render(example("a" * 100)) == tokens
+    assert tight.render(example("a" * 101)) == "longer than max_length"
+
+
+@pytest.mark.parametrize(
+    ("response", "prompt", "rest"),
+    [
+        ("<think>\nso</think> 2", OPENS_THINKING, "so</think> 2"),
+        ("<think> so</think> 2", "<|im_start|>assistant\n", "<think> so</think> 2"),
+        ("2", "<|im_start|>assistant\n", "2"),
+    ],
+)
+def test_the_opening_of_thinking_is_there_once(response: str, prompt: str, rest: str) -> None:
+    assert split_prefill(OPENS_THINKING, response) == (prompt, rest)
+
+
+def test_think_in_the_question_is_no_prefill() -> None:
+    text = "user\nwhat is <think>?\nassistant\n"
+    assert split_prefill(text, "<think> a") == (text, "<think> a")
+
+
+def test_the_end_of_turn_is_what_the_template_writes_if_generation_stops_there(
+    renderer: Renderer,
+) -> None:
+    vocabulary = renderer.tokenizer.get_vocab()
+    ends, text_ends = vocabulary["<|im_end|>"], vocabulary["<|endoftext|>"]
+    assert end_of_turn(renderer.processor, frozenset({ends, text_ends})) == ends
+    assert end_of_turn(renderer.processor, frozenset({text_ends})) == ends
