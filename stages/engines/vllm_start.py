@@ -60,9 +60,10 @@ class Loop:
         self.thread.start()
 
     def _run(self) -> None:
-        # Python unblocks SIGINT when it first starts this, which it does with the first process.
-        resource_tracker.ensure_running()
         # Processes inherit this from the thread that starts them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
+        # Python starts its tracker with the first process, and unblocks SIGINT when it does.
+        resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
         self.loop.run_forever()
 
