@@ -119,7 +119,11 @@ class VllmEngine:
             # Spares the hashing of pixels, by which images are found in the engine's caches.
             engine_prompt["multi_modal_uuids"] = {"image": prompt.image_digests}
         try:
-            (engine_input,) = await self.engine.renderer.render_cmpl_async([engine_prompt])
+            # The cache skipped is the one of what the engine has seen, which is wrong as soon as
+            # requests overtake each other; what was prepared is still found again.
+            (engine_input,) = await self.engine.renderer.render_cmpl_async(
+                [engine_prompt], skip_mm_cache=True
+            )
         except Exception as error:  # whatever a processor raises is about its input
             raise prompt.rejected(error) from error
         return prompt, engine_input

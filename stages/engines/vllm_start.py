@@ -88,7 +88,10 @@ def start(loop: Loop, checkpoint: Checkpoint, config: ModelConfig) -> Any:
     arguments = _engine_args(checkpoint, config)
 
     async def create() -> Any:
-        return AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
+        engine = AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
+        # Waits for the warm-up of the image processor, which nothing may run beside.
+        await engine.reset_mm_cache()
+        return engine
 
     try:
         with _stdout_on_stderr(), _environment():

@@ -143,6 +143,16 @@ class PolicyContract:
             expected = model.logprob(request, answer.token_ids)
             assert answer.logprob == pytest.approx(expected, abs=1e-3)
 
+    def test_pictures_come_back_among_requests_that_fail(self, engine: Engine) -> None:
+        pictures = [picture(colour) for colour in ("red", "green", "blue", "white", "black")]
+        requests = [
+            ask(i, TOO_LONG if i % 7 == 0 else "?", images=[pictures[i // 3 % 5]], max_tokens=5)
+            for i in range(150)
+        ]
+        for request, answer in zip(requests, ordered(engine, requests), strict=True):
+            failed = answer.error is not None
+            assert failed == (request.id % 7 == 0)
+
     def test_the_picture_matters(self, engine: Engine) -> None:
         requests = [ask(name, images=[name], seed=0) for name in (RED, BLUE)]
         red, blue = ordered(engine, requests)
