@@ -21,12 +21,15 @@ ROWS_DEPEND_ON_BATCH = frozenset({"transformers"})
 def group_rows(rows: Iterable[tuple[Key, Any]], engine: str, batch_size: int) -> Iterator[Planned]:
     """Cut a shard's rows into the groups that are generated together.
 
-    A group is a run of `batch_size` rows of the shard, whatever is done of them already; for
-    engines whose rows don't depend on their neighbours it is a single row.
+    A group is a run of `batch_size` rows of the shard, whatever is done of them already, and is
+    named by its first key; for engines whose rows don't depend on their neighbours it is one row.
     """
     size = batch_size if engine in ROWS_DEPEND_ON_BATCH else 1
+    group: Key = ()
     for position, (key, item) in enumerate(rows):
-        yield Planned(key=key, group=position // size, item=item)
+        if position % size == 0:
+            group = key
+        yield Planned(key=key, group=group, item=item)
 
 
 def complete(

@@ -10,7 +10,7 @@ import itertools
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ class Planned:
     """One row to make."""
 
     key: Key
-    group: int
+    group: Hashable
     """Rows of a group are made together, so a group of which one is missing is made again."""
     item: Any
     """What the row is made from."""
