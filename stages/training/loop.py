@@ -6,10 +6,12 @@ A line on standard input means: save a checkpoint and end. The end of standard i
 the command which started the ranks is gone, and they with it.
 """
 
+import math
 import os
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -43,10 +45,10 @@ def main(task_path: Path) -> None:
     trainer = Trainer(task, device)
     done = train(trainer, stop)
     weights = gather_weights(trainer.engine) if done else None
+    distributed.barrier()
     if weights is not None:
         manifest = replace(trainer.manifest, files={})
         export(task.model, weights, task.checkpoints / "final", manifest)
-    distributed.destroy_process_group()
 
 
 def start_distributed() -> torch.device:
@@ -68,23 +70,18 @@ def train(trainer: "Trainer", stop: threading.Event) -> bool:
     Returns:
         Whether the last one is done.
     """
-    config, num_steps = trainer.task.config, len(trainer.plan.steps)
-    metrics = None
-    if distributed.get_rank() == 0:
-        metrics = Metrics(trainer.task.metrics, trainer.manifest.step)
-    while trainer.manifest.step < num_steps:
-        stopped = trainer.step(stop.is_set())
-        step = trainer.manifest.step
-        if metrics is not None:
-            metrics.write(step, trainer.manifest.last_step)
-        if stopped or step % config.checkpoint_every == 0 or step == num_steps:
-            checkpoint.save(
-                trainer.engine, trainer.task.checkpoints, trainer.manifest, config.keep_checkpoints
-            )
-        if stopped:
-            break
-    if metrics is not None:
-        metrics.__exit__(None, None, None)
+    task, num_steps = trainer.task, len(trainer.plan.steps)
+    first = distributed.get_rank() == 0
+    with Metrics(task.metrics, trainer.manifest.step) if first else nullcontext() as metrics:
+        stopped = False
+        while trainer.manifest.step < num_steps and not stopped:
+            stopped = trainer.step(stop.is_set())
+            step = trainer.manifest.step
+            if metrics is not None:
+                metrics.write(step, trainer.manifest.last_step)
+            if stopped or step % task.config.checkpoint_every == 0 or step == num_steps:
+                keep = task.config.keep_checkpoints
+                checkpoint.save(trainer.engine, task.checkpoints, trainer.manifest, keep)
     return trainer.manifest.step == num_steps
 
 
@@ -106,7 +103,7 @@ class Trainer:
         self.policy = Policy(self.task.model, dtype, self.device)
         if config.gradient_checkpointing:
             self.policy.enable_gradient_checkpointing()
-        self.engine = make_engine(self.policy.language, config, dtype)
+        self.engine = make_engine(self.policy.language, config, dtype, self.device)
         self.manifest = self.task.manifest
         if self.task.resume_from is not None:
             checkpoint.load(self.engine, self.task.resume_from)
@@ -148,6 +145,8 @@ class Trainer:
             "rows": len(self.plan.steps[step]),
             "seconds": seconds,
         }
+        if not (math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])):
+            raise FloatingPointError(f"step {step + 1} has no finite loss or gradient: {figures}")
         self.manifest = replace(
             self.manifest, step=step + 1, seconds=self.manifest.seconds + seconds, last_step=figures
         )
@@ -183,3 +182,8 @@ def _listen(stop: threading.Event) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    # At an ordinary exit the threads of the collectives sometimes abort the process, and torchrun
+    # would then end the rank that still writes the policy.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -10,7 +10,6 @@ T: response tokens of a micro-batch, of all its rows. V: vocabulary.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -60,5 +59,5 @@ def denominator(normalize: str, num_tokens: int, num_trajectories: int) -> int:
 
 def summed_loss(objective: str, tokens: ResponseTokens, divisor: int) -> Tensor:
     """A micro-batch's part of its step's loss, a scalar in float32."""
-    loss: Tensor = OBJECTIVES[objective](tokens).sum() / torch.tensor(divisor, dtype=torch.float64)
+    loss: Tensor = OBJECTIVES[objective](tokens).sum() / divisor
     return loss

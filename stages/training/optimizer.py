@@ -11,7 +11,7 @@ from data.errors import ConfigError
 from stages.training.config import Config
 
 
-def make_engine(module: nn.Module, config: Config, dtype: torch.dtype) -> Any:
+def make_engine(module: nn.Module, config: Config, dtype: torch.dtype, device: torch.device) -> Any:
     """Wrap the trained part of a policy.
 
     Raises:
@@ -30,9 +30,13 @@ def make_engine(module: nn.Module, config: Config, dtype: torch.dtype) -> Any:
     )
     if config.zero_stage == 0:
         _clip_before_step(optimizer, module, config.gradient_clipping)
-    engine, *_ = deepspeed.initialize(
-        model=module, optimizer=optimizer, config=engine_config(config, dtype)
-    )
+    settings = engine_config(config, dtype)
+    if config.zero_stage == 3:
+        # Weight by weight: DeepSpeed itself would first move all of them to every GPU.
+        deepspeed.zero.Init(module=module, config_dict_or_path=settings, mem_efficient_linear=False)
+        for buffer in module.buffers():
+            buffer.data = buffer.data.to(device)
+    engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=settings)
     return engine
 
 

@@ -56,7 +56,9 @@ def test_killed_and_run_again_ends_in_the_same_weights(
 
 def test_sigterm_saves_a_checkpoint_and_ends(tmp_path: Path, policy: Path) -> None:
     run_dir = write_run(tmp_path / "run", make_rows(40))
-    config = make_config(run_dir, num_epochs=200, checkpoint_every=10_000)
+    config = make_config(
+        run_dir, num_epochs=200, checkpoint_every=10_000, zero_stage=2, num_ranks=2
+    )
     attempt = start_attempt(run_dir, policy, config)
     wait_for_step(run_dir, 2)
     attempt.send_signal(signal.SIGTERM)

@@ -1,0 +1,73 @@
+"""Training asks the policy as generation does, and scores what it wrote alike."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.engines import ModelConfig, Request, Sampling, load_engine
+from stages.prompts import answer_messages
+from stages.training.planning import make_plan
+from stages.training.policy import Policy
+from stages.training.render import Example, Renderer
+from tests.stages.training.runs import make_config, picture
+
+SYSTEM = "Think slowly."
+
+
+def test_a_rollout_has_the_logprob_that_generation_gave_it(tmp_path: Path, policy: Path) -> None:
+    samples = [
+        {"question": f"How many? {number}", "images": [{"bytes": picture(number), "path": None}]}
+        for number in range(3)
+    ]
+    samples.append({"question": "And without a picture?", "images": []})
+    requests = [
+        Request(
+            id=number,
+            messages=answer_messages(sample, SYSTEM),
+            images=[image["bytes"] for image in sample["images"]],
+            sampling=Sampling(max_tokens=10 + 7 * number),
+            seed=number,
+            group=0,
+        )
+        for number, sample in enumerate(samples)
+    ]
+    engine = load_engine("policy", ModelConfig(path=str(policy)))
+    completions = {made.id: made for made in engine.generate(iter(requests), lambda: False)}
+    engine.close()
+
+    examples = [
+        Example(
+            sample=sample,
+            response=completions[number].text or "",
+            token_ids=completions[number].token_ids,
+            system=SYSTEM,
+        )
+        for number, sample in enumerate(samples)
+    ]
+    plan = make_plan(
+        tmp_path / "plan",
+        "digest",
+        iter(examples),
+        partial(Renderer, policy, 256, SYSTEM),
+        make_config(tmp_path),
+        seed=0,
+        should_stop=lambda: False,
+    )
+    assert plan is not None
+    assert not plan.rejected
+    loaded = Policy(policy, torch.float32, torch.device("cpu"))
+    with torch.no_grad():
+        logprob_T = loaded.language(loaded.batch(plan, range(4)))
+    of_rows = torch.split(logprob_T, [plan.response_lengths[row] for row in range(4)])
+    for number, of_row in enumerate(of_rows):
+        assert of_row.sum().item() == pytest.approx(completions[number].logprob, rel=1e-5)
+
+
+def test_only_the_language_model_trains(policy: Path) -> None:
+    loaded = Policy(policy, torch.float32, torch.device("cpu"))
+    trained = {name for name, weights in loaded.model.named_parameters() if weights.requires_grad}
+    assert trained
+    assert all(name.startswith(("model.language_model.", "lm_head.")) for name in trained)
+    assert not loaded.model.model.vision_tower.training
