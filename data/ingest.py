@@ -191,18 +191,10 @@ def _refuse_other_content(folder: Path, expected: tables.Metadata) -> None:
             )
         if found.digest != expected.digest:
             raise RefusedError(
-                f"{folder} holds other samples: {_difference(found, expected)}.",
+                f"{folder} holds other samples: "
+                f"{found.differences(expected) or 'the content of the source has changed'}.",
                 f"Use another --run, or delete {folder.name}/ and what was made from it.",
             )
-
-
-def _difference(found: tables.Metadata, expected: tables.Metadata) -> str:
-    differing = [
-        f"{name} = {found.settings.get(name)!r}, now {value!r}"
-        for name, value in expected.settings.items()
-        if found.settings.get(name) != value
-    ]
-    return "; ".join(differing) or "the content of the source has changed"
 
 
 def _write_shards(

@@ -40,11 +40,20 @@ class Metadata:
     num_errors: int = 0
     num_tokens: int = 0
     seconds: float = 0.0
-    """Working time of all attempts."""
+    """Time spent on these rows, by all attempts."""
     finished_at: float = 0.0
     """Unix time."""
     figures: dict[str, int] = field(default_factory=dict)
     """Counts a stage made on the way, which add up over shards."""
+
+    def differences(self, now: "Metadata") -> str:
+        """The settings that differ, as `name = 1, now 2; ...`; empty where none does."""
+        names = sorted(self.settings.keys() | now.settings.keys())
+        return "; ".join(
+            f"{name} = {self.settings.get(name)!r}, now {now.settings.get(name)!r}"
+            for name in names
+            if self.settings.get(name) != now.settings.get(name)
+        )
 
     def encode(self) -> dict[bytes, bytes]:
         """As Arrow schema metadata."""
@@ -246,3 +255,13 @@ def sync_folder(folder: Path) -> None:
 def count_rows(folder: Path) -> int:
     """Rows of the finished shards, from their footers."""
     return sum(open_parquet(path).metadata.num_rows for path in shards(folder))
+
+
+def count_rows_of_part(path: Path) -> int:
+    """Rows of a part; 0 where its shard has been finished meanwhile, and the part is gone."""
+    try:
+        return int(open_parquet(path).metadata.num_rows)
+    except InputError:
+        if path.exists():
+            raise
+        return 0

@@ -104,7 +104,7 @@ def table_status(folder: Path, num_shards: int | None) -> dict[str, Any]:
         "num_shards": tables.shard_count(folder) if finished else num_shards,
         "finished_shards": len(finished),
         "rows": tables.count_rows(folder),
-        "rows_under_way": sum(tables.open_parquet(part).metadata.num_rows for part in parts),
+        "rows_under_way": sum(map(tables.count_rows_of_part, parts)),
         "errors": sum(metadata.num_errors for metadata in found),
         "tokens": sum(metadata.num_tokens for metadata in found),
         "seconds": round(sum(metadata.seconds for metadata in found), 1),

@@ -3,14 +3,17 @@
 While a shard is under way its rows lie in parts, `TABLE/.parts/00003/*.parquet`, each written
 atomically; when every planned key is there, the parts become the shard. A kill at any moment loses
 at most the work since the last part. Two workers at once may do the same work twice, but can't
-damage or duplicate anything: keys are counted once, and a finished shard is never replaced.
+damage or duplicate anything: keys are counted once, a finished shard is never replaced, and a
+worker whose shard another one has finished lets go of it.
 """
 
 import itertools
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data import tables
-from data.errors import RefusedError
+from data.errors import InputError, RefusedError
 from data.records import KEYS, key, schema
 from stages.job import Job, Outcome
 
@@ -89,9 +92,10 @@ def map_shards(
             if not writer.is_finished(index):
                 yield from writer.open(index, plan(index))
 
-    for row in execute(stream()):
-        writer.add(row)
-    return writer.close()
+    with writer.committing():
+        for row in execute(stream()):
+            writer.add(row)
+    return writer.outcome()
 
 
 class _Writer:
@@ -102,9 +106,10 @@ class _Writer:
         self.record = record
         self.folder = folder
         self.count = count
-        self.started = time.monotonic()
+        self.last_write = time.monotonic()
         self.shards: dict[int, _Open] = {}
         self.shard_of: dict[str, int] = {}
+        self.lock = threading.RLock()
         for path in tables.shards(folder):
             check_digest(path, job.metadata)
 
@@ -122,17 +127,37 @@ class _Writer:
 
     def count_done(self) -> int:
         """Rows on disk; a row that two workers made counts twice until its shard is finished."""
-        paths = tables.shards(self.folder)
-        paths += [part for index in range(self.count) for part in self.parts(index)]
-        return sum(tables.open_parquet(path).metadata.num_rows for path in paths)
+        parts = [part for index in range(self.count) for part in self.parts(index)]
+        return tables.count_rows(self.folder) + sum(map(tables.count_rows_of_part, parts))
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Within the block rows wait no longer than they may; at its end, however, none is left."""
+        ended = threading.Event()
+
+        def commit_overdue() -> None:
+            while not ended.wait(self.job.commit_seconds / 4):
+                with self.lock:
+                    for shard in self.shards.values():
+                        if time.monotonic() - shard.since > self.job.commit_seconds / 2:
+                            self.commit(shard)
+
+        watch = threading.Thread(target=commit_overdue, name="commit", daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watch.join()
+            for shard in self.shards.values():
+                self.commit(shard)
 
     def open(self, index: int, planned: Iterable[Planned]) -> Iterator[Planned]:
         """Take up a shard and yield the rows it still needs, group by group."""
-        done: set[Key] = set()
-        for part in self.parts(index):
-            check_digest(part, self.job.metadata)
-            done.update(_keys(part, self.record))
-        shard = self.shards[index] = _Open(index)
+        shard = _Open(index)
+        done = self.read_done(index)
+        with self.lock:
+            self.shards[index] = shard
         for _, members in itertools.groupby(planned, key=lambda row: row.group):
             group = list(members)
             keys = [row.key for row in group]
@@ -146,25 +171,36 @@ class _Writer:
         if not shard.missing:
             self.finish(shard)
 
+    def read_done(self, index: int) -> set[Key]:
+        """The keys that the parts of a shard hold."""
+        done: set[Key] = set()
+        for part in self.parts(index):
+            try:
+                check_digest(part, self.job.metadata)
+                done.update(_keys(part, self.record))
+            except InputError:
+                if part.exists():
+                    raise
+                # Another worker has finished the shard meanwhile.
+        return done
+
     def add(self, row: Any) -> None:
         """Keep a row; commit and finish when it is time."""
-        shard = self.shards.get(self.shard_of[row.sample_id])
-        if shard is None or (row_key := key(row)) not in shard.missing:
-            return  # made again for the sake of its group
-        shard.missing.discard(row_key)
-        if not shard.rows:
-            shard.since = time.monotonic()
-        shard.rows.append(row)
-        self.job.report.advance(
-            rows=1, tokens=getattr(row, "num_tokens", 0), errors=int(is_error(row))
-        )
-        if shard.is_planned and not shard.missing:
-            self.finish(shard)
-        elif (
-            len(shard.rows) >= COMMIT_ROWS
-            or time.monotonic() - shard.since > self.job.commit_seconds
-        ):
-            self.commit(shard)
+        with self.lock:
+            shard = self.shards.get(self.shard_of[row.sample_id])
+            if shard is None or (row_key := key(row)) not in shard.missing:
+                return  # made again for the sake of its group
+            shard.missing.discard(row_key)
+            if not shard.rows:
+                shard.since = time.monotonic()
+            shard.rows.append(row)
+            self.job.report.advance(
+                rows=1, tokens=getattr(row, "num_tokens", 0), errors=int(is_error(row))
+            )
+            if shard.is_planned and not shard.missing:
+                self.finish(shard)
+            elif len(shard.rows) >= COMMIT_ROWS:
+                self.commit(shard)
 
     def commit(self, shard: _Open) -> None:
         """Write the rows at hand as one part."""
@@ -177,32 +213,50 @@ class _Writer:
 
     def finish(self, shard: _Open) -> None:
         """Turn a shard's rows into the finished shard, in the planned order, each key once."""
+        with self.lock:
+            try:
+                table, seconds = self.assemble(shard)
+            except (InputError, KeyError):
+                if not self.path(shard.index).exists():
+                    raise
+                # Another worker has finished it, and its parts are gone.
+            else:
+                tables.write_atomically(
+                    self.path(shard.index), table, self.metadata(table, seconds)
+                )
+            del self.shards[shard.index]
+            self.is_finished(shard.index)
+
+    def assemble(self, shard: _Open) -> tuple[pa.Table, float]:
+        """A shard's rows from its parts and from memory, and the seconds the parts took."""
         pieces = [tables.to_table(shard.rows, self.record)]
+        seconds = 0.0
         for part in self.parts(shard.index):
             batches = list(tables.read_batches(part, self.record))
             pieces.append(pa.Table.from_batches(batches, schema=schema(self.record)))
+            metadata = tables.read_metadata(part)
+            seconds += metadata.seconds if metadata else 0.0
         table = pa.concat_tables(pieces)
         position = {row_key: i for i, row_key in reversed(list(enumerate(_table_keys(table))))}
-        table = table.take([position[row_key] for row_key in shard.order])
-        tables.write_atomically(self.path(shard.index), table, self.metadata(table))
-        del self.shards[shard.index]
-        self.is_finished(shard.index)
+        indices = [position[row_key] for row_key in shard.order]
+        return table.take(pa.array(indices, pa.int64())), seconds
 
-    def metadata(self, table: pa.Table) -> tables.Metadata:
+    def metadata(self, table: pa.Table, seconds: float = 0.0) -> tables.Metadata:
+        """What a part or shard says of itself; time runs since the last write."""
         tokens = pc.sum(table["num_tokens"]).as_py() if "num_tokens" in table.column_names else 0
+        now = time.monotonic()
+        seconds, self.last_write = seconds + now - self.last_write, now
         return replace(
             self.job.metadata,
             num_rows=table.num_rows,
             num_errors=_count_errors(table),
             num_tokens=tokens or 0,
-            seconds=round(time.monotonic() - self.started, 3),
+            seconds=round(seconds, 3),
             finished_at=time.time(),
         )
 
-    def close(self) -> Outcome:
-        """Commit what is left and say what the table now holds."""
-        for shard in self.shards.values():
-            self.commit(shard)
+    def outcome(self) -> Outcome:
+        """What the finished shards hold."""
         outcome = Outcome(complete=len(tables.shards(self.folder)) == self.count)
         for path in tables.shards(self.folder):
             if metadata := tables.read_metadata(path):
@@ -220,13 +274,7 @@ def check_digest(path: Path, expected: tables.Metadata) -> None:
     found = tables.read_metadata(path)
     if found is None or found.digest == expected.digest:
         return
-    names = sorted(found.settings.keys() | expected.settings.keys())
-    differing = [
-        f"{name} = {found.settings.get(name)!r}, now {expected.settings.get(name)!r}"
-        for name in names
-        if found.settings.get(name) != expected.settings.get(name)
-    ]
-    what = "; ".join(differing) or "its input tables are not the same"
+    what = found.differences(expected) or "its input tables are not the same"
     folder = path.parents[2] if path.parents[1].name == ".parts" else path.parent
     raise RefusedError(
         f"{folder} was made with other settings or inputs: {what}.",
@@ -240,11 +288,13 @@ def is_error(row: Any) -> bool:
 
 
 def _count_errors(table: pa.Table) -> int:
+    """Rows that `is_error`, by their columns."""
+    is_failed = pa.array([False] * table.num_rows, pa.bool_())
     if "error" in table.column_names:
-        return int(table.num_rows - table["error"].null_count)
+        is_failed = pc.or_(is_failed, pc.is_valid(table["error"]))
     if "status" in table.column_names:
-        return int(pc.sum(pc.equal(table["status"], "error")).as_py() or 0)
-    return 0
+        is_failed = pc.or_(is_failed, pc.equal(table["status"], "error"))
+    return int(pc.sum(is_failed).as_py() or 0)
 
 
 def _key_columns(record: type) -> list[str]:

@@ -114,13 +114,7 @@ def check_same(path: Path, found: Manifest, metadata: Metadata, plan: str) -> No
     """
     if (found.metadata.digest, found.plan) == (metadata.digest, plan):
         return
-    before, now = found.metadata.settings, metadata.settings
-    differing = [
-        f"{name} = {before.get(name)!r}, now {now.get(name)!r}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
-    what = "; ".join(differing) or "its input tables or extra data are not the same"
+    what = found.metadata.differences(metadata) or "its inputs are not the same"
     raise RefusedError(
         f"{path} was made with other settings or inputs: {what}.",
         f"Set them back, use another --run, or delete {path.parent}.",

@@ -126,14 +126,18 @@ def test_stop_commits_and_a_second_attempt_finishes(
 
 
 def test_two_workers_at_once_do_no_harm(
-    tmp_path: Path, undisturbed: list[list[dict[str, object]]]
+    tmp_path: Path,
+    undisturbed: list[list[dict[str, object]]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def interrupted(rows: Iterator[Planned]) -> Iterator[Verdict]:
         for number, row in enumerate(rows):
-            if number == 25:  # another worker does the whole table meanwhile
+            if number == 25:  # after parts were committed, another worker does the whole table
+                assert list(tmp_path.glob("verdicts/.parts/*/*.parquet"))
                 assert run(make_job(tmp_path), lambda rows: map(verdict, rows)).complete
             yield verdict(row)
 
+    monkeypatch.setattr(shards, "COMMIT_ROWS", 5)
     assert run(make_job(tmp_path), interrupted).complete
     assert content(tmp_path) == undisturbed
 
@@ -187,3 +191,43 @@ def test_killed_at_any_moment_the_table_comes_out_the_same(
     assert kills > 3
     assert run(make_job(tmp_path), lambda rows: map(verdict, rows)).complete
     assert content(tmp_path) == undisturbed
+
+
+def test_rows_are_on_disk_in_time_whatever_the_engine_waits_for(tmp_path: Path) -> None:
+    def waits(rows: Iterator[Planned]) -> Iterator[Verdict]:
+        yield verdict(next(rows))
+        deadline = time.monotonic() + 20
+        while not list(tmp_path.glob("verdicts/.parts/*/*.parquet")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    run(make_job(tmp_path, commit_seconds=0.1), waits)
+
+
+def test_a_failing_engine_costs_nothing_that_was_done(tmp_path: Path) -> None:
+    def fails(rows: Iterator[Planned]) -> Iterator[Verdict]:
+        yield verdict(next(rows))
+        raise RuntimeError("engine")
+
+    with pytest.raises(RuntimeError):
+        run(make_job(tmp_path), fails)
+    assert len(list(tmp_path.glob("verdicts/.parts/*/*.parquet"))) == 1
+
+
+def test_an_empty_shard_is_a_shard(tmp_path: Path) -> None:
+    outcome = run(make_job(tmp_path), lambda rows: map(verdict, rows), lambda index: iter(()))
+    assert (outcome.complete, outcome.rows) == (True, 0)
+
+
+def test_times_of_shards_add_up(tmp_path: Path) -> None:
+    def slowly(rows: Iterator[Planned]) -> Iterator[Verdict]:
+        for row in rows:
+            time.sleep(0.002)
+            yield verdict(row)
+
+    started = time.monotonic()
+    run(make_job(tmp_path), slowly)
+    elapsed = time.monotonic() - started
+    metadata = [tables.read_metadata(path) for path in tables.shards(tmp_path / "verdicts")]
+    total = sum(found.seconds for found in metadata if found)
+    assert 0.5 * elapsed < total <= elapsed
