@@ -8,7 +8,13 @@ from typing import Any, cast
 
 from data.errors import InputError
 from data.tables import open_parquet
-from data.world import PREFIX, DialogueSplit, iterate_dialogues
+from data.world import (
+    PREFIX,
+    SAMPLES_PER_SEED,
+    SEEDS_PER_SPLIT,
+    DialogueSplit,
+    iterate_dialogues,
+)
 from stages.seeds import seed_for
 from stages.training.render import Example
 
@@ -117,6 +123,7 @@ def _world_rows(path: str, count: int, seed: int) -> Iterator[Mapping[str, Any]]
             f"The built-in world has no split {split!r} to mix in.",
             f"It has {' and '.join(PREFIX + name for name in WORLD_SPLITS)}.",
         )
+    seed %= SEEDS_PER_SPLIT // SAMPLES_PER_SEED
     for row in iterate_dialogues(cast(DialogueSplit, split), count, seed):
         images = [{"bytes": image, "path": None} for image in row.images]
         yield {"question": row.prompt, "response": row.response, "images": images}
