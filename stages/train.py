@@ -67,12 +67,10 @@ def run(job: Job, config: Config) -> Outcome:
     load_family(model_type(model))
     checkpoints = job.folder("checkpoints")
     with alone(checkpoints) as lock:
-        final, plan = checkpoints / "final", plan_digest(job, config)
-        if (done := Manifest.load(final)) is None:
-            done = _train(job, config, model, plan, lock)
-        else:
-            checkpoint.check_same(final, done, job.metadata, plan)
-        return _outcome(done)
+        plan = plan_digest(job, config)
+        checkpoint.check_same(checkpoints, job.metadata, plan)
+        done = Manifest.load(checkpoints / checkpoint.FINAL)
+        return _outcome(done or _train(job, config, model, plan, lock))
 
 
 def plan_digest(job: Job, config: Config) -> str:
@@ -107,6 +105,7 @@ def read_trajectories(job: Job) -> Iterator["Example"]:
                     reward=float("nan") if row["reward"] is None else row["reward"],
                     token_ids=row["token_ids"],
                     finished=row["finish_reason"] in (None, "stop"),
+                    key=f"{row['sample_id']}/{row['caption_index']}/{row['rollout_index']}",
                 )
         if of_sample:
             raise InputError(
@@ -135,6 +134,8 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
     )
     if plan is None:
         return None
+    rejected = "".join(f"; {count} rejected: {why}" for why, count in plan.rejected.items())
+    job.report.note(f"{len(plan.steps)} steps over {plan.num_rows} rows{rejected}")
     start = Manifest(
         metadata=job.metadata,
         plan=plan_id,
@@ -161,7 +162,7 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
     if not job.should_stop():
         log = job.folder("logs") / time.strftime(f"{job.stage}-ranks-%Y%m%d-%H%M%S.log")
         launch(job, work / "task.json", start.num_ranks, log, lock)
-    done = Manifest.load(checkpoints / "final")
+    done = Manifest.load(checkpoints / checkpoint.FINAL)
     if done is not None:
         shutil.rmtree(work)
     return done

@@ -24,6 +24,7 @@ from data.tables import Metadata, sync_folder
 STEP_NAME = re.compile(r"step-(\d{6,})")
 TAG = "state"
 MANIFEST = "sophia.json"
+FINAL = "final"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,46 +80,45 @@ def steps(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
+def check_same(folder: Path, metadata: Metadata, plan: str) -> None:
+    """Refuse a folder of which anything was made with other settings or inputs.
+
+    Args:
+        folder: the run's checkpoints.
+        metadata: of this attempt.
+        plan: digest of this attempt's plan.
+
+    Raises:
+        RefusedError: something was; the message names the settings that differ.
+    """
+    for path in [*steps(folder), folder / FINAL]:
+        found = Manifest.load(path)
+        if found is None or (found.metadata.digest, found.plan) == (metadata.digest, plan):
+            continue
+        what = found.metadata.differences(metadata)
+        what = what or "its input tables or extra data are not the same"
+        raise RefusedError(
+            f"{path} was made with other settings or inputs: {what}.",
+            f"Set them back, use another --run, or delete {folder}.",
+        )
+
+
 def newest(folder: Path, expected: Manifest) -> tuple[Path, Manifest] | None:
     """The newest intact checkpoint; None where there is none.
 
     Args:
         folder: the run's checkpoints.
-        expected: what this attempt would write; step, seconds and files don't matter.
+        expected: has the ranks and the ZeRO stage of this attempt.
 
     Raises:
-        RefusedError: it was made with other settings or inputs, ranks or ZeRO stage.
+        RefusedError: it was written by other ranks, or at another stage.
     """
     for path in reversed(steps(folder)):
         manifest = Manifest.load(path)
-        if manifest is None:
-            continue
-        check_same(path, manifest, expected.metadata, expected.plan)
-        check_layout(path, manifest, expected)
-        if is_intact(path, manifest):
+        if manifest is not None and is_intact(path, manifest):
+            check_layout(path, manifest, expected)
             return path, manifest
     return None
-
-
-def check_same(path: Path, found: Manifest, metadata: Metadata, plan: str) -> None:
-    """Refuse what was made with other settings or inputs.
-
-    Args:
-        path: a checkpoint, or the finished policy.
-        found: its manifest.
-        metadata: of this attempt.
-        plan: digest of this attempt's plan.
-
-    Raises:
-        RefusedError: it was; the message names the settings that differ.
-    """
-    if (found.metadata.digest, found.plan) == (metadata.digest, plan):
-        return
-    what = found.metadata.differences(metadata) or "its inputs are not the same"
-    raise RefusedError(
-        f"{path} was made with other settings or inputs: {what}.",
-        f"Set them back, use another --run, or delete {path.parent}.",
-    )
 
 
 def check_layout(path: Path, found: Manifest, expected: Manifest) -> None:
@@ -197,7 +197,7 @@ def remove_unfinished(folder: Path) -> None:
     """Delete what attempts that were killed left half written."""
     for path in folder.glob(".step-*"):
         shutil.rmtree(path, ignore_errors=True)
-    shutil.rmtree(folder / ".final", ignore_errors=True)
+    shutil.rmtree(folder / f".{FINAL}", ignore_errors=True)
 
 
 def describe(path: Path) -> tuple[int, str]:

@@ -48,7 +48,7 @@ def main(task_path: Path) -> None:
     distributed.barrier()
     if weights is not None:
         manifest = replace(trainer.manifest, files={})
-        export(task.model, weights, task.checkpoints / "final", manifest)
+        export(task.model, weights, task.checkpoints / checkpoint.FINAL, manifest)
 
 
 def start_distributed() -> torch.device:

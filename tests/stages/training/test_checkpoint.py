@@ -77,12 +77,16 @@ def test_what_was_not_finished_is_ignored_and_removed(folder: Path) -> None:
 def test_other_settings_are_refused_by_name(folder: Path) -> None:
     changed = replace(START.metadata, digest="other", settings={"train.learning_rate": 2e-3})
     with pytest.raises(RefusedError, match=r"train\.learning_rate = 0\.001, now 0\.002"):
-        checkpoint.newest(folder, replace(START, metadata=changed))
+        checkpoint.check_same(folder, changed, START.plan)
+
+
+def test_the_same_settings_are_not_refused(folder: Path) -> None:
+    checkpoint.check_same(folder, START.metadata, START.plan)
 
 
 def test_other_extra_data_is_refused(folder: Path) -> None:
     with pytest.raises(RefusedError, match="extra data"):
-        checkpoint.newest(folder, replace(START, plan="other"))
+        checkpoint.check_same(folder, START.metadata, "other")
 
 
 @pytest.mark.parametrize("changes", [{"num_ranks": 4}, {"zero_stage": 3}])
