@@ -24,7 +24,6 @@ RequiredText = Annotated[str | None, pa.string(), REQUIRED]
 Int32 = Annotated[int, pa.int32()]
 RequiredInt32 = Annotated[int, pa.int32(), REQUIRED]
 Int64 = Annotated[int, pa.int64()]
-Float32 = Annotated[float, pa.float32()]
 OptionalFloat32 = Annotated[float | None, pa.float32()]
 TokenIds = Annotated[list[int] | None, pa.list_(pa.int32())]
 
@@ -35,9 +34,9 @@ class Sample:
 
     sample_id: Text
     """Hex digest of images, question, choices and answer: the same content, the same id."""
-    images: Annotated[list[dict[str, Any]], pa.list_(IMAGE_TYPE)]
+    images: Annotated[list[dict[str, Any]] | None, pa.list_(IMAGE_TYPE)] = None
     """`{"bytes": encoded image, "path": where it came from}`, in the order of the question."""
-    question: Text
+    question: OptionalText = None
     answer: OptionalText = None
     """The gold answer; null where there is none (such a sample can be asked, not verified)."""
     answer_type: OptionalText = None
@@ -133,8 +132,8 @@ class Trajectory:
     sample_id: Text
     caption_index: Int32
     rollout_index: Int32
-    response: Text
-    reward: Float32
+    response: OptionalText = None
+    reward: OptionalFloat32 = None
     advantage: OptionalFloat32 = None
     num_tokens: Int32 = 0
     token_ids: TokenIds = None

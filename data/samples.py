@@ -81,7 +81,7 @@ def _row_groups(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     num_bytes = 0
     for sample in samples:
         group.append(sample)
-        num_bytes += sum(len(image["bytes"]) for image in sample.images)
+        num_bytes += sum(len(image["bytes"]) for image in sample.images or [])
         if len(group) >= ROW_GROUP_ROWS or num_bytes >= ROW_GROUP_BYTES:
             yield group
             group, num_bytes = [], 0
@@ -91,7 +91,7 @@ def _row_groups(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
 
 def check_images(sample: Sample) -> Sample:
     """The sample as it is, or with an error in the place of images of which one is broken."""
-    for image in sample.images:
+    for image in sample.images or []:
         try:
             check_image(image["bytes"])
         except ImageError as error:

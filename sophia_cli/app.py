@@ -11,7 +11,7 @@ from data.errors import ConfigError, SophiaError
 from sophia_cli import reports
 from sophia_cli.config import Resolved, resolve_config, settings_help
 from sophia_cli.console import print_error, print_json
-from sophia_cli.execute import execute, finish, stopping
+from sophia_cli.execute import exit_code, finish, session, stopping
 from sophia_cli.run_dir import RunDir, stage_order
 from stages.job import Outcome
 
@@ -72,12 +72,15 @@ def ingest(
     image_folder: Annotated[
         Path | None, typer.Option(help="Where relative image paths begin.")
     ] = None,
+    config: ConfigFiles = None,
+    set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """Read questions, answers and images into the run's `samples/`."""
     from data.ingest import ingest as read_samples
 
-    with stopping(reports.new()) as (report, should_stop):
+    resolved = _resolve(config, set_)
+    with stopping() as (report, should_stop):
         summary = read_samples(
             source,
             run / "samples",
@@ -90,6 +93,8 @@ def ingest(
             should_stop=should_stop,
         )
     reports.show_ingest(summary, as_json)
+    failed = sum(summary.num_errors.values())
+    finish(Outcome(rows=summary.num_samples, errors=failed), resolved.config)
 
 
 @app.command(rich_help_panel="Stages", epilog=settings_help("caption"))
@@ -140,7 +145,8 @@ def evaluate(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Js
 @app.command("run", rich_help_panel="Whole runs")
 def run_all(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
     """Run all stages in order on this machine; what is done already is skipped."""
-    _in_order(stage_order(), RunDir(run), _resolve(config, set_), as_json)
+    resolved = _resolve(config, set_)
+    _in_order(stage_order(resolved.config), RunDir(run), resolved, as_json)
 
 
 @app.command(rich_help_panel="Whole runs")
@@ -204,16 +210,20 @@ def _stage(
 
 
 def _in_order(stages: list[str], run: RunDir, resolved: Resolved, as_json: bool) -> None:
-    """Run stages one after the other; stop at the first that is not complete."""
+    """Run stages one after the other, up to one that stops early or fails in too many rows."""
     outcomes: dict[str, Outcome] = {}
-    for stage in stages:
-        outcomes[stage] = execute(run, resolved.config, stage)
-        if not as_json:
-            reports.show_outcome(stage, outcomes[stage])
-        if not outcomes[stage].complete:
-            break
+    with session(run, resolved.config) as work:
+        for stage in stages:
+            outcomes[stage] = outcome = work.execute(stage)
+            if not as_json:
+                reports.show_outcome(stage, outcome)
+            if exit_code(outcome, resolved.config):
+                break
+            if work.should_stop() and stage != stages[-1]:
+                outcome.complete = False  # this stage is, the command is not
+                break
     if as_json:
-        print_json({stage: vars(outcome) for stage, outcome in outcomes.items()})
+        print_json({name: vars(done) for name, done in outcomes.items()})
     for outcome in outcomes.values():
         finish(outcome, resolved.config)
 

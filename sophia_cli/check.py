@@ -27,7 +27,7 @@ def check_file(path: Path) -> None:
                 "status": found.status,
                 "extracted_answer": found.extracted_answer,
             }
-            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(line) + "\n")
 
 
 def _attempt(row: dict[str, Any]) -> Attempt:
@@ -37,7 +37,7 @@ def _attempt(row: dict[str, Any]) -> Attempt:
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        lines = path.open(encoding="utf-8")
+        lines = path.open(encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(
             f"{path} can't be read: {error.strerror}.", "Give the path of a JSONL file."

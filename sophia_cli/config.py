@@ -30,9 +30,14 @@ from stages.train import Config as TrainConfig
 from stages.verify import Config as VerifyConfig
 
 ENVIRONMENT_PREFIX = "SOPHIA_"
-NOT_SETTINGS = frozenset({"SOPHIA_RUN", "SOPHIA_CONFIG"})
-"""Variables of the command line itself."""
+RUN_VARIABLE = "SOPHIA_RUN"
+"""Stands for --run, and is no setting."""
 MODEL_ENGINE_ONLY = ("batch_size", "engine_args")
+IDENTITY_ARGS = frozenset(
+    {"code_revision", "hf_overrides", "kv_cache_dtype", "max_model_len", "mm_processor_kwargs"}
+    | {"quantization", "revision", "rope_scaling", "tokenizer", "tokenizer_revision"}
+)
+"""Engine arguments that change what a model writes; the others are memory and parallelism."""
 
 
 class RunSettings(BaseModel):
@@ -123,7 +128,7 @@ def _sources(
     for path in files:
         yield list(flatten(_read_toml(path))), f"file {path}"
     for name in sorted(environment):
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in NOT_SETTINGS:
+        if name.startswith(ENVIRONMENT_PREFIX) and name != RUN_VARIABLE:
             key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
             yield [(key, _parse_value(environment[name]))], f"environment {name}"
     for assignment in assignments:
@@ -187,6 +192,7 @@ def _explained(error: ValidationError, origins: Mapping[str, str]) -> ConfigErro
         known = [name for name, _ in flatten(RunConfig().model_dump())]
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         near = near or [name for name in known if name.endswith(f".{path[-1]}")][:1]
+        near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.0)
         hint = f"The nearest known key is {near[0]!r}." if near else "`sophia config` lists them."
         return ConfigError(f"Unknown key {key!r} ({origin}).", hint)
     return ConfigError(
@@ -202,12 +208,17 @@ def stage_module(stage: str) -> ModuleType:
 
 def section(config: RunConfig, stage: str) -> Any:
     """A stage's own settings."""
-    return getattr(config, "propagate" if stage == "propagate-reward" else stage)
+    return getattr(config, section_name(stage))
+
+
+def section_name(stage: str) -> str:
+    """The section of the configuration that a stage reads."""
+    return "propagate" if stage == "propagate-reward" else stage
 
 
 def settings_help(stage: str) -> str:
     """A stage's settings with their defaults and meanings, for `--help`."""
-    prefix = "propagate" if stage == "propagate-reward" else stage
+    prefix = section_name(stage)
     lines = ["[bold]Settings[/] (in a file, or with --set):"]
     for name, field in type(section(RunConfig(), stage)).model_fields.items():
         default = field.get_default(call_default_factory=True)
@@ -222,13 +233,19 @@ def stage_settings(config: RunConfig, stage: str) -> dict[str, Any]:
     Engine-only settings are left out; a prompt counts with its text.
     """
     module, own = stage_module(stage), section(config, stage)
-    name = "propagate" if stage == "propagate-reward" else stage
+    name = section_name(stage)
     chosen: dict[str, Any] = {"run.seed": config.run.seed}
     for key, value in flatten(own.model_dump(mode="json", exclude=set(own.ENGINE_ONLY))):
         chosen[f"{name}.{key}"] = value
         if key.endswith("prompt") and isinstance(value, str):
             chosen[f"{name}.{key}.digest"] = digest_of(load_prompt(value))
     for role in module.models_used(own):
-        model = getattr(config.models, role).model_dump(mode="json", exclude=set(MODEL_ENGINE_ONLY))
-        chosen |= {f"models.{role}.{key}": value for key, value in model.items()}
+        model: ModelConfig = getattr(config.models, role)
+        values = model.model_dump(mode="json", exclude=set(MODEL_ENGINE_ONLY))
+        values |= {
+            f"engine_args.{key}": value
+            for key, value in model.engine_args.items()
+            if key in IDENTITY_ARGS
+        }
+        chosen |= {f"models.{role}.{key}": value for key, value in values.items()}
     return chosen

@@ -13,12 +13,11 @@ from data.records import Attempted
 from data.world import PREFIX
 from sophia_cli.config import RunConfig
 from sophia_cli.console import err
-from sophia_cli.execute import execute, finish, stopping
-from sophia_cli.reports import new
+from sophia_cli.execute import Session, finish, session
 from sophia_cli.run_dir import RunDir, stage_order
-from stages.eval import evaluation_name
 
 DEMO_CONFIG = Path(f"{PREFIX}demo.toml")
+BENCHMARK = "world"
 NUM_SAMPLES = 400
 NUM_SHARDS = 4
 
@@ -32,20 +31,24 @@ def run_demo(root: Path | None, config: RunConfig) -> dict[str, Any]:
     """
     started = time.monotonic()
     run = RunDir(root or Path(tempfile.mkdtemp(prefix="sophia-demo-")))
+    evaluation = config.eval.model_copy(update={"benchmarks": (BENCHMARK,), "checkpoint": "final"})
+    config = config.model_copy(update={"eval": evaluation})
+    base = evaluation.model_copy(update={"checkpoint": "base"})
     seconds: dict[str, float] = {}
-    with timed(seconds, "ingest"):
-        fill(run)
-    base = config.model_copy(update={"eval": config.eval.model_copy(update={"checkpoint": "base"})})
-    outcomes = {}
-    for name, stage, settings in [
-        ("eval base", "eval", base),
-        *((stage, stage, config) for stage in stage_order()),
-    ]:
-        err.print(f"[bold]{name}[/]")
-        with timed(seconds, name):
-            outcomes[name] = execute(run, settings, stage)
-        finish(outcomes[name], settings)
-    (before,), (after,) = (outcomes[name].figures.values() for name in ("eval base", "eval"))
+    results: dict[str, dict[str, Any]] = {}
+    with session(run, config) as work:
+        with timed(seconds, "ingest"):
+            fill(work)
+        steps = [("eval base", "eval"), *((stage, stage) for stage in stage_order(config))]
+        for name, stage in steps:
+            err.print(f"[bold]{name}[/]")
+            settings = config.model_copy(update={"eval": base}) if name == "eval base" else config
+            with timed(seconds, name):
+                outcome = work.execute(stage, settings)
+            finish(outcome, settings)
+            results[name] = outcome.figures
+    before = results["eval base"][f"{BENCHMARK}@base"]
+    after = results["eval"][BENCHMARK]
     status = run.status()
     return {
         "base_pass_at_1": before["pass_at_1"],
@@ -54,7 +57,7 @@ def run_demo(root: Path | None, config: RunConfig) -> dict[str, Any]:
         "sophia_pass_at_1": after["pass_at_1"],
         "sophia_standard_error": after["standard_error"],
         "sophia_tokens_per_answer": after["mean_tokens_per_answer"],
-        "p_value": paired_p_value(run, base, config),
+        "p_value": paired_p_value(run.root / "evals"),
         "num_questions": after["num_questions"],
         "seconds": round(time.monotonic() - started, 1),
         "funnel": status["funnel"],
@@ -67,20 +70,20 @@ def run_demo(root: Path | None, config: RunConfig) -> dict[str, Any]:
     }
 
 
-def fill(run: RunDir) -> None:
+def fill(work: Session) -> None:
     """Ingest the built-in world's training questions."""
-    with stopping(new()) as (report, should_stop):
-        ingest(
-            f"{PREFIX}train",
-            run.root / "samples",
-            mapping={},
-            limit=NUM_SAMPLES,
-            num_shards=NUM_SHARDS,
-            split="train",
-            image_folder=None,
-            report=report,
-            should_stop=should_stop,
-        )
+    ingest(
+        f"{PREFIX}train",
+        work.run.root / "samples",
+        mapping={},
+        limit=NUM_SAMPLES,
+        num_shards=NUM_SHARDS,
+        split="train",
+        image_folder=None,
+        report=work.report,
+        should_stop=work.should_stop,
+    )
+    work.report.close()
 
 
 @contextmanager
@@ -91,16 +94,15 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = round(time.monotonic() - started, 1)
 
 
-def paired_p_value(run: RunDir, base: RunConfig, config: RunConfig) -> float:
-    """Exact McNemar test of two evaluations on the same questions.
+def paired_p_value(evals: Path) -> float:
+    """Exact McNemar test of base and trained policy on the same questions.
 
     Under the null hypothesis each question that only one of the two got right is as likely to be
     the one's as the other's.
     """
     from scipy.stats import binomtest
 
-    before = _first_answers(run.root / evaluation_name("world", base.eval))
-    after = _first_answers(run.root / evaluation_name("world", config.eval))
+    before, after = _first_answers(evals / f"{BENCHMARK}@base"), _first_answers(evals / BENCHMARK)
     shared = before.keys() & after.keys()
     gained = sum(after[key] > before[key] for key in shared)
     lost = sum(after[key] < before[key] for key in shared)

@@ -4,16 +4,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sophia_cli.config import Resolved
-from sophia_cli.console import ConsoleReport, format_seconds, out, print_json, print_table
+from sophia_cli.console import format_seconds, out, print_json, print_table
 from stages.job import Outcome
 
 if TYPE_CHECKING:
     from data.ingest import IngestSummary
-
-
-def new() -> ConsoleReport:
-    """Progress on standard error."""
-    return ConsoleReport()
 
 
 def show_ingest(summary: "IngestSummary", as_json: bool) -> None:
@@ -55,10 +50,13 @@ def show_funnel(funnel: dict[str, int]) -> None:
 
 def format_score(results: dict[str, Any]) -> str:
     """`pass@1 41.2 ± 2.5 (400 questions)`."""
-    return (
-        f"pass@1 {100 * results['pass_at_1']:.1f} ± {100 * results['standard_error']:.1f} "
-        f"({results['num_questions']} questions)"
-    )
+    value, error = percent(results["pass_at_1"]), percent(results["standard_error"])
+    return f"pass@1 {value} ± {error} ({results['num_questions']} questions)"
+
+
+def percent(share: float | None) -> str:
+    """`41.2`, or `-` where there is nothing to say."""
+    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def show_status(status: dict[str, Any], as_json: bool) -> None:
@@ -132,7 +130,7 @@ def show_demo(result: dict[str, Any], as_json: bool) -> None:
 
 def _score(result: dict[str, Any], name: str) -> list[str]:
     return [
-        f"{100 * result[f'{name}_pass_at_1']:.1f}",
-        f"{100 * result[f'{name}_standard_error']:.1f}",
+        percent(result[f"{name}_pass_at_1"]),
+        percent(result[f"{name}_standard_error"]),
         f"{result[f'{name}_tokens_per_answer']:.0f}",
     ]

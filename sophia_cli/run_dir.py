@@ -10,10 +10,11 @@ from typing import Any
 
 from data import tables
 from data.errors import InputError
-from sophia_cli.config import RunConfig, section, stage_module, stage_settings
+from sophia_cli.config import RunConfig, section, section_name, stage_module, stage_settings
 from stages import STAGES
 from stages.propagate_reward import FUNNEL
 
+STAGE_SECTIONS = frozenset(map(section_name, STAGES))
 TABLES = ("samples", "captions", "rollouts", "verdicts", "rewards", "trajectories")
 
 
@@ -55,18 +56,37 @@ class RunDir:
             stage=stage, digest=tables.digest_of(stage, settings, inputs), settings=settings
         )
 
-    def save_config(self, config: RunConfig, metadata: tables.Metadata) -> None:
-        """Record the resolved configuration, and the digest of the stage that is about to run."""
+    def saved_config(self) -> dict[str, Any]:
+        """What `config.json` holds: `config` and `digests`."""
         path = self.root / "config.json"
-        digests = json.loads(path.read_text())["digests"] if path.exists() else {}
-        digests[metadata.stage] = metadata.digest
-        content = {"config": config.model_dump(mode="json"), "digests": digests}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        return json.loads(path.read_text()) if path.exists() else {"config": {}, "digests": {}}
+
+    def save_config(self, config: RunConfig, metadata: tables.Metadata) -> None:
+        """Record what a stage runs with: the resolved configuration and the stage's digest.
+
+        Sections of other stages stay as they were when those ran.
+        """
+        saved = self.saved_config()
+        resolved = config.model_dump(mode="json")
+        own = section_name(metadata.stage)
+        resolved |= {name: kept for name, kept in saved["config"].items() if name in STAGE_SECTIONS}
+        resolved[own] = config.model_dump(mode="json")[own]
+        content = {
+            "config": resolved,
+            "digests": saved["digests"] | {metadata.stage: metadata.digest},
+        }
+        temporary = self.root / f".config.json.{os.getpid()}"
         temporary.write_text(json.dumps(content, indent=2) + "\n")
-        temporary.replace(path)
+        temporary.replace(self.root / "config.json")
 
     def status(self) -> dict[str, Any]:
-        """How far each table is, from file names and footers."""
+        """How far each table is, from file names and footers.
+
+        Raises:
+            InputError: there is no such folder.
+        """
+        if not self.root.is_dir():
+            self.require()
         status: dict[str, Any] = {"run": str(self.root), "tables": {}, "evals": {}}
         total = None
         for name in TABLES:
@@ -111,6 +131,7 @@ def table_status(folder: Path, num_shards: int | None) -> dict[str, Any]:
     }
 
 
-def stage_order() -> list[str]:
-    """The stages in the order they run."""
-    return list(STAGES)
+def stage_order(config: RunConfig) -> list[str]:
+    """The stages of a whole run in order; without captions where nothing reads them."""
+    reads_captions = "captions" in stage_module("reason").tables_read(config.reason)
+    return [stage for stage in STAGES if stage != "caption" or reads_captions]

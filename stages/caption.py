@@ -16,14 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from data import tables
 from data.records import Caption, Sample
 from stages.engines import Completion, Request, Sampling
-from stages.generation import complete, group_rows, require_table
+from stages.generation import complete, encoded_images, group_rows, require_table
 from stages.job import Job, Outcome
 from stages.prompts import caption_messages, load_prompt
 from stages.seeds import seed_for
 from stages.shards import Planned, map_shards
-
-READS = ("samples",)
-WRITES = ("captions",)
 
 
 class Config(BaseModel):
@@ -51,7 +48,7 @@ def models_used(config: Config) -> tuple[str, ...]:
 
 def tables_read(config: Config) -> tuple[str, ...]:
     """The tables this stage reads."""
-    return READS
+    return ("samples",)
 
 
 def run(job: Job, config: Config) -> Outcome:
@@ -71,7 +68,7 @@ def run(job: Job, config: Config) -> Outcome:
             for row in rows
             for caption in range(config.num_captions)
         )
-        return group_rows(keyed, model.engine, model.batch_size)
+        return group_rows(keyed, model.group_size)
 
     def request(row: Planned) -> Request | str:
         sample = row.item
@@ -82,7 +79,7 @@ def run(job: Job, config: Config) -> Outcome:
         return Request(
             id=row.key,
             messages=caption_messages(sample, prompt),
-            images=[image["bytes"] for image in sample["images"]],
+            images=encoded_images(sample),
             sampling=sampling,
             seed=seed_for(job.seed, "caption", *row.key),
             group=row.group,

@@ -11,6 +11,7 @@ with the slow-thinking system prompt.
 
 import json
 import math
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from data.records import Attempted, Sample
 from data.world import PREFIX
 from stages.benchmarks import Benchmark, load_benchmark
 from stages.engines import Completion, Request, Sampling
-from stages.generation import complete, group_rows
+from stages.generation import complete, encoded_images, group_rows
 from stages.job import Job, Outcome
 from stages.prompts import answer_messages, load_prompt
 from stages.seeds import seed_for
@@ -33,15 +34,13 @@ from stages.shards import Planned, map_shards
 from stages.verifiers import Attempt, Judgement
 from stages.verifiers.pool import Judge
 
-READS = ("checkpoints",)
-WRITES = ("evals",)
-
 
 class Config(BaseModel):
     """Settings of the eval stage."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-    ENGINE_ONLY: ClassVar[tuple[str, ...]] = ()
+    # Each benchmark's identity is its own, so that adding one leaves the others as they are.
+    ENGINE_ONLY: ClassVar[tuple[str, ...]] = ("benchmarks", "checkpoint")
 
     benchmarks: tuple[str, ...] = ("world",)
     """`world` (the built-in held-out questions), or the folder of a run with ingested samples."""
@@ -65,10 +64,10 @@ class Config(BaseModel):
 class Score:
     """pass@1 over questions."""
 
-    value: float
-    """Mean over questions of the mean over their judged answers."""
-    standard_error: float
-    """Standard deviation of the question means over the root of their number."""
+    value: float | None
+    """Mean over questions of the mean over their judged answers; None without any."""
+    standard_error: float | None
+    """Standard deviation of the question means over the root of their number; None below two."""
     num_questions: int
     """Questions with at least one judged answer: the denominator."""
 
@@ -136,8 +135,10 @@ def evaluation_name(benchmark: str, config: Config) -> str:
     """The folder of an evaluation: `evals/world`, or `evals/world@base` for the base policy."""
     if config.checkpoint == "final":
         return f"evals/{benchmark}"
-    label = config.checkpoint.removeprefix(PREFIX).rstrip("/").rpartition("/")[2]
-    return f"evals/{benchmark}@{label}"
+    if config.checkpoint == "base":
+        return f"evals/{benchmark}@base"
+    name = Path(config.checkpoint.removeprefix(PREFIX)).name
+    return f"evals/{benchmark}@{name}-{tables.digest_of(config.checkpoint)[:6]}"
 
 
 def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
@@ -154,7 +155,7 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
             for sample in benchmark.samples()
             for attempt in range(config.num_samples)
         )
-        return group_rows(keyed, model.engine, model.batch_size)
+        return group_rows(keyed, model.group_size)
 
     def request(row: Planned) -> Request | str:
         sample: Sample = row.item
@@ -163,7 +164,7 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
         return Request(
             id=row.key,
             messages=answer_messages(vars(sample), system),
-            images=[image["bytes"] for image in sample.images],
+            images=encoded_images(vars(sample)),
             sampling=Sampling(
                 temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens
             ),
@@ -174,7 +175,8 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
     def execute(rows: Iterator[Planned]) -> Iterator[Attempted]:
         answered = complete(job, "policy", rows, request, lambda row, done: (row, done))
         with Judge() as judge:
-            yield from (_record(*tag, found) for tag, found in judge.judge(_to_judge(answered)))
+            for answer, found in judge.judge(_to_judge(answered), job.should_stop):
+                yield _record(*answer, found)
 
     return map_shards(
         job,
@@ -216,12 +218,13 @@ def pass_at_1(rewards: Sequence[Sequence[float]]) -> Score:
 
     A question without a judged answer is left out of both.
     """
-    means = [sum(row) / len(row) for row in rewards if row]
+    means = [statistics.fmean(row) for row in rewards if row]
     n = len(means)
-    value = sum(means) / n if n else math.nan
-    variance = sum((mean - value) ** 2 for mean in means) / (n - 1) if n > 1 else math.nan
-    error = math.sqrt(variance / n) if n > 1 else math.nan
-    return Score(value=value, standard_error=error, num_questions=n)
+    return Score(
+        value=statistics.fmean(means) if n else None,
+        standard_error=statistics.stdev(means) / math.sqrt(n) if n > 1 else None,
+        num_questions=n,
+    )
 
 
 def summarize(attempts: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -240,7 +243,7 @@ def summarize(attempts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "num_unjudged_questions": len(by_question) - score.num_questions,
         "num_answers": len(attempts),
         "statuses": dict(sorted(Counter(row["status"] for row in attempts).items())),
-        "mean_tokens_per_answer": sum(tokens) / len(tokens) if tokens else math.nan,
+        "mean_tokens_per_answer": statistics.fmean(tokens) if tokens else None,
     }
 
 

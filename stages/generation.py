@@ -1,30 +1,29 @@
 """What caption, reason and eval share: planned rows through an engine, one record for each."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 from data import tables
-from data.errors import InputError
+from data.errors import EngineError, InputError
 from stages.engines import Completion, Request, load_engine
 from stages.job import Job
 from stages.shards import Key, Planned
 
 Row = TypeVar("Row")
 
-ROWS_DEPEND_ON_BATCH = frozenset({"transformers"})
-"""Engines whose last bits move with the batch, so that a batch must follow from the keys."""
+MOST_FAILURES = 2
+"""An engine that fails so often without a completion in between is given up."""
 
 
-def group_rows(rows: Iterable[tuple[Key, Any]], engine: str, batch_size: int) -> Iterator[Planned]:
+def group_rows(rows: Iterable[tuple[Key, Any]], size: int) -> Iterator[Planned]:
     """Cut a shard's rows into the groups that are generated together.
 
-    A group is a run of `batch_size` rows of the shard, whatever is done of them already, and is
-    named by its first key; for engines whose rows don't depend on their neighbours it is one row.
+    A group is a run of `size` rows of the shard, whatever is done of them already, and is named by
+    its first key.
     """
-    size = batch_size if engine in ROWS_DEPEND_ON_BATCH else 1
     group: Key = ()
     for position, (key, item) in enumerate(rows):
         if position % size == 0:
@@ -49,9 +48,9 @@ def complete(
         record: how the row and its completion become a record.
 
     Raises:
-        EngineError: the engine failed.
+        EngineError: the engine failed repeatedly.
     """
-    waiting: dict[Key, Planned] = {}
+    waiting: dict[Key, tuple[Planned, Request]] = {}
     failed: deque[Row] = deque()
 
     def requests() -> Iterator[Request]:
@@ -60,25 +59,60 @@ def complete(
             if isinstance(asked, str):
                 failed.append(record(row, Completion(id=row.key, error=asked)))
             else:
-                waiting[row.key] = row
+                waiting[row.key] = row, asked
                 yield asked
 
-    stream = requests()
-    first = next(stream, None)
+    fresh = requests()
+    todo: Iterator[Request] = fresh
+    failures = 0
+    while (first := next(todo, None)) is not None:
+        try:
+            for completion in _answers(job, role, chain([first], todo)):
+                failures = 0
+                yield record(waiting.pop(completion.id)[0], completion)
+                while failed:
+                    yield failed.popleft()
+            break
+        except EngineError as error:
+            failures += 1
+            if failures == MOST_FAILURES:
+                raise
+            job.report.note(f"{error.what} Starting the engine again.")
+            todo = chain([asked for _, asked in waiting.values()], fresh)
     yield from failed
-    failed.clear()
-    if first is None:
-        return
+
+
+def _answers(job: Job, role: str, requests: Iterator[Request]) -> Iterator[Completion]:
+    """Start the engine, have it answer, and end it."""
     job.report.note(f"loading {job.models[role].path} with {job.models[role].engine}")
     engine = load_engine(role, job.models[role])
     try:
-        for completion in engine.generate(chain([first], stream), job.should_stop):
-            yield record(waiting.pop(completion.id), completion)
-            while failed:
-                yield failed.popleft()
-        yield from failed
+        yield from engine.generate(requests, job.should_stop)
     finally:
         engine.close()
+
+
+def encoded_images(sample: Mapping[str, Any]) -> list[bytes]:
+    """A sample's images as they are stored; an image that can't be read is empty bytes.
+
+    The engine makes an error row of those, as of any image that can't be decoded.
+    """
+    return [_encoded(image) for image in sample["images"] or []]
+
+
+def _encoded(image: Mapping[str, Any]) -> bytes:
+    try:
+        return image["bytes"] or Path(image["path"] or "").read_bytes()
+    except OSError:
+        return b""
+
+
+def unknown_sample(path: Path, sample_id: str) -> InputError:
+    """The error of a table that has rows of a sample which its shard of the samples lacks."""
+    return InputError(
+        f"{path} has a row of sample {sample_id!r}, which the same shard of the samples lacks.",
+        "Shard i of every table holds the rows of shard i's samples: make the table again.",
+    )
 
 
 def require_table(folder: Path, command: str, count: int | None = None) -> int:

@@ -26,9 +26,6 @@ from stages.job import Job, Outcome
 from stages.seeds import seed_for
 from stages.shards import check_digest
 
-READS = ("rollouts", "verdicts")
-WRITES = ("rewards", "trajectories")
-
 KEY = ("sample_id", "caption_index", "rollout_index")
 FUNNEL = (
     *("samples", "captions", "rollouts", "judged", "right", "captions_above_alpha"),
@@ -87,7 +84,7 @@ def models_used(config: Config) -> tuple[str, ...]:
 
 def tables_read(config: Config) -> tuple[str, ...]:
     """The tables this stage reads."""
-    return READS
+    return ("rollouts", "verdicts")
 
 
 def caption_reward(rollouts: Sequence[Scored], alpha: float) -> CaptionReward:
@@ -146,10 +143,10 @@ def run(job: Job, config: Config) -> Outcome:
     rollouts, verdicts = job.folder("rollouts"), job.folder("verdicts")
     count = require_table(rollouts, "sophia reason")
     require_table(verdicts, "sophia verify", count)
-    finished = tables.shards(job.folder("rewards"))
-    for path in finished:
-        check_digest(path, job.metadata)
-    job.report.start(job.stage, count, len(finished))
+    for name in ("trajectories", "rewards"):
+        for path in tables.shards(job.folder(name)):
+            check_digest(path, job.metadata)
+    job.report.start(job.stage, count, len(tables.shards(job.folder("rewards"))))
     for index in range(count):
         if job.should_stop():
             return Outcome(complete=False)

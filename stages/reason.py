@@ -18,14 +18,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from data import tables
 from data.records import Caption, Rollout, Sample
 from stages.engines import Completion, Request, Sampling
-from stages.generation import complete, group_rows, require_table
+from stages.generation import (
+    complete,
+    encoded_images,
+    group_rows,
+    require_table,
+    unknown_sample,
+)
 from stages.job import Job, Outcome
 from stages.prompts import answer_messages, load_prompt, reason_messages
 from stages.seeds import seed_for
 from stages.shards import Planned, map_shards
-
-READS = ("samples", "captions")
-WRITES = ("rollouts",)
 
 TEXT_COLUMNS = ("sample_id", "question", "choices", "hint", "error")
 
@@ -61,7 +64,7 @@ def models_used(config: Config) -> tuple[str, ...]:
 
 def tables_read(config: Config) -> tuple[str, ...]:
     """The tables this stage reads."""
-    return ("samples",) if config.behavior == "image" else READS
+    return ("samples",) if config.behavior == "image" else ("samples", "captions")
 
 
 def run(job: Job, config: Config) -> Outcome:
@@ -87,11 +90,10 @@ def run(job: Job, config: Config) -> Outcome:
             for key, item in prompts
             for rollout in range(config.num_rollouts)
         )
-        return group_rows(keyed, model.engine, model.batch_size)
+        return group_rows(keyed, model.group_size)
 
     def request(row: Planned) -> Request | str:
-        error = row.item["sample"]["error"] or row.item.get("caption_error")
-        if error:
+        if error := row.item["sample"]["error"] or row.item.get("caption_error"):
             return str(error)
         return Request(
             id=row.key,
@@ -118,13 +120,16 @@ def _captioned(job: Job, index: int, count: int) -> Iterator[tuple[tuple[str, in
     """A shard's captions, each with its question."""
     path = tables.shard_path(job.folder("samples"), index, count)
     samples = {row["sample_id"]: row for row in tables.read_rows(path, Sample, TEXT_COLUMNS)}
-    columns = ("sample_id", "caption_index", "text", "error")
+    columns = ("sample_id", "caption_index", "text", "finish_reason", "error")
     path = tables.shard_path(job.folder("captions"), index, count)
     for row in tables.read_rows(path, Caption, columns):
+        if row["sample_id"] not in samples:
+            raise unknown_sample(path, row["sample_id"])
+        failed = row["finish_reason"] == "error" or row["text"] is None
         item = {
             "sample": samples[row["sample_id"]],
             "caption": row["text"],
-            "caption_error": row["error"],
+            "caption_error": row["error"] or ("caption: it failed" if failed else None),
         }
         yield (row["sample_id"], row["caption_index"]), item
 
@@ -147,7 +152,7 @@ def from_image(config: Config) -> Any:
     system = load_prompt(config.system_prompt)
     return lambda item: {
         "messages": answer_messages(item["sample"], system),
-        "images": [image["bytes"] for image in item["sample"]["images"]],
+        "images": encoded_images(item["sample"]),
     }
 
 

@@ -9,21 +9,18 @@ judged is null, with a status that says why.
 """
 
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from data import tables
-from data.errors import InputError
 from data.records import Rollout, Sample, Verdict
-from stages.generation import require_table
+from stages.generation import require_table, unknown_sample
 from stages.job import Job, Outcome
 from stages.shards import Planned, map_shards
 from stages.verifiers import Attempt
 from stages.verifiers.pool import Judge
-
-READS = ("samples", "rollouts")
-WRITES = ("verdicts",)
 
 SAMPLE_COLUMNS = ("sample_id", "answer", "answer_type", "choices")
 ROLLOUT_COLUMNS = (
@@ -51,7 +48,7 @@ def models_used(config: Config) -> tuple[str, ...]:
 
 def tables_read(config: Config) -> tuple[str, ...]:
     """The tables this stage reads."""
-    return READS
+    return ("samples", "rollouts")
 
 
 def run(job: Job, config: Config) -> Outcome:
@@ -67,17 +64,16 @@ def run(job: Job, config: Config) -> Outcome:
         for position, row in enumerate(tables.read_rows(path, Rollout, ROLLOUT_COLUMNS)):
             sample = by_id.get(row["sample_id"])
             if sample is None:
-                raise InputError(
-                    f"{path} has a rollout of sample {row['sample_id']}, which {samples} lacks.",
-                    "Shard i of every table holds the rows of shard i's samples: make it again.",
-                )
+                raise unknown_sample(path, row["sample_id"])
             key = (row["sample_id"], row["caption_index"], row["rollout_index"])
             yield Planned(key=key, group=position, item=Attempt.of(sample, row))
 
     def execute(planned: Iterator[Planned]) -> Iterator[Verdict]:
         with Judge(config.timeout_seconds, config.num_workers) as judge:
-            attempts = ((row.key, row.item) for row in planned)
-            for (sample_id, caption_index, rollout_index), found in judge.judge(attempts):
+            wanted = takewhile(lambda row: not job.should_stop(), planned)
+            attempts = ((row.key, row.item) for row in wanted)
+            judged = judge.judge(attempts, job.should_stop)
+            for (sample_id, caption_index, rollout_index), found in judged:
                 yield Verdict(
                     sample_id=sample_id,
                     caption_index=caption_index,
@@ -87,8 +83,6 @@ def run(job: Job, config: Config) -> Outcome:
                     extracted_answer=found.extracted_answer,
                     verifier=found.verifier,
                 )
-                if job.should_stop():
-                    return
 
     return map_shards(
         job,

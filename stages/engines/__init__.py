@@ -36,7 +36,12 @@ class ModelConfig(BaseModel):
     batch_size: int = Field(16, ge=1)
     """Rows that the transformers engine generates together. Engine-only."""
     engine_args: dict[str, Any] = {}
-    """Passed on to the engine as they are, such as tensor_parallel_size. Engine-only."""
+    """Passed on to the engine as they are, such as tensor_parallel_size."""
+
+    @property
+    def group_size(self) -> int:
+        """Rows that must share a batch for the same bytes; 1: a row's neighbours don't matter."""
+        return self.batch_size if self.engine == "transformers" else 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +94,6 @@ class Completion:
 
 class Engine(Protocol):
     """A running model. Construct it from a `ModelConfig`; the constructor loads the weights."""
-
-    batch_size: int
-    """Requests of one group; 1: an engine whose rows don't depend on their neighbours."""
 
     def generate(
         self, requests: Iterable[Request], should_stop: Callable[[], bool]

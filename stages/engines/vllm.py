@@ -45,8 +45,6 @@ class VllmEngine:
         EngineError: vLLM can't start.
     """
 
-    batch_size = 1
-
     def __init__(self, config: ModelConfig) -> None:
         self.checkpoint = open_checkpoint(config.path or "")
         self.renderer = Renderer(self.checkpoint)

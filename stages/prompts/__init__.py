@@ -49,7 +49,7 @@ def question_text(sample: Mapping[str, Any]) -> str:
     The options are left out when the question already lists them with their letters.
     """
     parts = [sample["hint"]] if sample.get("hint") else []
-    question, choices = sample["question"], sample.get("choices") or []
+    question, choices = sample["question"] or "", sample.get("choices") or []
     parts.append(question)
     if not all(_lists_option(question, i, choice) for i, choice in enumerate(choices)):
         parts.append("\n".join(f"{chr(65 + i)}. {choice}" for i, choice in enumerate(choices)))

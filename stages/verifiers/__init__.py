@@ -4,6 +4,7 @@ Cheap rules decide first, in this process; what needs algebra goes to workers th
 (`pool.py`). Rewards and evaluation share this module, so a policy is measured by what trained it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from stages.verifiers.text import normalize, numeric_value
 
 JUDGED = {"correct": 1.0, "incorrect": 0.0, "no_answer": 0.0, "truncated": 0.0}
 """Outcome reward R(y) of each status; a status that is not here was not judged (null)."""
+
+WORD = re.compile(r"[^\W\d_]{2,}")
+"""A gold answer that is a word is compared as text: as algebra it would equal its anagrams."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,7 @@ def judge_by_rule(attempt: Attempt) -> Judgement | tuple[str, str]:
     gold_value, value = numeric_value(gold), numeric_value(answer)
     if gold_value is not None and value is not None:
         return _judged(gold_value == value, answer, "number")
-    if attempt.answer_type == "text":
+    if attempt.answer_type == "text" or WORD.fullmatch(normalize(gold)):
         return _judged(False, answer, "string")
     return gold, answer
 
@@ -96,6 +100,8 @@ def _without_comparison(attempt: Attempt) -> Judgement | None:
         return Judgement(status="error")
     if attempt.gold is None or not attempt.gold.strip():
         return Judgement(status="unverifiable")
+    if attempt.finish_reason == "pruned":
+        return Judgement(status="unverifiable", verifier="pruned")
     if attempt.finish_reason == "length":
         return Judgement(status="truncated")
     return None

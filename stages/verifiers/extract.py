@@ -10,6 +10,8 @@ MARKER = re.compile(
 )
 LONGEST_ANSWER = 500
 """Characters; what is longer is an argument, not an answer."""
+MOST_BOXES = 50
+"""A response that repeats unbalanced boxes without end has no answer."""
 
 
 def extract_answer(text: str) -> str | None:
@@ -30,10 +32,10 @@ def extract_answer(text: str) -> str | None:
 
 
 def last_box(text: str) -> str | None:
-    r"""Content of the last `\boxed{...}` whose braces balance."""
-    for start in reversed([match.end() for match in BOX.finditer(text)]):
+    r"""Content of the last `\boxed{...}` whose braces balance, of the last few boxes there are."""
+    for start in reversed([match.end() for match in BOX.finditer(text)][-MOST_BOXES:]):
         depth = 1
-        for position in range(start, len(text)):
+        for position in range(start, min(len(text), start + LONGEST_ANSWER + 1)):
             if text[position - 1] == "\\" and text[position - 2 : position] != "\\\\":
                 continue  # an escaped brace is text
             depth += {"{": 1, "}": -1}.get(text[position], 0)

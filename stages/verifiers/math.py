@@ -3,15 +3,21 @@ r"""Symbolic equality by math-verify. Runs in worker processes only: it can take
 import functools
 import logging
 import resource
+import signal
 
 MEMORY_BYTES = 4 << 30
 """Address space of a worker: a bigint bomb ends it, not the machine."""
 
 
 def start_worker() -> None:
-    """Limit a fresh worker's memory, and load the library before the first deadline runs."""
+    """Limit a fresh worker's memory, and load the library before the first deadline runs.
+
+    Signals that reach a whole process group are the command's to deal with.
+    """
     import math_verify  # noqa: F401 - the import is the point
 
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)  # math-verify logs every answer it can't parse
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 

@@ -7,8 +7,9 @@ the pool starts a new worker. Each distinct (gold, answer) pair is compared once
 import functools
 import multiprocessing
 import os
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from types import TracebackType
@@ -24,6 +25,15 @@ TASKS_PER_WORKER = 2000
 """A worker is replaced after this many, because sympy's caches only grow."""
 MOST_WAITING = 256
 REMEMBERED = 100_000
+GRACE_SECONDS = 0.5
+"""A signal may end a worker this long before we hear of it ourselves."""
+
+Ruling = Judgement | tuple[str, "Future[bool | None]"]
+"""A judgement, or an answer whose comparison is under way."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Judge:
@@ -68,9 +78,14 @@ class Judge:
         )
         return future
 
-    def judge(self, attempts: Iterable[tuple[Tag, Attempt]]) -> Iterator[tuple[Tag, Judgement]]:
-        """Judge tagged attempts, in order, reading only a little ahead."""
-        waiting: deque[tuple[Tag, Judgement | tuple[str, Future[bool | None]]]] = deque()
+    def judge(
+        self, attempts: Iterable[tuple[Tag, Attempt]], should_stop: Callable[[], bool] = _never
+    ) -> Iterator[tuple[Tag, Judgement]]:
+        """Judge tagged attempts, in order, reading only a little ahead.
+
+        When `should_stop` turns true, comparisons under way are left out.
+        """
+        waiting: deque[tuple[Tag, Ruling]] = deque()
         for tag, attempt in attempts:
             ruling = judge_by_rule(attempt)
             if isinstance(ruling, Judgement):
@@ -78,26 +93,32 @@ class Judge:
             else:
                 waiting.append((tag, (ruling[1], self.compare(*ruling))))
             while len(waiting) > MOST_WAITING or (waiting and _is_ready(waiting[0][1])):
-                yield _settle(waiting.popleft())
-        while waiting:
-            yield _settle(waiting.popleft())
+                tag, ruled = waiting.popleft()
+                if (found := _settle(ruled, should_stop)) is None:
+                    return
+                yield tag, found
+        for tag, ruled in waiting:
+            if (found := _settle(ruled, should_stop)) is None:
+                return
+            yield tag, found
 
 
-def _is_ready(ruling: Judgement | tuple[str, "Future[bool | None]"]) -> bool:
+def _is_ready(ruling: Ruling) -> bool:
     return isinstance(ruling, Judgement) or ruling[1].done()
 
 
-def _settle(
-    waiting: tuple[Tag, Judgement | tuple[str, "Future[bool | None]"]],
-) -> tuple[Tag, Judgement]:
-    tag, ruling = waiting
+def _settle(ruling: Ruling, should_stop: Callable[[], bool]) -> Judgement | None:
+    """The judgement, or None where everything is to stop and it is not there yet."""
     if isinstance(ruling, Judgement):
-        return tag, ruling
+        return ruling
     answer, future = ruling
+    if should_stop() and not future.done():
+        return None
     broken = Judgement(status="error", extracted_answer=answer, verifier="math")
     try:
-        return tag, judge_symbolic(answer, future.result())
+        return judge_symbolic(answer, future.result())
     except TimeoutError:
-        return tag, replace(broken, status="timeout")
+        return replace(broken, status="timeout")
     except Exception:  # whatever a comparison died of, the answer was not judged
-        return tag, broken
+        time.sleep(GRACE_SECONDS)
+        return None if should_stop() else broken
