@@ -1,6 +1,19 @@
-"""Which rows are generated together follows from the keys."""
+"""Planned rows through an engine: groups, rows that can't be asked, engines that fail."""
 
-from stages.generation import group_rows
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from data import tables
+from data.errors import EngineError
+from stages import generation
+from stages.engines import Completion, ModelConfig, Request, Sampling
+from stages.generation import complete, group_rows
+from stages.job import Job
+from stages.shards import Planned
+from tests.reports import SilentReport
 
 
 def test_groups_never_cross_shards() -> None:
@@ -14,3 +27,85 @@ def test_groups_never_cross_shards() -> None:
 def test_rows_that_do_not_depend_on_neighbours_stand_alone() -> None:
     rows = [(("s", index), None) for index in range(5)]
     assert len({row.group for row in group_rows(rows, 1)}) == 5
+
+
+class FailingEngine:
+    """Answers some requests, then fails: what a real engine does when its GPU is lost."""
+
+    answers_before_failure: ClassVar[list[int]] = []
+
+    def __init__(self) -> None:
+        self.left = self.answers_before_failure.pop(0)
+
+    def generate(
+        self, requests: Iterable[Request], should_stop: Callable[[], bool]
+    ) -> Iterator[Completion]:
+        ahead = []
+        for request in requests:
+            ahead.append(request)
+            if len(ahead) < 3:
+                continue
+            if self.left == 0:
+                raise EngineError("The engine is gone.", "Look for it.")
+            self.left -= 1
+            yield Completion(id=ahead.pop(0).id, text="ok", finish_reason="stop")
+        for request in ahead:
+            yield Completion(id=request.id, text="ok", finish_reason="stop")
+
+    def close(self) -> None:
+        pass
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, failures: list[int]) -> list[tuple[object, str | None]]:
+    monkeypatch.setattr(FailingEngine, "answers_before_failure", failures)
+    monkeypatch.setattr(generation, "load_engine", lambda role, config: FailingEngine())
+    job = Job(
+        stage="caption",
+        run_dir=Path(),
+        seed=0,
+        models={"policy": ModelConfig(path="none")},
+        metadata=tables.Metadata(stage="caption", digest="d"),
+        report=SilentReport(),
+    )
+    planned = (Planned(key=(str(index),), group=index, item=index) for index in range(20))
+
+    def request(row: Planned) -> Request | str:
+        if row.item % 5 == 4:
+            return "image: broken"
+        return Request(id=row.key, messages=[], sampling=Sampling(), seed=0)
+
+    return list(complete(job, "policy", planned, request, lambda row, done: (row.item, done.error)))
+
+
+def test_every_row_is_answered_once_though_the_engine_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = answer(monkeypatch, [2, 1, 5, 1, 100])
+    assert sorted(found) == [
+        (index, "image: broken" if index % 5 == 4 else None) for index in range(20)
+    ]
+
+
+def test_an_engine_that_fails_repeatedly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EngineError, match="gone"):
+        answer(monkeypatch, [4, 0, 0, 100])
+
+
+def test_no_engine_is_started_for_rows_that_cannot_be_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(role: str, config: ModelConfig) -> FailingEngine:
+        raise AssertionError("an engine was started")
+
+    monkeypatch.setattr(generation, "load_engine", refuse)
+    job = Job(
+        stage="caption",
+        run_dir=Path(),
+        seed=0,
+        models={"policy": ModelConfig(path="none")},
+        metadata=tables.Metadata(stage="caption", digest="d"),
+        report=SilentReport(),
+    )
+    planned = (Planned(key=(str(index),), group=index, item=index) for index in range(3))
+    rows = complete(job, "policy", planned, lambda row: "no", lambda row, done: done.error)
+    assert list(rows) == ["no", "no", "no"]
