@@ -18,7 +18,7 @@ from sophia_cli.run_dir import RunDir, stage_order
 
 DEMO_CONFIG = Path(f"{PREFIX}demo.toml")
 BENCHMARK = "world"
-NUM_SAMPLES = 400
+NUM_SAMPLES = 200
 NUM_SHARDS = 4
 
 

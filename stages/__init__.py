@@ -1,7 +1,7 @@
 """The method: one module per stage, in the order they run.
 
-A stage module has a `Config` (its settings), `READS` and `WRITES` (its tables), `MODELS` (the
-models it uses) and `run(job, config)`. Stages never import each other: they meet in tables.
+A stage module has a `Config` (its settings), `models_used` and `tables_read` (what its output
+depends on besides) and `run(job, config)`. Stages never import each other: they meet in tables.
 """
 
 STAGES = {

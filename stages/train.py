@@ -32,10 +32,7 @@ from stages.training.task import Task
 if TYPE_CHECKING:
     from stages.training.render import Example
 
-READS = ("samples", "trajectories")
-WRITES = ("checkpoints",)
-
-__all__ = ["READS", "WRITES", "Config", "models_used", "run", "tables_read"]
+__all__ = ["Config", "models_used", "run", "tables_read"]
 
 
 def models_used(config: Config) -> tuple[str, ...]:
@@ -45,7 +42,7 @@ def models_used(config: Config) -> tuple[str, ...]:
 
 def tables_read(config: Config) -> tuple[str, ...]:
     """The tables this stage reads."""
-    return READS
+    return ("samples", "trajectories")
 
 
 def run(job: Job, config: Config) -> Outcome:
@@ -155,13 +152,21 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         plan=plan.folder,
         checkpoints=checkpoints,
         metrics=job.folder("metrics"),
+        progress=job.folder("metrics") / time.strftime(f"{job.stage}-%Y%m%d-%H%M%S.jsonl"),
         resume_from=resume_from,
     )
     task.dump(work / "task.json")
     job.report.start(job.stage, state.num_steps, state.step)
     if not job.should_stop():
         log = job.folder("logs") / time.strftime(f"{job.stage}-ranks-%Y%m%d-%H%M%S.log")
-        launch(job, work / "task.json", start.num_ranks, log, lock)
+        launch(
+            job,
+            work / "task.json",
+            num_ranks=start.num_ranks,
+            progress=task.progress,
+            log=log,
+            lock=lock,
+        )
     done = Manifest.load(checkpoints / checkpoint.FINAL)
     if done is not None:
         shutil.rmtree(work)

@@ -93,6 +93,11 @@ def check_same(folder: Path, metadata: Metadata, plan: str) -> None:
     """
     for path in [*steps(folder), folder / FINAL]:
         found = Manifest.load(path)
+        if found is None and path.name == FINAL and path.exists():
+            raise RefusedError(
+                f"{path} is there, but this version of sophia did not make it.",
+                f"Use another --run, or move {path} away.",
+            )
         if found is None or (found.metadata.digest, found.plan) == (metadata.digest, plan):
             continue
         what = found.metadata.differences(metadata)

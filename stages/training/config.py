@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 class Mixture(BaseModel):
     """Extra data trained on beside the trajectories."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     path: str = Field(min_length=1)
     """JSONL or Parquet with columns `question` (or `prompt`), `response` and, where there are any,
@@ -22,7 +22,7 @@ class Mixture(BaseModel):
 class Config(BaseModel):
     """Settings of the train stage."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = (
         "micro_batch_size",
         "num_ranks",

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from data.errors import EngineError, RefusedError
+from data.errors import EngineError, Stopped
 from stages.job import Job
-from stages.training.task import PROGRESS_FILE
 
 POLL_SECONDS = 0.2
 LOCK_SECONDS = 60.0
@@ -22,22 +21,23 @@ RAISED = re.compile(r"^\[rank\d+\]: ([\w.]*(?:Error|Exception|Interrupt)\b.*)", 
 """An uncaught exception in what the ranks wrote."""
 
 
-def launch(job: Job, task: Path, num_ranks: int, log: Path, lock: int) -> None:
+def launch(job: Job, task: Path, *, num_ranks: int, progress: Path, log: Path, lock: int) -> None:
     """Run the loop to its end, or to the checkpoint at which it stops.
 
     Args:
         job: the attempt; its `should_stop` is passed on to the ranks.
         task: file that tells the ranks what to do.
         num_ranks: how many.
+        progress: where rank 0 writes a line of JSON per step.
         log: where their output goes.
         lock: the descriptor that `alone` gave; torchrun holds it as long as there are ranks.
 
     Raises:
         EngineError: a rank failed.
     """
-    progress = job.folder("metrics") / PROGRESS_FILE
-    read_from = progress.stat().st_size if progress.exists() else 0
-    log.parent.mkdir(parents=True, exist_ok=True)
+    for path in (progress, log):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    progress.touch()
     with log.open("ab") as output:
         ranks = subprocess.Popen(
             command(task, num_ranks),
@@ -50,7 +50,7 @@ def launch(job: Job, task: Path, num_ranks: int, log: Path, lock: int) -> None:
         )
         assert ranks.stdin is not None
         try:
-            _follow(job, ranks, ranks.stdin, progress, read_from)
+            _follow(job, ranks, ranks.stdin, progress)
         finally:
             ranks.stdin.close()  # the ranks end with it
             code = ranks.wait()
@@ -85,7 +85,7 @@ def alone(folder: Path) -> Iterator[int]:
         The descriptor of the lock.
 
     Raises:
-        RefusedError: another command does.
+        Stopped: another command does.
     """
     import fcntl
 
@@ -98,9 +98,9 @@ def alone(folder: Path) -> Iterator[int]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise RefusedError(
+                    raise Stopped(
                         f"Another command is training into {folder}.",
-                        "Wait until it ends, or stop it.",
+                        "Run this one again when that one has ended.",
                     ) from None
                 time.sleep(POLL_SECONDS)
         yield lock.fileno()
@@ -113,10 +113,8 @@ def last_words(log: Path) -> str:
     return found[1].rstrip(".") if found else "the ranks ended without an exception"
 
 
-def _follow(
-    job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progress: Path, start: int
-) -> None:
-    told = False
+def _follow(job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progress: Path) -> None:
+    told, start = False, 0
     while True:
         ended = ranks.poll() is not None
         start = _report(job, progress, start)

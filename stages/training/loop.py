@@ -72,7 +72,11 @@ def train(trainer: "Trainer", stop: threading.Event) -> bool:
     """
     task, num_steps = trainer.task, len(trainer.plan.steps)
     first = distributed.get_rank() == 0
-    with Metrics(task.metrics, trainer.manifest.step) if first else nullcontext() as metrics:
+    with (
+        Metrics(task.metrics, task.progress, trainer.manifest.step)
+        if first
+        else nullcontext() as metrics
+    ):
         stopped = False
         while trainer.manifest.step < num_steps and not stopped:
             stopped = trainer.step(stop.is_set())

@@ -8,20 +8,18 @@ from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
-from stages.training.task import PROGRESS_FILE
-
 
 class Metrics:
     """Writer of a run's training metrics. Use as a context manager.
 
     Args:
-        folder: the run's `metrics/`.
-        first_step: steps done before this attempt; what an earlier one wrote beyond is dropped.
+        folder: where TensorBoard events go.
+        progress: the attempt's own file of JSON lines.
+        first_step: steps done before this attempt; events of an earlier one beyond are dropped.
     """
 
-    def __init__(self, folder: Path, first_step: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.file = (folder / PROGRESS_FILE).open("a", encoding="utf-8")
+    def __init__(self, folder: Path, progress: Path, first_step: int) -> None:
+        self.file = progress.open("w", encoding="utf-8")
         self.board = SummaryWriter(str(folder), purge_step=first_step + 1)
 
     def __enter__(self) -> Self:

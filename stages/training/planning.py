@@ -128,7 +128,11 @@ def make_plan(
         for name, mixture in sorted(config.mix.items()):
             per_epoch = round(mixture.weight * num_trajectories)
             source = Source(name, mixture.path, per_epoch * config.num_epochs, seed)
-            numbers = {number: writer.add(example) for number, example in source.examples()}
+            numbers = {}
+            for number, example in source.examples():
+                if should_stop():
+                    return None
+                numbers[number] = writer.add(example)
             drawn = [numbers[number] for number in source.draws]
             for epoch, rows in enumerate(mixed):
                 part = drawn[epoch * per_epoch : (epoch + 1) * per_epoch]

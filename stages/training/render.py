@@ -82,7 +82,10 @@ class Renderer:
         response_ids = self.response_ids(example, response)
         if isinstance(response_ids, str):
             return response_ids
-        prompt_ids = self.prompt_ids(text, images)
+        try:
+            prompt_ids = self.prompt_ids(text, images)
+        except ValueError:  # such as a question that holds an image placeholder
+            return "the processor rejects the prompt"
         if len(prompt_ids) + len(response_ids) > self.max_length:
             return "longer than max_length"
         return Tokens(prompt_ids=prompt_ids, response_ids=response_ids)

@@ -8,9 +8,6 @@ from typing import Any, Self
 from stages.training.checkpoint import Manifest
 from stages.training.config import Config
 
-PROGRESS_FILE = "train.jsonl"
-"""In the run's `metrics/`: a line of JSON per step, by which the command follows the ranks."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -26,6 +23,9 @@ class Task:
     """Folder of the plan."""
     checkpoints: Path
     metrics: Path
+    """Folder of TensorBoard events."""
+    progress: Path
+    """File of this attempt: a line of JSON per step, by which the command follows the ranks."""
     resume_from: Path | None
     """The checkpoint to continue; None: from the start."""
 
@@ -48,5 +48,6 @@ class Task:
             plan=Path(values["plan"]),
             checkpoints=Path(values["checkpoints"]),
             metrics=Path(values["metrics"]),
+            progress=Path(values["progress"]),
             resume_from=Path(resume_from) if resume_from else None,
         )

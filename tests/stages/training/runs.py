@@ -104,7 +104,7 @@ def start_attempt(run_dir: Path, policy: Path, config: Config) -> "subprocess.Po
 
 def steps_done(run_dir: Path) -> list[dict[str, Any]]:
     """The steps that the ranks have reported."""
-    path = run_dir / "metrics" / "train.jsonl"
+    (path,) = (run_dir / "metrics").glob("train-*.jsonl")
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
