@@ -22,6 +22,7 @@ REASON_PROMPT = read_prompt("reason")
 CORPUS_SCENES = 500
 CORPUS_SEED = 2
 OTHER_SEED = 3
+OTHER_SCENES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +65,7 @@ def describe_after_text(scene: Scene, rng: random.Random) -> Example:
 
     It makes the policy look cells up wherever it is in a text, as any policy that can chat does.
     """
-    other = make_scene(scene_seed("pretrain", OTHER_SEED, rng.randrange(1 << 20)))
+    other = make_scene(scene_seed("pretrain", OTHER_SEED, rng.randrange(OTHER_SCENES)))
     cells = other.describe().split(", ")
     lines = [ask(other, rng).text, ", ".join(cells[: rng.randint(0, len(cells))])]
     rng.shuffle(lines)
@@ -143,13 +144,21 @@ PICTURE_SKILLS: dict[Skill, float] = {
 }
 """What the policy learns about pictures later, with its share."""
 
+FIRST_TEXT_SKILLS: dict[Skill, float] = {
+    count_text: 0.6,
+    plan_text: 0.15,
+    step_text: 0.15,
+    answer_text: 0.1,
+}
+"""What the policy learns about text at first: above all to find cells by their names."""
+
 TEXT_SKILLS: dict[Skill, float] = {
     count_text: 0.2,
-    plan_text: 0.5,
-    step_text: 0.25,
+    plan_text: 0.45,
+    step_text: 0.3,
     answer_text: 0.05,
 }
-"""What the policy learns about text, with its share."""
+"""What the policy learns about text later."""
 
 
 def corpus() -> list[str]:
