@@ -66,7 +66,7 @@ def test_stages_out_of_order(run: Path) -> None:
     assert_refused(sophia("reason", "--run", run, *MODELS), 5, "captions", "sophia caption")
     assert_refused(sophia("verify", "--run", run), 5, "rollouts", "sophia reason")
     assert_refused(sophia("propagate-reward", "--run", run), 5, "rollouts", "sophia reason")
-    assert_refused(sophia("train", "--run", run, *MODELS), 5, "trajectories", "sophia reward")
+    assert_refused(sophia("train", "--run", run, *MODELS), 5, "trajectories", "propagate-reward")
     assert_refused(sophia("eval", "--run", run, *MODELS), 5, "final", "eval.checkpoint=base")
 
 
@@ -89,8 +89,10 @@ def test_unreadable_images_are_rows_with_errors(tmp_path: Path) -> None:
     ]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     run = tmp_path / "run"
-    summary = result_of("ingest", source, "--run", run)
-    assert sum(summary["num_errors"].values()) == 2
+    done = sophia("ingest", source, "--run", run, "--json")
+    assert done.returncode == 4, done.stderr
+    assert sum(json.loads(done.stdout)["num_errors"].values()) == 2
+    assert sophia("ingest", source, "--run", run, "--set", "run.max_error_rate=1").returncode == 0
     done = sophia("caption", "--run", run, *MODELS, "--set", "caption.num_captions=2", "--json")
     assert done.returncode == 4, done.stderr
     assert json.loads(done.stdout)["caption"] | {"figures": None} == {
