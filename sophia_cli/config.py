@@ -241,11 +241,14 @@ def stage_settings(config: RunConfig, stage: str) -> dict[str, Any]:
             chosen[f"{name}.{key}.digest"] = digest_of(load_prompt(value))
     for role in module.models_used(own):
         model: ModelConfig = getattr(config.models, role)
-        values = model.model_dump(mode="json", exclude=set(MODEL_ENGINE_ONLY))
-        values |= {
-            f"engine_args.{key}": value
-            for key, value in model.engine_args.items()
-            if key in IDENTITY_ARGS
-        }
+        if stage == "train":  # runs the model itself, on no engine
+            values: dict[str, Any] = {"path": model.path}
+        else:
+            values = model.model_dump(mode="json", exclude=set(MODEL_ENGINE_ONLY))
+            values |= {
+                f"engine_args.{key}": value
+                for key, value in model.engine_args.items()
+                if key in IDENTITY_ARGS
+            }
         chosen |= {f"models.{role}.{key}": value for key, value in values.items()}
     return chosen

@@ -96,6 +96,16 @@ def test_engine_settings_are_no_part_of_identity() -> None:
     assert settings("models.policy.path=other") != settings()
 
 
+def test_engine_arguments_that_change_the_text_are_part_of_identity() -> None:
+    def settings(stage: str, *assignments: str) -> dict[str, object]:
+        return stage_settings(resolve_config([], assignments, {}).config, stage)
+
+    length = "models.policy.engine_args.max_model_len=256"
+    assert settings("caption", length) != settings("caption")
+    assert settings("caption", "models.policy.engine=vllm") != settings("caption")
+    assert settings("train", "models.policy.engine=vllm") == settings("train")
+
+
 def test_a_prompt_counts_with_its_text(tmp_path: Path) -> None:
     prompt = tmp_path / "prompt.txt"
 
