@@ -63,12 +63,12 @@ COLUMNS = {
 }
 """The tables as other programs rely on them."""
 REQUIRED = {
-    Sample: "sample_id images question",
+    Sample: "sample_id",
     Caption: "sample_id caption_index text num_tokens finish_reason",
     Rollout: "sample_id caption_index rollout_index text num_tokens finish_reason",
     Verdict: "sample_id caption_index rollout_index status outcome_reward",
     Reward: "sample_id caption_index rollout_index",
-    Trajectory: "sample_id caption_index rollout_index response reward",
+    Trajectory: "sample_id caption_index rollout_index",
 }
 
 
