@@ -9,6 +9,7 @@ tower and projector frozen (Table 4). The caption is not in the prompt. Extra da
     sophia train --run RUN
 """
 
+import os
 import shutil
 import time
 from collections import defaultdict
@@ -143,6 +144,7 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         num_ranks=config.num_ranks or _num_devices(),
         seconds=0.0,
     )
+    attempt = time.strftime(f"{job.stage}-%Y%m%d-%H%M%S-{os.getpid()}")
     resume_from, state = checkpoint.newest(checkpoints, start) or (None, start)
     task = Task(
         config=config,
@@ -152,13 +154,13 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         plan=plan.folder,
         checkpoints=checkpoints,
         metrics=job.folder("metrics"),
-        progress=job.folder("metrics") / time.strftime(f"{job.stage}-%Y%m%d-%H%M%S.jsonl"),
+        progress=job.folder("metrics") / f"{attempt}.jsonl",
         resume_from=resume_from,
     )
     task.dump(work / "task.json")
     job.report.start(job.stage, state.num_steps, state.step)
     if not job.should_stop():
-        log = job.folder("logs") / time.strftime(f"{job.stage}-ranks-%Y%m%d-%H%M%S.log")
+        log = job.folder("logs") / f"{attempt}-ranks.log"
         launch(
             job,
             work / "task.json",

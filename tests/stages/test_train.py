@@ -83,7 +83,7 @@ def test_it_learns_and_says_what_it_did(trained: tuple[Path, Config, Any, Any]) 
     assert figures["tokens"] == sum(step["tokens"] for step in steps) == report.tokens
     assert report.total == report.done == 11
     assert list((run_dir / "metrics").glob("events.*"))
-    assert list((run_dir / "logs").glob("train-ranks-*.log"))
+    assert list((run_dir / "logs").glob("train-*-ranks.log"))
 
 
 def test_what_is_left_behind(trained: tuple[Path, Config, Any, Any]) -> None:

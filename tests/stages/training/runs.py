@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -103,9 +104,9 @@ def start_attempt(run_dir: Path, policy: Path, config: Config) -> "subprocess.Po
 
 
 def steps_done(run_dir: Path) -> list[dict[str, Any]]:
-    """The steps that the ranks have reported."""
-    (path,) = (run_dir / "metrics").glob("train-*.jsonl")
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    """The steps that the ranks of all attempts have reported."""
+    attempts = sorted((run_dir / "metrics").glob("train-*.jsonl"), key=os.path.getmtime)
+    lines = [line for path in attempts for line in path.read_text().splitlines(keepends=True)]
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 

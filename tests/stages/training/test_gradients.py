@@ -23,7 +23,7 @@ NUM_ROWS = 5
 
 def make_task(run_dir: Path, policy: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Plan a run without training it."""
-    monkeypatch.setattr(train, "launch", lambda *_: None)
+    monkeypatch.setattr(train, "launch", lambda *_, **__: None)
     assert not train.run(make_job(run_dir, policy, config), config).complete
     return run_dir / "checkpoints" / ".work"
 
