@@ -17,10 +17,10 @@ from data import tables
 from data.records import Caption, Sample
 from stages.engines import Completion, Request, Sampling
 from stages.generation import complete, encoded_images, group_rows, require_table
-from stages.job import Job, Outcome
+from stages.job import Job, Outcome, Planned
 from stages.prompts import caption_messages, load_prompt
 from stages.seeds import seed_for
-from stages.shards import Planned, map_shards
+from stages.shards import map_shards
 
 
 class Config(BaseModel):

@@ -27,10 +27,10 @@ from data.world import PREFIX
 from stages.benchmarks import Benchmark, load_benchmark
 from stages.engines import Completion, Request, Sampling
 from stages.generation import complete, encoded_images, group_rows
-from stages.job import Job, Outcome
+from stages.job import Job, Outcome, Planned
 from stages.prompts import answer_messages, load_prompt
 from stages.seeds import seed_for
-from stages.shards import Planned, map_shards
+from stages.shards import map_shards
 from stages.verifiers import Attempt, Judgement
 from stages.verifiers.pool import Judge
 

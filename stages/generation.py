@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 from data import tables
 from data.errors import EngineError, InputError
 from stages.engines import Completion, Request, load_engine
-from stages.job import Job
-from stages.shards import Key, Planned
+from stages.job import Job, Key, Planned
 
 Row = TypeVar("Row")
 

@@ -1,6 +1,6 @@
-"""What a stage is given: where the run lies, what holds for it, and how to report and stop."""
+"""What a stage is given (the run, what holds for it, how to report and stop) and gives back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,20 @@ from typing import Any
 from data import tables
 from data.report import Report
 from stages.engines import ModelConfig
+
+Key = tuple[Any, ...]
+"""(sample_id, caption_index, rollout_index), as far as a table has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """One row to make."""
+
+    key: Key
+    group: Hashable
+    """Rows of a group are made together, so a group of which one is missing is made again."""
+    item: Any
+    """What the row is made from."""
 
 
 @dataclass(frozen=True, kw_only=True)

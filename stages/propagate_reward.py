@@ -24,7 +24,7 @@ from data.records import Reward, Rollout, Trajectory, Verdict
 from stages.generation import require_table
 from stages.job import Job, Outcome
 from stages.seeds import seed_for
-from stages.shards import check_digest
+from stages.shard_writer import check_digest
 
 KEY = ("sample_id", "caption_index", "rollout_index")
 FUNNEL = (

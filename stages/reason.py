@@ -25,10 +25,10 @@ from stages.generation import (
     require_table,
     unknown_sample,
 )
-from stages.job import Job, Outcome
+from stages.job import Job, Outcome, Planned
 from stages.prompts import answer_messages, load_prompt, reason_messages
 from stages.seeds import seed_for
-from stages.shards import Planned, map_shards
+from stages.shards import map_shards
 
 TEXT_COLUMNS = ("sample_id", "question", "choices", "hint", "error")
 

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from data import tables
 from data.records import Rollout, Sample, Verdict
 from stages.generation import require_table, unknown_sample
-from stages.job import Job, Outcome
-from stages.shards import Planned, map_shards
+from stages.job import Job, Outcome, Planned
+from stages.shards import map_shards
 from stages.verifiers import Attempt
 from stages.verifiers.pool import Judge
 

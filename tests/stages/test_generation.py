@@ -11,8 +11,7 @@ from data.errors import EngineError
 from stages import generation
 from stages.engines import Completion, ModelConfig, Request, Sampling
 from stages.generation import complete, group_rows
-from stages.job import Job
-from stages.shards import Planned
+from stages.job import Job, Planned
 from tests.reports import SilentReport
 
 

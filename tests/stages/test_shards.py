@@ -13,9 +13,9 @@ import pytest
 from data import tables
 from data.errors import RefusedError
 from data.records import Verdict
-from stages import shards
-from stages.job import Job
-from stages.shards import Planned, map_shards
+from stages import shard_writer
+from stages.job import Job, Outcome, Planned
+from stages.shards import map_shards
 from tests.reports import SilentReport
 
 NUM_SHARDS, SAMPLES, ATTEMPTS = 3, 10, 4
@@ -52,7 +52,7 @@ def verdict(row: Planned) -> Verdict:
     )
 
 
-def run(job: Job, execute: object, make_plan: object = plan) -> shards.Outcome:
+def run(job: Job, execute: object, make_plan: object = plan) -> Outcome:
     return map_shards(
         job,
         record=Verdict,
@@ -137,7 +137,7 @@ def test_two_workers_at_once_do_no_harm(
                 assert run(make_job(tmp_path), lambda rows: map(verdict, rows)).complete
             yield verdict(row)
 
-    monkeypatch.setattr(shards, "COMMIT_ROWS", 5)
+    monkeypatch.setattr(shard_writer, "COMMIT_ROWS", 5)
     assert run(make_job(tmp_path), interrupted).complete
     assert content(tmp_path) == undisturbed
 
@@ -160,9 +160,9 @@ def test_other_settings_are_refused_while_under_way_too(tmp_path: Path) -> None:
 SLOW_WORKER = """
 import sys, time
 from pathlib import Path
-from stages import shards
+from stages import shard_writer
 from tests.stages.test_shards import make_job, run, verdict
-shards.COMMIT_ROWS = 5
+shard_writer.COMMIT_ROWS = 5
 def slowly(rows):
     for row in rows:
         time.sleep(0.01)
