@@ -33,7 +33,8 @@ try:
     from vllm.v1.engine.async_llm import AsyncLLM
 except ImportError as error:
     raise ConfigError(
-        f"The vllm engine can't be imported: {error}.", "Install it: pip install 'sophia-rl[vllm]'"
+        f"The vllm engine can't be imported: {error}.",
+        "Install it in sophia's folder: pip install '.[vllm]'",
     ) from error
 
 __all__ = ["Loop", "RequestOutputKind", "SamplingParams", "VLLMClientError", "start"]
