@@ -138,6 +138,8 @@ def _read_pictures(value: Any, folder: Path) -> Iterator[_Picture]:
             return
         case list() | tuple():
             for item in value:
+                if item in (None, "", {"bytes": None, "path": None}):
+                    yield _Picture(digest_of(None), error="image: one of several is missing")
                 yield from _read_pictures(item, folder)
         case bytes():
             yield _picture(value, None)

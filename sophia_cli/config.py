@@ -6,6 +6,7 @@ known one.
 """
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def _sources(
     files: Sequence[Path], assignments: Sequence[str], environment: Mapping[str, str]
 ) -> Iterator[tuple[Settings, str]]:
     for path in files:
-        yield list(flatten(_read_toml(path))), f"file {path}"
+        yield list(flatten(_read_file(path))), f"file {path}"
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT_PREFIX) and name != RUN_VARIABLE:
             key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
@@ -140,9 +141,14 @@ def _sources(
         yield [(key.strip(), _parse_value(text.strip()))], "--set"
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_file(path: Path) -> dict[str, Any]:
+    """A TOML file, or the `config.json` of a run, whose settings are to hold again."""
     try:
-        return tomllib.loads(Path(resolve(str(path))).read_text(encoding="utf-8"))
+        text = Path(resolve(str(path))).read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            saved: dict[str, Any] = json.loads(text)["config"]
+            return saved
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(
             f"The configuration file {path} can't be read: {error.strerror}.",
@@ -150,6 +156,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.", "Correct the file.") from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path} is not the config.json of a run: {error}.", "Write settings in TOML."
+        ) from error
 
 
 def _parse_value(text: str) -> Any:
@@ -187,6 +197,8 @@ def _explained(error: ValidationError, origins: Mapping[str, str]) -> ConfigErro
     problem = error.errors()[0]
     path = [str(part) for part in problem["loc"]]
     key = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        key = next((name for name in origins if f"{name}.".startswith(f"{key}.")), key)
     origin = next((origins[name] for name in origins if name.startswith(key)), "default")
     if problem["type"] == "extra_forbidden":
         known = [name for name, _ in flatten(RunConfig().model_dump())]

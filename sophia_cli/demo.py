@@ -63,6 +63,8 @@ def run_demo(root: Path | None, config: RunConfig) -> dict[str, Any]:
         "funnel": status["funnel"],
         "stage_seconds": seconds,
         "tokens": {
+            "eval base": before["num_tokens"],
+            "eval": after["num_tokens"],
             "caption": status["tables"]["captions"]["tokens"],
             "reason": status["tables"]["rollouts"]["tokens"],
         },

@@ -22,6 +22,9 @@ from stages.prompts import caption_messages, load_prompt
 from stages.seeds import seed_for
 from stages.shards import map_shards
 
+NO_IMAGE = "There is no image."
+"""The caption of a question without images, which the policy is not asked for."""
+
 
 class Config(BaseModel):
     """Settings of the caption stage."""
@@ -70,12 +73,12 @@ def run(job: Job, config: Config) -> Outcome:
         )
         return group_rows(keyed, model.group_size)
 
-    def request(row: Planned) -> Request | str:
+    def request(row: Planned) -> Request | Completion:
         sample = row.item
         if sample["error"]:
-            return str(sample["error"])
+            return Completion(id=row.key, error=sample["error"])
         if not sample["images"]:
-            return "image: the sample has no image to describe"
+            return Completion(id=row.key, text=NO_IMAGE, finish_reason="stop")
         return Request(
             id=row.key,
             messages=caption_messages(sample, prompt),

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from data import tables
-from data.errors import InputError
+from data.errors import ConfigError, InputError
 from data.records import Attempted, Sample
 from data.world import PREFIX
 from stages.benchmarks import Benchmark, load_benchmark
@@ -59,6 +59,11 @@ class Config(BaseModel):
     system_prompt: str = "slow_thinking"
     """Name of a built-in prompt, or path of a text file."""
 
+    @field_validator("benchmarks", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -86,11 +91,17 @@ def checkpoint_path(run_dir: Path, config: Config, base: str | None) -> str | No
     """The model that is evaluated.
 
     Raises:
+        ConfigError: it is neither `final` nor `base` nor a path.
         InputError: the run has no trained checkpoint yet.
     """
     if config.checkpoint == "base":
         return base
     if config.checkpoint != "final":
+        if "/" not in config.checkpoint and not config.checkpoint.startswith(PREFIX):
+            raise ConfigError(
+                f"eval.checkpoint = {config.checkpoint!r} names no checkpoint.",
+                "Set it to final, to base, or to the path of a model.",
+            )
         return config.checkpoint
     final = run_dir / "checkpoints" / "final"
     if not final.is_dir():
@@ -157,10 +168,10 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
         )
         return group_rows(keyed, model.group_size)
 
-    def request(row: Planned) -> Request | str:
+    def request(row: Planned) -> Request | Completion:
         sample: Sample = row.item
         if sample.error:
-            return sample.error
+            return Completion(id=row.key, error=sample.error)
         return Request(
             id=row.key,
             messages=answer_messages(vars(sample), system),
@@ -235,7 +246,7 @@ def summarize(attempts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if row["outcome_reward"] is not None:
             judged.append(row["outcome_reward"])
     score = pass_at_1(list(by_question.values()))
-    tokens = [row["num_tokens"] for row in attempts]
+    tokens = [row["num_tokens"] for row in attempts if row["status"] != "error"]
     return {
         "pass_at_1": score.value,
         "standard_error": score.standard_error,
@@ -243,6 +254,7 @@ def summarize(attempts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "num_unjudged_questions": len(by_question) - score.num_questions,
         "num_answers": len(attempts),
         "statuses": dict(sorted(Counter(row["status"] for row in attempts).items())),
+        "num_tokens": sum(tokens),
         "mean_tokens_per_answer": statistics.fmean(tokens) if tokens else None,
     }
 

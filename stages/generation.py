@@ -34,7 +34,7 @@ def complete(
     job: Job,
     role: str,
     planned: Iterator[Planned],
-    request: Callable[[Planned], Request | str],
+    request: Callable[[Planned], Request | Completion],
     record: Callable[[Planned, Completion], Row],
 ) -> Iterator[Row]:
     """Answer planned rows with one of the run's models.
@@ -43,20 +43,21 @@ def complete(
         job: the attempt; its `should_stop` ends the stream early.
         role: which of `job.models` answers. It is loaded when the first row needs it.
         planned: the rows, read as the engine has room.
-        request: what to ask for a row, or why it can't be asked (an error row).
+        request: what to ask for a row, or its completion where the model need not be asked: an
+            error, for one.
         record: how the row and its completion become a record.
 
     Raises:
         EngineError: the engine failed repeatedly.
     """
     waiting: dict[Key, tuple[Planned, Request]] = {}
-    failed: deque[Row] = deque()
+    settled: deque[Row] = deque()
 
     def requests() -> Iterator[Request]:
         for row in planned:
             asked = request(row)
-            if isinstance(asked, str):
-                failed.append(record(row, Completion(id=row.key, error=asked)))
+            if isinstance(asked, Completion):
+                settled.append(record(row, asked))
             else:
                 waiting[row.key] = row, asked
                 yield asked
@@ -69,8 +70,8 @@ def complete(
             for completion in _answers(job, role, chain([first], todo)):
                 failures = 0
                 yield record(waiting.pop(completion.id)[0], completion)
-                while failed:
-                    yield failed.popleft()
+                while settled:
+                    yield settled.popleft()
             break
         except EngineError as error:
             failures += 1
@@ -78,13 +79,15 @@ def complete(
                 raise
             job.report.note(f"{error.what} Starting the engine again.")
             todo = chain([asked for _, asked in waiting.values()], fresh)
-    yield from failed
+    yield from settled
 
 
 def _answers(job: Job, role: str, requests: Iterator[Request]) -> Iterator[Completion]:
     """Start the engine, have it answer, and end it."""
-    job.report.note(f"loading {job.models[role].path} with {job.models[role].engine}")
-    engine = load_engine(role, job.models[role])
+    model = job.models[role]
+    if model.path is not None:
+        job.report.note(f"loading {model.path} with {model.engine}")
+    engine = load_engine(role, model)
     try:
         yield from engine.generate(requests, job.should_stop)
     finally:

@@ -92,9 +92,9 @@ def run(job: Job, config: Config) -> Outcome:
         )
         return group_rows(keyed, model.group_size)
 
-    def request(row: Planned) -> Request | str:
+    def request(row: Planned) -> Request | Completion:
         if error := row.item["sample"]["error"] or row.item.get("caption_error"):
-            return str(error)
+            return Completion(id=row.key, error=error)
         return Request(
             id=row.key,
             sampling=Sampling(

@@ -208,8 +208,11 @@ class ShardWriter:
         )
 
     def outcome(self) -> Outcome:
-        """What the finished shards hold."""
+        """What the finished shards hold; while some are not, the rows of parts count too."""
         outcome = Outcome(complete=len(tables.shards(self.folder)) == self.count)
+        if not outcome.complete:
+            outcome.rows = self.count_done()
+            return outcome
         for path in tables.shards(self.folder):
             if metadata := tables.read_metadata(path):
                 outcome.rows += metadata.num_rows

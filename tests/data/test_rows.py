@@ -76,7 +76,7 @@ def test_images_in_every_form_are_the_same_sample(tmp_path):
         [data],
         {"bytes": data, "path": None},
         {"bytes": data, "path": "elsewhere/b.png"},
-        [{"bytes": data, "path": None}, None],
+        [{"bytes": data, "path": None}],
         {"bytes": None, "path": "a.png"},
         "a.png",
         ["a.png"],
@@ -152,3 +152,10 @@ def test_missing_files_differ():
 def test_no_choices_is_no_choices():
     assert sample(choices="[]").sample_id == sample(choices=None).sample_id
     assert sample(choices="one").sample_id != sample(choices="two").sample_id
+
+
+def test_a_missing_one_of_several_images_is_an_error(tmp_path):
+    (tmp_path / "a.png").write_bytes(png())
+    for gap in (None, "", {"bytes": None, "path": None}):
+        assert "missing" in sample(tmp_path, image=["a.png", gap]).error
+    assert sample(tmp_path, image=None).error is None

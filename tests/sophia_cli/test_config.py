@@ -1,5 +1,6 @@
 """Configuration: where values come from, and what is said of wrong ones."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,16 @@ def test_later_sources_win_and_origins_are_kept(tmp_path: Path) -> None:
     assert origins["propagate.alpha"] == "default"
 
 
+def test_settings_of_a_run_can_be_used_again(tmp_path: Path) -> None:
+    config = resolve_config([], ["caption.num_captions=3", "eval.benchmarks=world"], {}).config
+    saved = tmp_path / "config.json"
+    saved.write_text(json.dumps({"config": config.model_dump(mode="json"), "digests": {}}))
+    assert resolve_config([saved], [], {}).config == config
+    saved.write_text("{}")
+    with pytest.raises(ConfigError, match=r"not the config\.json"):
+        resolve_config([saved], [], {})
+
+
 def test_engine_arguments_pass_through() -> None:
     config = resolve_config([], ["models.policy.engine_args.tensor_parallel_size=4"], {}).config
     assert config.models.policy.engine_args == {"tensor_parallel_size": 4}
@@ -53,6 +64,7 @@ def test_engine_arguments_pass_through() -> None:
         ("caption.num_caption=4", "caption.num_caption", "caption.num_captions"),
         ("captions.num_captions=4", "captions", "caption"),
         ("num_rollouts=4", "num_rollouts", "reason.num_rollouts"),
+        ("reasn.behavior=image", "reasn.behavior", "reason.behavior"),
         ("caption.num_captions=0", "greater than or equal to 1", "sophia config"),
         ("propagate.alpha=1.5", "less than 1", "sophia config"),
         ("propagate.select=best", "shortest", "sophia config"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data import tables
-from data.records import Trajectory, Verdict
+from data.records import Caption, Trajectory, Verdict
 from tests.command import assert_refused, result_of, sophia
 
 MODELS = (
@@ -62,6 +62,11 @@ def test_value_out_of_range(run: Path, setting: str) -> None:
     assert_refused(done, 2, setting.partition("=")[0], "sophia config")
 
 
+def test_checkpoint_that_is_no_checkpoint(run: Path) -> None:
+    done = sophia("eval", "--run", run, *MODELS, "--set", "eval.checkpoint=basis")
+    assert_refused(done, 2, "basis", "final", "base")
+
+
 def test_stages_out_of_order(run: Path) -> None:
     assert_refused(sophia("reason", "--run", run, *MODELS), 5, "captions", "sophia caption")
     assert_refused(sophia("verify", "--run", run), 5, "rollouts", "sophia reason")
@@ -101,6 +106,16 @@ def test_unreadable_images_are_rows_with_errors(tmp_path: Path) -> None:
         "complete": True,
         "figures": None,
     }
+
+
+def test_a_question_without_an_image_is_no_error(tmp_path: Path) -> None:
+    source = tmp_path / "questions.jsonl"
+    source.write_text('{"question": "How much is 1 + 2?", "answer": "3"}\n')
+    run = tmp_path / "run"
+    result_of("ingest", source, "--run", run)
+    assert result_of("caption", "--run", run, *MODELS)["caption"]["errors"] == 0
+    (row, *_) = tables.read_rows(tables.shard_path(run / "captions", 0, 1), Caption)
+    assert (row["text"], row["num_tokens"]) == ("There is no image.", 0)
 
 
 def test_no_trajectories_selected(run: Path) -> None:

@@ -68,9 +68,9 @@ def answer(monkeypatch: pytest.MonkeyPatch, failures: list[int]) -> list[tuple[o
     )
     planned = (Planned(key=(str(index),), group=index, item=index) for index in range(20))
 
-    def request(row: Planned) -> Request | str:
+    def request(row: Planned) -> Request | Completion:
         if row.item % 5 == 4:
-            return "image: broken"
+            return Completion(id=row.key, error="image: broken")
         return Request(id=row.key, messages=[], sampling=Sampling(), seed=0)
 
     return list(complete(job, "policy", planned, request, lambda row, done: (row.item, done.error)))
@@ -106,5 +106,9 @@ def test_no_engine_is_started_for_rows_that_cannot_be_asked(
         report=SilentReport(),
     )
     planned = (Planned(key=(str(index),), group=index, item=index) for index in range(3))
-    rows = complete(job, "policy", planned, lambda row: "no", lambda row, done: done.error)
+
+    def request(row: Planned) -> Request | Completion:
+        return Completion(id=row.key, error="no")
+
+    rows = complete(job, "policy", planned, request, lambda row, done: done.error)
     assert list(rows) == ["no", "no", "no"]
