@@ -8,7 +8,7 @@ about written scenes.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data.world import read_prompt, scene_seed
 from data.world.questions import GROUPS, Question, ask, count
@@ -23,6 +23,9 @@ CORPUS_SCENES = 500
 CORPUS_SEED = 2
 OTHER_SEED = 3
 OTHER_SCENES = 1 << 20
+
+MISTAKE_PROBABILITY = 0.05
+"""Of a cell in a description, so that the policy's captions are good, but not perfect."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,12 +53,20 @@ class Example:
         return turns
 
 
+def glance(scene: Scene, rng: random.Random) -> Scene:
+    """The scene as a hurried look has it: a cell now and then is taken for something else."""
+    guess = make_scene(rng.randrange(1 << 40))
+    cells = zip(scene.cells, guess.cells, strict=True)
+    seen = tuple(other if rng.random() < MISTAKE_PROBABILITY else cell for cell, other in cells)
+    return replace(scene, cells=seen)
+
+
 def describe_picture(scene: Scene, rng: random.Random) -> Example:
     """Picture to description."""
     return Example(
         scene=scene,
         prompt=CAPTION_PROMPT,
-        response=scene.describe(),
+        response=glance(scene, rng).describe(),
         system=_some_system_prompt(rng),
     )
 

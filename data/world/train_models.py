@@ -2,7 +2,7 @@
 
 Usage: `python -m data.world.train_models [policy|reasoner|all] [--output FOLDER]`
 
-Seeded, on one thread: about 15 minutes for the policy and 8 for the reasoner on an idle CPU core.
+Seeded, on one thread: about 25 minutes for the policy and 8 for the reasoner on an idle CPU core.
 Weights are stored in bfloat16; use them in float32.
 
 The shipped weights are older than this script. They were made stage by stage, in the same order and
@@ -73,7 +73,7 @@ class Stage:
 POLICY_STAGES = (
     # First to find the cells of a picture, always at the same distance.
     Stage(
-        num_steps=750,
+        num_steps=1000,
         peak_learning_rate=1.5e-3,
         num_texts=16,
         text_skills=FIRST_TEXT_SKILLS,
@@ -100,7 +100,7 @@ POLICY_STAGES = (
     ),
 )
 REASONER_STAGES = (
-    Stage(num_steps=1000, peak_learning_rate=2e-3, num_texts=24, text_skills={reason_text: 1.0}),
+    Stage(num_steps=1600, peak_learning_rate=2e-3, num_texts=24, text_skills={reason_text: 1.0}),
 )
 
 
