@@ -143,11 +143,16 @@ def make_plan(
         "num_trajectories": num_trajectories,
         "rejected": dict(sorted(writer.rejected.items())),
     }
+    _finish(folder, values)
+    return Plan.open(folder)
+
+
+def _finish(folder: Path, values: Mapping[str, Any]) -> None:
+    """Write `plan.json`, whose being there says that the rows are."""
     temporary = folder / ".plan.json"
     temporary.write_text(json.dumps(values), encoding="utf-8")
     os.replace(temporary, folder / "plan.json")
     sync_folder(folder)
-    return Plan.open(folder)
 
 
 def make_steps(

@@ -14,6 +14,15 @@ from stages.generation import complete, group_rows
 from stages.job import Job, Planned
 from tests.reports import SilentReport
 
+JOB = Job(
+    stage="caption",
+    run_dir=Path(),
+    seed=0,
+    models={"policy": ModelConfig(path="none")},
+    metadata=tables.Metadata(stage="caption", digest="d"),
+    report=SilentReport(),
+)
+
 
 def test_groups_never_cross_shards() -> None:
     shards = [[((f"s{shard}", index), None) for index in range(5)] for shard in range(2)]
@@ -58,14 +67,6 @@ class FailingEngine:
 def answer(monkeypatch: pytest.MonkeyPatch, failures: list[int]) -> list[tuple[object, str | None]]:
     monkeypatch.setattr(FailingEngine, "answers_before_failure", failures)
     monkeypatch.setattr(generation, "load_engine", lambda role, config: FailingEngine())
-    job = Job(
-        stage="caption",
-        run_dir=Path(),
-        seed=0,
-        models={"policy": ModelConfig(path="none")},
-        metadata=tables.Metadata(stage="caption", digest="d"),
-        report=SilentReport(),
-    )
     planned = (Planned(key=(str(index),), group=index, item=index) for index in range(20))
 
     def request(row: Planned) -> Request | Completion:
@@ -73,7 +74,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, failures: list[int]) -> list[tuple[o
             return Completion(id=row.key, error="image: broken")
         return Request(id=row.key, messages=[], sampling=Sampling(), seed=0)
 
-    return list(complete(job, "policy", planned, request, lambda row, done: (row.item, done.error)))
+    return list(complete(JOB, "policy", planned, request, lambda row, done: (row.item, done.error)))
 
 
 def test_every_row_is_answered_once_though_the_engine_fails(
@@ -97,18 +98,10 @@ def test_no_engine_is_started_for_rows_that_cannot_be_asked(
         raise AssertionError("an engine was started")
 
     monkeypatch.setattr(generation, "load_engine", refuse)
-    job = Job(
-        stage="caption",
-        run_dir=Path(),
-        seed=0,
-        models={"policy": ModelConfig(path="none")},
-        metadata=tables.Metadata(stage="caption", digest="d"),
-        report=SilentReport(),
-    )
     planned = (Planned(key=(str(index),), group=index, item=index) for index in range(3))
 
     def request(row: Planned) -> Request | Completion:
         return Completion(id=row.key, error="no")
 
-    rows = complete(job, "policy", planned, request, lambda row, done: done.error)
+    rows = complete(JOB, "policy", planned, request, lambda row, done: done.error)
     assert list(rows) == ["no", "no", "no"]
