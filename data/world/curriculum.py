@@ -164,8 +164,8 @@ FIRST_TEXT_SKILLS: dict[Skill, float] = {
 """What the policy learns about text at first: above all to find cells by their names."""
 
 TEXT_SKILLS: dict[Skill, float] = {
-    count_text: 0.2,
-    plan_text: 0.45,
+    count_text: 0.4,
+    plan_text: 0.25,
     step_text: 0.3,
     answer_text: 0.05,
 }

@@ -33,6 +33,7 @@ from data.world.curriculum import (
     Skill,
     corpus,
     reason_text,
+    step_text,
 )
 from data.world.scenes import Scene, make_scene
 from data.world.tiny_models import make_policy, make_processor, make_reasoner, make_tokenizer
@@ -82,7 +83,7 @@ POLICY_STAGES = (
     ),
     # Then to find them from anywhere.
     Stage(
-        num_steps=450,
+        num_steps=600,
         peak_learning_rate=1.5e-3,
         num_texts=8,
         text_skills=TEXT_SKILLS,
@@ -91,7 +92,7 @@ POLICY_STAGES = (
     ),
     # And then to handle text, without forgetting how to see.
     Stage(
-        num_steps=400,
+        num_steps=1000,
         peak_learning_rate=1.5e-3,
         num_texts=48,
         text_skills=TEXT_SKILLS,
@@ -100,7 +101,12 @@ POLICY_STAGES = (
     ),
 )
 REASONER_STAGES = (
-    Stage(num_steps=1600, peak_learning_rate=2e-3, num_texts=24, text_skills={reason_text: 1.0}),
+    Stage(
+        num_steps=1600,
+        peak_learning_rate=2e-3,
+        num_texts=32,
+        text_skills={reason_text: 0.75, step_text: 0.25},
+    ),
 )
 
 

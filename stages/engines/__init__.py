@@ -57,6 +57,15 @@ class Sampling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prefix:
+    """What a row's unfinished answer says so far: generation goes on behind it."""
+
+    token_ids: Sequence[int]
+    logprob: float
+    """Sum over `token_ids`, as in `Completion`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """One completion wanted."""
 
@@ -72,6 +81,12 @@ class Request:
     group: Any = None
     """Requests of one group, which arrive together, share a batch. It follows from the keys, so
     that what a row says does not depend on what else is left to do."""
+    prefix: Prefix | None = None
+    """Where an attempt that was stopped had come to; only engines that hand out `unfinished`
+    completions get one. Its tokens count in `max_tokens`, and are part of the completion."""
+    keep_going: Callable[[int], bool] | None = None
+    """Asked now and then with the number of tokens so far, the prefix's included, of an answer that
+    has not ended; where it says no the completion is `pruned`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +100,9 @@ class Completion:
     """All tokens generated, the end-of-turn token included."""
     logprob: float | None = None
     """Sum over `token_ids` of log-probabilities at temperature 1, before top-p."""
-    finish_reason: Literal["stop", "length", "error"] = "error"
+    finish_reason: Literal["stop", "length", "pruned", "unfinished", "error"] = "error"
+    """`unfinished`: everything was to stop; the tokens so far are a `Prefix` for the next attempt.
+    `pruned`: `keep_going` said no; the tokens so far are there, the text is not."""
     error: str | None = None
     """Why there is no text: `kind: explanation`, with kind such as `image` or `prompt_too_long`."""
     prefill: str | None = None
@@ -101,8 +118,8 @@ class Engine(Protocol):
         """Answer requests, in any order, reading them only as there is room.
 
         A request that can't be served (broken image, prompt too long) is a completion with an
-        error; it never raises. When `should_stop` turns true, what is under way is abandoned and
-        the iterator ends.
+        error; it never raises. When `should_stop` turns true the iterator ends soon: what is under
+        way comes out as `unfinished` completions, or is dropped by an engine that can't continue.
 
         Raises:
             EngineError: the engine itself failed.
