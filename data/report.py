@@ -1,5 +1,6 @@
 """Where progress goes: a bar on a terminal, lines in a file, nowhere in tests."""
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 
@@ -10,8 +11,28 @@ class Report(Protocol):
         """Begin a bar of `total` rows, `done` of which are there already."""
         ...
 
-    def advance(self, *, rows: int = 0, tokens: int = 0, errors: int = 0) -> None:
-        """Count what was done."""
+    def advance(
+        self,
+        *,
+        rows: int = 0,
+        tokens: int = 0,
+        errors: int = 0,
+        kept_tokens: int = 0,
+        lost_tokens: int = 0,
+    ) -> None:
+        """Count what was done.
+
+        Args:
+            rows: rows made.
+            tokens: tokens in them.
+            errors: how many of them failed.
+            kept_tokens: tokens of answers that a stop cut short, which will be continued.
+            lost_tokens: tokens generated that are in no row.
+        """
+        ...
+
+    def watch(self, figures: Callable[[], Mapping[str, float]]) -> None:
+        """Ask for these figures, such as an engine's `running_requests`, when progress is shown."""
         ...
 
     def note(self, text: str) -> None:

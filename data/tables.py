@@ -10,7 +10,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from data.records import SCHEMA_VERSION, required_columns, schema
 SHARD_NAME = re.compile(r"part-(\d{5})-of-(\d{5})\.parquet")
 METADATA_KEY = b"sophia"
 READ_BUFFER_BYTES = 2**20
+ROW_GROUP_ROWS = 4096
+ROW_GROUP_BYTES = 2**26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,12 @@ class Metadata:
     """Identity of everything the rows depend on: settings and inputs."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The settings behind the digest, so that a difference can be named."""
+    root: str = ""
+    """As `digest`, without the settings that may grow: rows are added, those there stay."""
+    growing: dict[str, int] = field(default_factory=dict)
+    """Those settings, such as `reason.num_rollouts`."""
+    revision: int = 0
+    """How often rows were replaced on request (`--redo`)."""
     schema_version: int = SCHEMA_VERSION
     num_rows: int = 0
     num_errors: int = 0
@@ -140,14 +148,25 @@ def digest_of(*parts: Any) -> str:
 
 def table_digest(folder: Path) -> str:
     """Identity of a table's content, from its shards' metadata, or their bytes where foreign."""
+    return _joint_digest(folder, "digest")
+
+
+def table_root(folder: Path) -> str:
+    """As `table_digest`, but the same when rows have been added to the table."""
+    return _joint_digest(folder, "root")
+
+
+def _joint_digest(folder: Path, name: str) -> str:
     digests = set()
     for path in shards(folder):
         metadata = read_metadata(path)
-        if metadata is not None:
-            digests.add(metadata.digest)
-        else:
+        if metadata is None:
             with path.open("rb") as file:
                 digests.add(hashlib.file_digest(file, "sha256").hexdigest()[:16])
+        elif metadata.revision:
+            digests.add(f"{getattr(metadata, name)}-{metadata.revision}")
+        else:
+            digests.add(getattr(metadata, name))
     return digests.pop() if len(digests) == 1 else digest_of(sorted(digests))
 
 
@@ -219,15 +238,43 @@ def write_atomically(path: Path, table: pa.Table, metadata: Metadata) -> bool:
     Returns:
         False where a file of that name was there first: it is left as it is.
     """
+    return stream_atomically(path, table.schema, [table], lambda: metadata)
+
+
+def stream_atomically(
+    path: Path, columns: pa.Schema, pieces: Iterable[pa.Table], metadata: Callable[[], Metadata]
+) -> bool:
+    """Write a table that need not fit into memory, as `write_atomically` does.
+
+    Args:
+        path: its final name.
+        columns: its schema.
+        pieces: its rows, in order.
+        metadata: asked for when all rows are written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:
-        pq.write_table(
-            table.replace_schema_metadata(metadata.encode()), temporary, compression="zstd"
-        )
+        with pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
+            for group in _row_groups(pieces):
+                writer.write_table(group.replace_schema_metadata(None))
+            writer.add_key_value_metadata(metadata().encode())
         return link_into_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _row_groups(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Join small pieces, so that a file is not made of crumbs."""
+    waiting: list[pa.Table] = []
+    for piece in pieces:
+        waiting.append(piece)
+        rows = sum(table.num_rows for table in waiting)
+        if rows >= ROW_GROUP_ROWS or sum(table.nbytes for table in waiting) >= ROW_GROUP_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting.clear()
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def link_into_place(temporary: Path, path: Path) -> bool:
@@ -255,6 +302,14 @@ def sync_folder(folder: Path) -> None:
 def count_rows(folder: Path) -> int:
     """Rows of the finished shards, from their footers."""
     return sum(open_parquet(path).metadata.num_rows for path in shards(folder))
+
+
+def estimate_rows(folder: Path, samples: Path) -> int:
+    """Rows that a table made from samples has when complete, from the shards that are there."""
+    found = {path.name: count_rows_of_part(path) for path in shards(folder)}
+    of_samples = {path.name: count_rows_of_part(path) for path in shards(samples)}
+    covered = sum(number for name, number in of_samples.items() if name in found)
+    return round(sum(found.values()) * sum(of_samples.values()) / covered) if covered else 0
 
 
 def count_rows_of_part(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from data.errors import ConfigError, SophiaError
 from sophia_cli import reports
 from sophia_cli.config import Resolved, resolve_config, settings_help
 from sophia_cli.console import print_error, print_json
-from sophia_cli.execute import exit_code, finish, session, stopping
+from sophia_cli.execute import Attempt, exit_code, finish, parse_duration, session, stopping
 from sophia_cli.run_dir import RunDir, stage_order
 from stages.job import Outcome
 
@@ -27,6 +28,14 @@ HELP = "\n\n".join(
         "run it again.",
     )
 )
+
+
+class RedoRows(StrEnum):
+    """Rows that can be made again."""
+
+    errors = "errors"
+    length = "length"
+
 
 app = typer.Typer(
     name="sophia",
@@ -47,6 +56,31 @@ ConfigFiles = Annotated[
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="section.key=value; wins over files. `sophia config` lists keys."),
+]
+TimeBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--time-budget",
+        help="Stop by then, as on a signal, and begin nothing that can't be finished: 3h50m, 45m.",
+    ),
+]
+Worker = Annotated[
+    str | None,
+    typer.Option("--worker", help="Name of this worker; default: its host and process."),
+]
+Redo = Annotated[
+    RedoRows | None,
+    typer.Option(
+        "--redo",
+        help="Make rows again that are there: errors (failed ones) or length (those cut off by "
+        "max_tokens, which may be raised with it).",
+    ),
+]
+Follow = Annotated[
+    bool,
+    typer.Option(
+        "--follow", help="Begin while the stage before still runs, and wait for its shards."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -98,21 +132,68 @@ def ingest(
 
 
 @app.command(rich_help_panel="Stages", epilog=settings_help("caption"))
-def caption(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+def caption(
+    run: Run,
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+    redo: Redo = None,
+    time_budget: TimeBudget = None,
+    worker: Worker = None,
+) -> None:
     """The policy describes each image K times, without seeing the question."""
-    _stage("caption", run, config, set_, as_json)
+    _stage(
+        "caption",
+        run,
+        config,
+        set_,
+        as_json,
+        _attempt(redo=redo, time_budget=time_budget, worker=worker),
+    )
 
 
 @app.command(rich_help_panel="Stages", epilog=settings_help("reason"))
-def reason(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+def reason(
+    run: Run,
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+    redo: Redo = None,
+    follow: Follow = False,
+    time_budget: TimeBudget = None,
+    worker: Worker = None,
+) -> None:
     """The reasoner answers from each caption N times (or the policy, from the image)."""
-    _stage("reason", run, config, set_, as_json)
+    _stage(
+        "reason",
+        run,
+        config,
+        set_,
+        as_json,
+        _attempt(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
+    )
 
 
 @app.command(rich_help_panel="Stages", epilog=settings_help("verify"))
-def verify(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+def verify(
+    run: Run,
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+    redo: Redo = None,
+    follow: Follow = False,
+    time_budget: TimeBudget = None,
+    worker: Worker = None,
+) -> None:
     """Compare each rollout's final answer with the gold answer."""
-    _stage("verify", run, config, set_, as_json)
+    _stage(
+        "verify",
+        run,
+        config,
+        set_,
+        as_json,
+        _attempt(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
+    )
 
 
 @app.command(rich_help_panel="Stages", epilog=settings_help("propagate-reward"))
@@ -124,29 +205,78 @@ def propagate_reward(
 
 
 @app.command(rich_help_panel="Stages")
-def reward(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+def reward(
+    run: Run,
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+    follow: Follow = False,
+    time_budget: TimeBudget = None,
+    worker: Worker = None,
+) -> None:
     """Verify, then propagate-reward."""
     resolved = _resolve(config, set_)
-    _in_order(["verify", "propagate-reward"], RunDir(run), resolved, as_json)
+    _in_order(
+        ["verify", "propagate-reward"],
+        RunDir(run),
+        resolved,
+        as_json,
+        _attempt(follow=follow, time_budget=time_budget, worker=worker),
+    )
 
 
 @app.command(rich_help_panel="Stages", epilog=settings_help("train"))
-def train(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+def train(
+    run: Run,
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+    time_budget: TimeBudget = None,
+    worker: Worker = None,
+) -> None:
     """Train the policy on image + question -> trajectory, with DeepSpeed."""
-    _stage("train", run, config, set_, as_json)
+    _stage("train", run, config, set_, as_json, _attempt(time_budget=time_budget, worker=worker))
 
 
 @app.command("eval", rich_help_panel="Stages", epilog=settings_help("eval"))
-def evaluate(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+def evaluate(
+    run: Run,
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+    redo: Redo = None,
+    time_budget: TimeBudget = None,
+    worker: Worker = None,
+) -> None:
     """Measure pass@1 of the trained policy, or of the base, with standard errors."""
-    _stage("eval", run, config, set_, as_json)
+    _stage(
+        "eval",
+        run,
+        config,
+        set_,
+        as_json,
+        _attempt(redo=redo, time_budget=time_budget, worker=worker),
+    )
 
 
 @app.command("run", rich_help_panel="Whole runs")
-def run_all(run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False) -> None:
+def run_all(
+    run: Run,
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+    time_budget: TimeBudget = None,
+    worker: Worker = None,
+) -> None:
     """Run all stages in order on this machine; what is done already is skipped."""
     resolved = _resolve(config, set_)
-    _in_order(stage_order(resolved.config), RunDir(run), resolved, as_json)
+    _in_order(
+        stage_order(resolved.config),
+        RunDir(run),
+        resolved,
+        as_json,
+        _attempt(time_budget=time_budget, worker=worker),
+    )
 
 
 @app.command(rich_help_panel="Whole runs")
@@ -203,16 +333,42 @@ def _resolve(files: list[Path] | None, assignments: list[str] | None) -> Resolve
     return resolve_config(files or [], assignments or [], os.environ)
 
 
+def _attempt(
+    *,
+    time_budget: str | None = None,
+    worker: str | None = None,
+    redo: RedoRows | None = None,
+    follow: bool = False,
+) -> Attempt:
+    return Attempt(
+        worker=worker,
+        seconds=parse_duration(time_budget) if time_budget else None,
+        redo=redo.value if redo else None,
+        follow=follow,
+    )
+
+
 def _stage(
-    stage: str, run: Path, files: list[Path] | None, assignments: list[str] | None, as_json: bool
+    stage: str,
+    run: Path,
+    files: list[Path] | None,
+    assignments: list[str] | None,
+    as_json: bool,
+    attempt: Attempt | None = None,
 ) -> None:
-    _in_order([stage], RunDir(run), _resolve(files, assignments), as_json)
+    _in_order([stage], RunDir(run), _resolve(files, assignments), as_json, attempt)
 
 
-def _in_order(stages: list[str], run: RunDir, resolved: Resolved, as_json: bool) -> None:
+def _in_order(
+    stages: list[str],
+    run: RunDir,
+    resolved: Resolved,
+    as_json: bool,
+    attempt: Attempt | None = None,
+) -> None:
     """Run stages one after the other, up to one that stops early or fails in too many rows."""
     outcomes: dict[str, Outcome] = {}
-    with session(run, resolved.config) as work:
+    with session(run, resolved.config, attempt) as work:
         for stage in stages:
             outcomes[stage] = outcome = work.execute(stage)
             if not as_json:

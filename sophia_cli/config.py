@@ -52,6 +52,8 @@ class RunSettings(BaseModel):
     """A stage with a larger share of failed rows exits with 4."""
     commit_seconds: float = Field(20.0, gt=0)
     """A finished row waits at most this long until it is on disk: what a kill can cost."""
+    lease_seconds: float = Field(60.0, gt=0)
+    """A worker that shows no sign of life for longer loses its shards to the others."""
 
 
 class Models(BaseModel):

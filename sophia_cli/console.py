@@ -8,6 +8,8 @@ import json
 import logging
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -38,15 +40,20 @@ class ConsoleReport:
     def __init__(self) -> None:
         self.progress: Progress | None = None
         self.stage, self.total, self.done = "", 0, 0
-        self.tokens = self.errors = self.before = 0
+        self.before = 0
+        self.counts = Counter[str]()
+        self.figures: Callable[[], Mapping[str, float]] = dict
         self.started = self.last_line = time.monotonic()
+        self.first_row: float | None = None
 
     def start(self, what: str, total: int, done: int) -> None:
         """Begin a bar of `total` rows, `done` of which are there already."""
         self.close()
         self.stage, self.total, self.done, self.before = what, total, done, done
-        self.tokens = self.errors = 0
+        self.counts.clear()
+        self.figures = dict
         self.started = self.last_line = time.monotonic()
+        self.first_row = None
         if err.is_terminal:
             self.progress = Progress(
                 SpinnerColumn(),
@@ -63,15 +70,33 @@ class ConsoleReport:
             self.task = self.progress.add_task(what, total=total, completed=done, rates="")
         self._line()
 
-    def advance(self, *, rows: int = 0, tokens: int = 0, errors: int = 0) -> None:
+    def advance(
+        self,
+        *,
+        rows: int = 0,
+        tokens: int = 0,
+        errors: int = 0,
+        kept_tokens: int = 0,
+        lost_tokens: int = 0,
+    ) -> None:
         """Count what was done."""
         self.done += rows
-        self.tokens += tokens
-        self.errors += errors
+        self.counts.update(
+            rows=rows,
+            tokens=tokens,
+            errors=errors,
+            kept_tokens=kept_tokens,
+            lost_tokens=lost_tokens,
+        )
+        self.first_row = self.first_row or time.monotonic()
         if self.progress:
             self.progress.update(self.task, completed=self.done, rates=self._rates())
         if time.monotonic() - self.last_line > LINE_SECONDS:
             self._line()
+
+    def watch(self, figures: Callable[[], Mapping[str, float]]) -> None:
+        """Show these figures beside the rates."""
+        self.figures = figures
 
     def note(self, text: str) -> None:
         """Say something in passing."""
@@ -89,17 +114,21 @@ class ConsoleReport:
 
     def _rates(self) -> str:
         seconds = time.monotonic() - self.started
-        parts = [f"{self.tokens / seconds:,.0f} tok/s"] if self.tokens and seconds else []
-        parts += [f"{self.errors} errors"] if self.errors else []
+        parts = [f"{self.counts['tokens'] / seconds:,.0f} tok/s"] if self.counts["tokens"] else []
+        parts += [f"{self.counts['errors']} errors"] if self.counts["errors"] else []
+        for name, figure in self.figures().items():
+            shown = f"{100 * figure:.0f} %" if name.endswith("_rate") else f"{figure:,.0f}"
+            parts.append(f"{name.removesuffix('_rate').replace('_', ' ')} {shown}")
         return "  ".join(parts)
 
     def _line(self) -> None:
         self.last_line = time.monotonic()
-        seconds = self.last_line - self.started
         line = f"{self.stage} {self.done}/{self.total}"
         fresh = self.done - self.before
-        if fresh and seconds:
-            left = (self.total - self.done) * seconds / fresh
+        # From the first row on: before it the model was loaded, which happens once.
+        seconds = self.last_line - (self.first_row or self.last_line)
+        if fresh > 1 and seconds:
+            left = (self.total - self.done) * seconds / (fresh - 1)
             line += f"  {fresh / seconds:,.1f} rows/s  eta {format_seconds(left)}"
         line = f"{line}  {self._rates()}".rstrip()
         logger.info("%s", line)

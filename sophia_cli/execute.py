@@ -1,22 +1,61 @@
 """Run stages of a run: the one place where configuration, run directory and console meet."""
 
 import logging
+import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from data.errors import SophiaError, Stopped
+from data import tables
+from data.errors import ConfigError, SophiaError, Stopped
 from sophia_cli.config import RunConfig, section, stage_module
 from sophia_cli.console import ConsoleReport, err
+from sophia_cli.pulse import pulse
 from sophia_cli.run_dir import RunDir
 from sophia_cli.signals import stop_on_signal
-from stages.job import Job, Outcome
+from stages.budget import Budget
+from stages.job import Job, Outcome, default_worker
 
 logger = logging.getLogger(__name__)
 
 TOO_MANY_ERRORS = 4
+FOLLOW_SECONDS = 2.0
+
+DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+SECONDS = (86400, 3600, 60, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """How a command is to go about its work; nothing of this shows in what it writes."""
+
+    worker: str | None = None
+    """Our name among workers; by default the host's and the process's."""
+    seconds: float | None = None
+    """The time there is."""
+    redo: Literal["errors", "length"] | None = None
+    """Rows to make again."""
+    follow: bool = False
+    """Wait for shards of the input that are not there yet."""
+
+
+def parse_duration(text: str) -> float:
+    """`3h50m`, `45m`, `90s` or `90` in seconds.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    found = DURATION.fullmatch(text.strip().lower())
+    parts = [int(part or 0) for part in found.groups()] if found else []
+    if not sum(parts):
+        raise ConfigError(
+            f"{text!r} is not a length of time.", "Write it as 3h50m, 45m or 90s, for example."
+        )
+    return float(sum(part * unit for part, unit in zip(parts, SECONDS, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -27,6 +66,8 @@ class Session:
     config: RunConfig
     report: ConsoleReport
     should_stop: Callable[[], bool]
+    attempt: Attempt = Attempt()
+    budget: Budget = field(default_factory=Budget)
 
     def execute(self, stage: str, config: RunConfig | None = None) -> Outcome:
         """Do what is left of one stage, until it is complete or a signal comes.
@@ -40,7 +81,10 @@ class Session:
         """
         config = config or self.config
         self.run.require()
+        if self.attempt.follow and not self._inputs_have_begun(stage, config):
+            return Outcome(complete=False)
         metadata = self.run.metadata(config, stage)
+        worker = self.attempt.worker or default_worker()
         job = Job(
             stage=stage,
             run_dir=self.run.root,
@@ -50,10 +94,17 @@ class Session:
             report=self.report,
             should_stop=self.should_stop,
             commit_seconds=config.run.commit_seconds,
+            worker=worker,
+            lease_seconds=config.run.lease_seconds,
+            redo=self.attempt.redo,
+            follow=self.attempt.follow,
+            budget=self.budget.renewed(),
         )
         if stage not in self.run.saved_config()["digests"]:
             self.run.save_config(config, metadata)  # a change is saved once it was not refused
-        with logging_to(self.run.log_path(stage)):
+        log = self.run.log_path(stage)
+        pulse_path = self.run.pulse_folder / f"{log.stem}.json"
+        with logging_to(log), pulse(pulse_path, stage, worker, self.report):
             logger.info("%s, digest %s, settings %s", stage, metadata.digest, metadata.settings)
             outcome: Outcome = stage_module(stage).run(job, section(config, stage))
             self.report.close()
@@ -61,12 +112,31 @@ class Session:
         self.run.save_config(config, metadata)
         return outcome
 
+    def _inputs_have_begun(self, stage: str, config: RunConfig) -> bool:
+        """Wait until every input table has a shard; False where it was time to stop first."""
+        names = stage_module(stage).tables_read(section(config, stage))
+        said = False
+        while not all(tables.shards(self.run.root / name) for name in names):
+            if self.should_stop():
+                return False
+            if not said:
+                self.report.note(f"waiting for the first shards of {', '.join(names)}")
+                said = True
+            time.sleep(FOLLOW_SECONDS)
+        return True
+
 
 @contextmanager
-def session(run: RunDir, config: RunConfig) -> Iterator[Session]:
+def session(run: RunDir, config: RunConfig, attempt: Attempt | None = None) -> Iterator[Session]:
     """Listen for stop signals for as long as a command works, and end its progress bar."""
-    with stopping() as (report, should_stop):
-        yield Session(run, config, report, should_stop)
+    attempt = attempt or Attempt()
+    budget = Budget(attempt.seconds)
+    with stopping() as (report, is_signalled):
+
+        def should_stop() -> bool:
+            return is_signalled() or budget.is_spent()
+
+        yield Session(run, config, report, should_stop, attempt, budget)
 
 
 @contextmanager

@@ -44,16 +44,24 @@ class RunDir:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
+    @property
+    def pulse_folder(self) -> Path:
+        """Where attempts leave their signs of life."""
+        return self.root / "metrics" / "attempts"
+
     def metadata(self, config: RunConfig, stage: str) -> tables.Metadata:
         """What the stage's output will say of itself: its settings and inputs, and their digest."""
         own = section(config, stage)
         settings = stage_settings(config, stage)
-        inputs = {
-            name: tables.table_digest(self.root / name)
-            for name in stage_module(stage).tables_read(own)
-        }
+        growing = {f"{section_name(stage)}.{key}": getattr(own, key) for key in own.GROWING}
+        fixed = {key: value for key, value in settings.items() if key not in growing}
+        inputs = [self.root / name for name in stage_module(stage).tables_read(own)]
         return tables.Metadata(
-            stage=stage, digest=tables.digest_of(stage, settings, inputs), settings=settings
+            stage=stage,
+            digest=tables.digest_of(stage, settings, list(map(tables.table_digest, inputs))),
+            root=tables.digest_of(stage, fixed, list(map(tables.table_root, inputs))),
+            growing=growing,
+            settings=settings,
         )
 
     def saved_config(self) -> dict[str, Any]:

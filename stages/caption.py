@@ -31,6 +31,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ()
+    GROWING: ClassVar[tuple[str, ...]] = ("num_captions", "max_tokens")
 
     num_captions: int = Field(8, ge=1)
     """K, captions per sample."""
@@ -66,12 +67,8 @@ def run(job: Job, config: Config) -> Outcome:
 
     def plan(index: int) -> Iterator[Planned]:
         rows = tables.read_rows(tables.shard_path(samples, index, count), Sample)
-        keyed = (
-            ((row["sample_id"], caption), row)
-            for row in rows
-            for caption in range(config.num_captions)
-        )
-        return group_rows(keyed, model.group_size)
+        prompts = (((row["sample_id"],), row) for row in rows)
+        return group_rows(prompts, config.num_captions, model.group_size)
 
     def request(row: Planned) -> Request | Completion:
         sample = row.item
@@ -86,6 +83,7 @@ def run(job: Job, config: Config) -> Outcome:
             sampling=sampling,
             seed=seed_for(job.seed, "caption", *row.key),
             group=row.group,
+            prefix=row.prefix,
         )
 
     return map_shards(
@@ -96,6 +94,7 @@ def run(job: Job, config: Config) -> Outcome:
         plan=plan,
         execute=lambda rows: complete(job, "policy", rows, request, to_caption(job)),
         total=tables.count_rows(samples) * config.num_captions,
+        inputs=("samples",),
     )
 
 

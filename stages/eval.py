@@ -41,6 +41,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     # Each benchmark's identity is its own, so that adding one leaves the others as they are.
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ("benchmarks", "checkpoint")
+    GROWING: ClassVar[tuple[str, ...]] = ("num_samples",)
 
     benchmarks: tuple[str, ...] = ("world",)
     """`world` (the built-in held-out questions), or the folder of a run with ingested samples."""
@@ -157,16 +158,17 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
     system = load_prompt(config.system_prompt)
     model = job.models["policy"]
     name = evaluation_name(benchmark.name, config)
-    identity = (job.metadata.digest, benchmark.digest, checkpoint_identity(model.path))
-    job = replace(job, metadata=replace(job.metadata, digest=tables.digest_of(*identity)))
+    identity = (benchmark.digest, checkpoint_identity(model.path))
+    metadata = replace(
+        job.metadata,
+        digest=tables.digest_of(job.metadata.digest, *identity),
+        root=tables.digest_of(job.metadata.root, *identity),
+    )
+    job = replace(job, metadata=metadata)
 
     def plan(index: int) -> Iterator[Planned]:
-        keyed = (
-            ((sample.sample_id, 0, attempt), sample)
-            for sample in benchmark.samples()
-            for attempt in range(config.num_samples)
-        )
-        return group_rows(keyed, model.group_size)
+        prompts = (((sample.sample_id, 0), sample) for sample in benchmark.samples())
+        return group_rows(prompts, config.num_samples, model.group_size)
 
     def request(row: Planned) -> Request | Completion:
         sample: Sample = row.item

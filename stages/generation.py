@@ -1,8 +1,10 @@
 """What caption, reason and eval share: planned rows through an engine, one record for each."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
+from dataclasses import dataclass, field
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,17 +19,43 @@ MOST_FAILURES = 2
 """An engine that fails so often without a completion in between is given up."""
 
 
-def group_rows(rows: Iterable[tuple[Key, Any]], size: int) -> Iterator[Planned]:
-    """Cut a shard's rows into the groups that are generated together.
+def group_rows(prompts: Iterable[tuple[Key, Any]], repeats: int, size: int) -> Iterator[Planned]:
+    """Plan every prompt of a shard several times, in the groups that are generated together.
 
-    A group is a run of `size` rows of the shard, whatever is done of them already, and is named by
-    its first key.
+    Where groups have more than one row, a group is the same repeat of the same caption of `size`
+    samples that follow each other in the shard: neither what is done already nor a larger number of
+    captions or repeats changes it. Else the rows of a prompt follow each other, so that the engine
+    finds what it has computed of it.
+
+    Args:
+        prompts: (key, item), in the order of the shard; a key begins with its sample.
+        repeats: rows of each prompt; their index ends the key.
+        size: rows of a group, at most.
     """
-    group: Key = ()
-    for position, (key, item) in enumerate(rows):
-        if position % size == 0:
-            group = key
-        yield Planned(key=key, group=group, item=item)
+    if size == 1:
+        for key, item in prompts:
+            for index in range(repeats):
+                yield Planned(key=(*key, index), group=(*key, index), item=item)
+        return
+    by_sample = (list(members) for _, members in groupby(prompts, key=lambda prompt: prompt[0][0]))
+    while block := list(islice(by_sample, size)):
+        alike: dict[Key, list[tuple[Key, Any]]] = {}
+        for key, item in chain.from_iterable(block):
+            alike.setdefault(key[1:], []).append((key, item))
+        for members in alike.values():
+            for index in range(repeats):
+                group = (*members[0][0], index)
+                for key, item in members:
+                    yield Planned(key=(*key, index), group=group, item=item)
+
+
+@dataclass
+class _Waiting:
+    """A row that the engine has."""
+
+    row: Planned
+    request: Request
+    since: float = field(default_factory=time.monotonic)
 
 
 def complete(
@@ -50,7 +78,7 @@ def complete(
     Raises:
         EngineError: the engine failed repeatedly.
     """
-    waiting: dict[Key, tuple[Planned, Request]] = {}
+    waiting: dict[Key, _Waiting] = {}
     settled: deque[Row] = deque()
 
     def requests() -> Iterator[Request]:
@@ -59,8 +87,10 @@ def complete(
             if isinstance(asked, Completion):
                 settled.append(record(row, asked))
             else:
-                waiting[row.key] = row, asked
+                waiting[row.key] = _Waiting(row, asked)
                 yield asked
+            if not job.budget.admits():
+                return
 
     fresh = requests()
     todo: Iterator[Request] = fresh
@@ -69,7 +99,10 @@ def complete(
         try:
             for completion in _answers(job, role, chain([first], todo)):
                 failures = 0
-                yield record(waiting.pop(completion.id)[0], completion)
+                asked = waiting.pop(completion.id)
+                if completion.finish_reason in ("stop", "length"):
+                    job.budget.note(time.monotonic() - asked.since)
+                yield record(asked.row, completion)
                 while settled:
                     yield settled.popleft()
             break
@@ -78,7 +111,7 @@ def complete(
             if failures == MOST_FAILURES:
                 raise
             job.report.note(f"{error.what} Starting the engine again.")
-            todo = chain([asked for _, asked in waiting.values()], fresh)
+            todo = chain([asked.request for asked in waiting.values()], fresh)
     yield from settled
 
 
@@ -117,18 +150,21 @@ def unknown_sample(path: Path, sample_id: str) -> InputError:
     )
 
 
-def require_table(folder: Path, command: str, count: int | None = None) -> int:
+def require_table(
+    folder: Path, command: str, count: int | None = None, follow: bool = False
+) -> int:
     """The number of shards of an input table that must be complete.
 
     Args:
         folder: the table.
         command: what writes it, for the message.
         count: the number of shards it must have, where another table fixes it.
+        follow: it may be under way.
 
     Raises:
         InputError: it is missing, incomplete, or cut differently.
     """
-    if not tables.is_complete(folder):
+    if not tables.is_complete(folder) and not (follow and tables.shards(folder)):
         state = "is not complete" if tables.shards(folder) else "does not exist"
         raise InputError(f"The table {folder} {state}.", f"Run `{command}` first.")
     found = tables.shard_count(folder)

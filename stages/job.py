@@ -1,16 +1,25 @@
 """What a stage is given (the run, what holds for it, how to report and stop) and gives back."""
 
+import os
+import socket
+import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from data import tables
 from data.report import Report
-from stages.engines import ModelConfig
+from stages.budget import Budget
+from stages.engines import ModelConfig, Prefix
 
 Key = tuple[Any, ...]
 """(sample_id, caption_index, rollout_index), as far as a table has them."""
+
+
+def default_worker() -> str:
+    """A name for this process, such as `node7-4711`."""
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +31,8 @@ class Planned:
     """Rows of a group are made together, so a group of which one is missing is made again."""
     item: Any
     """What the row is made from."""
+    prefix: Prefix | None = None
+    """What an attempt that was stopped had written of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +50,18 @@ class Job:
     """Turns true on a signal: stop taking work, commit, return."""
     commit_seconds: float = 20.0
     """A row waits at most this long until it is on disk."""
+    worker: str = field(default_factory=default_worker)
+    """Our name among those who work on this stage."""
+    lease_seconds: float = 60.0
+    """A worker that shows no sign of life for longer loses its shards to others."""
+    redo: Literal["errors", "length"] | None = None
+    """Rows to make again although they are there: failed ones, or those cut off by max_tokens."""
+    follow: bool = False
+    """Wait for shards of the input tables that are not there yet, instead of failing."""
+    budget: Budget = field(default_factory=Budget)
+    """The time there is."""
+    started_at: float = field(default_factory=time.time)
+    """Unix time. What was finished later need not be made again by us."""
 
     def folder(self, table: str) -> Path:
         """The folder of one of the run's tables."""

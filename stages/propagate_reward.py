@@ -22,9 +22,9 @@ from data import tables
 from data.errors import InputError
 from data.records import Reward, Rollout, Trajectory, Verdict
 from stages.generation import require_table
+from stages.identity import is_outdated
 from stages.job import Job, Outcome
 from stages.seeds import seed_for
-from stages.shard_writer import check_digest
 
 KEY = ("sample_id", "caption_index", "rollout_index")
 FUNNEL = (
@@ -38,6 +38,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ()
+    GROWING: ClassVar[tuple[str, ...]] = ()
 
     alpha: float = Field(0.75, ge=0, lt=1)
     """A caption's trajectories are used when R(c) > alpha, strictly (Eq. 6)."""
@@ -143,9 +144,10 @@ def run(job: Job, config: Config) -> Outcome:
     rollouts, verdicts = job.folder("rollouts"), job.folder("verdicts")
     count = require_table(rollouts, "sophia reason")
     require_table(verdicts, "sophia verify", count)
-    for name in ("trajectories", "rewards"):
+    for name in ("rewards", "trajectories"):
         for path in tables.shards(job.folder(name)):
-            check_digest(path, job.metadata)
+            if is_outdated(path, job.metadata):  # rollouts were added: its rewards are others
+                path.unlink()
     job.report.start(job.stage, count, len(tables.shards(job.folder("rewards"))))
     for index in range(count):
         if job.should_stop():

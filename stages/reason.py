@@ -38,6 +38,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ()
+    GROWING: ClassVar[tuple[str, ...]] = ("num_rollouts", "max_tokens")
 
     behavior: Literal["caption", "image"] = "caption"
     """`caption`: the reasoner thinks from each caption; `image`: the policy, from the image."""
@@ -73,8 +74,8 @@ def run(job: Job, config: Config) -> Outcome:
     count = require_table(samples, "sophia ingest")
     num_prompts = tables.count_rows(samples)
     if config.behavior == "caption":
-        require_table(captions, "sophia caption", count)
-        num_prompts = tables.count_rows(captions)
+        require_table(captions, "sophia caption", count, job.follow)
+        num_prompts = tables.estimate_rows(captions, samples)
     (role,) = models_used(config)
     model = job.models[role]
     ask = from_caption(config) if config.behavior == "caption" else from_image(config)
@@ -85,12 +86,7 @@ def run(job: Job, config: Config) -> Outcome:
             if config.behavior == "caption"
             else _seen(job, index, count)
         )
-        keyed = (
-            ((*key, rollout), item)
-            for key, item in prompts
-            for rollout in range(config.num_rollouts)
-        )
-        return group_rows(keyed, model.group_size)
+        return group_rows(prompts, config.num_rollouts, model.group_size)
 
     def request(row: Planned) -> Request | Completion:
         if error := row.item["sample"]["error"] or row.item.get("caption_error"):
@@ -102,6 +98,7 @@ def run(job: Job, config: Config) -> Outcome:
             ),
             seed=seed_for(job.seed, "reason", *row.key),
             group=row.group,
+            prefix=row.prefix,
             **ask(row.item),
         )
 
@@ -113,6 +110,7 @@ def run(job: Job, config: Config) -> Outcome:
         plan=plan,
         execute=lambda rows: complete(job, role, rows, request, to_rollout(job, "reason", role)),
         total=num_prompts * config.num_rollouts,
+        inputs=tables_read(config),
     )
 
 

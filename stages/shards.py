@@ -1,17 +1,24 @@
-"""Map a function over shards: plan, work, commit parts, finish, resume. The only loop of its kind.
+"""Map a function over shards: claim, work, commit parts, finish, resume. The only such loop.
 
-While a shard is under way its rows lie in parts, `TABLE/.parts/00003/*.parquet`, each written
-atomically; when every planned key is there, the parts become the shard. A kill at any moment loses
-at most the work since the last part. Two workers at once may do the same work twice, but can't
-damage or duplicate anything: keys are counted once, a finished shard is never replaced, and a
-worker whose shard another one has finished lets go of it.
+Any number of workers may run it on one table. Each claims shards nobody has (`leases.py`), one
+after the other, as its engine has room: the stream of rows runs across shard borders, so that the
+engine never drains before the end. What is under way lies in parts (`shard_writer.py`). When no
+shard is free a worker ends its engine and waits until the others have finished, in case one of them
+dies.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from data import tables
 from stages.job import Job, Outcome, Planned
-from stages.shard_writer import ShardWriter
+from stages.shard_writer import Remember, ShardWriter
+
+POLL_SECONDS = 0.5
+"""How soon a worker without work notices a stop."""
+LOOK_SECONDS = 2.0
+"""How often it looks for something to do."""
 
 
 def map_shards(
@@ -23,32 +30,64 @@ def map_shards(
     plan: Callable[[int], Iterable[Planned]],
     execute: Callable[[Iterator[Planned]], Iterator[Any]],
     total: int,
+    inputs: Sequence[str] = (),
+    remember: Remember | None = None,
 ) -> Outcome:
     """Make every row of a table that is not there yet, and finish its shards.
-
-    The stream that `execute` reads runs across shard borders, so that it never has to drain.
 
     Args:
         job: the attempt.
         record: the record class of the table's rows.
         table: name of the output folder inside the run.
         count: number of shards.
-        plan: shard index -> its rows, in the order they have in the finished shard.
+        plan: shard index -> its rows, samples in the order of the finished shard.
         execute: a stream of planned rows -> records, in any order. It may leave out rows when
             `job.should_stop()` turns true.
         total: rows of the whole table, for the progress bar.
+        inputs: tables whose shard must be there before ours is begun.
+        remember: told the rows that are there already of a shard that is taken up.
     """
     writer = ShardWriter(job, record, job.folder(table), count)
     job.report.start(job.stage, total, writer.count_done())
 
-    def stream() -> Iterator[Planned]:
-        for index in range(count):
-            if job.should_stop():
-                return
-            if not writer.is_finished(index):
-                yield from writer.open(index, plan(index))
+    def is_ready(index: int) -> bool:
+        return all(tables.shard_path(job.folder(name), index, count).exists() for name in inputs)
 
-    with writer.committing():
-        for row in execute(stream()):
-            writer.add(row)
+    def stream(indices: list[int]) -> Iterator[Planned]:
+        for index in indices:
+            if job.should_stop() or not job.budget.admits():
+                return
+            if is_ready(index) and (shard := writer.claim(index)):
+                yield from writer.open(shard, plan(index), remember)
+
+    remaining = writer.remaining()
+    while remaining and not job.should_stop() and job.budget.admits():
+        with writer.working():
+            for row in execute(stream(remaining)):
+                writer.add(row)
+        if remaining := writer.remaining():
+            _wait_for_work(job, writer, is_ready, remaining)
+            remaining = writer.remaining()
     return writer.outcome()
+
+
+def _wait_for_work(
+    job: Job, writer: ShardWriter, is_ready: Callable[[int], bool], remaining: list[int]
+) -> None:
+    """Return when a shard is free and its inputs are there, all are done, or it is time to stop."""
+    said = ""
+    while remaining and not job.should_stop() and job.budget.admits():
+        ready = [index for index in remaining if is_ready(index)]
+        holders = {writer.holder(index) for index in ready}
+        if None in holders:
+            return
+        text = f"waiting for {len(remaining)} shards"
+        if holders:
+            text += f"; {len(ready)} are with {', '.join(sorted(map(str, holders)))}"
+        if text != said:
+            job.report.note(text)
+            said = text
+        wake = time.monotonic() + LOOK_SECONDS
+        while time.monotonic() < wake and not job.should_stop():
+            time.sleep(POLL_SECONDS)
+        remaining = writer.remaining()

@@ -34,6 +34,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ("num_workers",)
+    GROWING: ClassVar[tuple[str, ...]] = ()
 
     timeout_seconds: float = Field(5.0, gt=0)
     """The longest one comparison may take; then the rollout is not judged (`timeout`)."""
@@ -55,7 +56,7 @@ def run(job: Job, config: Config) -> Outcome:
     """Write the verdicts that are not there yet."""
     samples, rollouts = job.folder("samples"), job.folder("rollouts")
     count = require_table(samples, "sophia ingest")
-    require_table(rollouts, "sophia reason", count)
+    require_table(rollouts, "sophia reason", count, job.follow)
 
     def plan(index: int) -> Iterator[Planned]:
         path = tables.shard_path(samples, index, count)
@@ -91,5 +92,6 @@ def run(job: Job, config: Config) -> Outcome:
         count=count,
         plan=plan,
         execute=execute,
-        total=tables.count_rows(rollouts),
+        total=tables.estimate_rows(rollouts, samples),
+        inputs=("samples", "rollouts"),
     )

@@ -5,7 +5,10 @@ class SilentReport:
     def start(self, what: str, total: int, done: int) -> None:
         pass
 
-    def advance(self, *, rows: int = 0, tokens: int = 0, errors: int = 0) -> None:
+    def advance(self, **counts: int) -> None:
+        pass
+
+    def watch(self, figures: object) -> None:
         pass
 
     def note(self, text: str) -> None:

@@ -82,8 +82,8 @@ class Request:
     """Requests of one group, which arrive together, share a batch. It follows from the keys, so
     that what a row says does not depend on what else is left to do."""
     prefix: Prefix | None = None
-    """Where an attempt that was stopped had come to; only engines that hand out `unfinished`
-    completions get one. Its tokens count in `max_tokens`, and are part of the completion."""
+    """Where an attempt that was stopped had come to. Its tokens count in `max_tokens` and are part
+    of the completion. An engine that never hands out `unfinished` completions begins anew."""
     keep_going: Callable[[int], bool] | None = None
     """Asked now and then with the number of tokens so far, the prefix's included, of an answer that
     has not ended; where it says no the completion is `pruned`."""

@@ -2,19 +2,20 @@
 
 vLLM's engine runs in processes of its own, fed by an event loop in a thread of this one. Images are
 prepared in threads while the engine computes, nothing here ever waits for the engine without
-looking at `should_stop`, and when the engine's processes end their memory is free again.
+looking at `should_stop`, and when the engine's processes end their memory is free again. On a stop
+what is under way is aborted and its tokens are kept: the next attempt goes on behind them.
 """
 
 import asyncio
 import contextlib
 import queue
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from data.errors import EngineError
-from stages.engines import Completion, ModelConfig, Request
+from stages.engines import Completion, ModelConfig, Prefix, Request
 from stages.engines.checkpoints import open_checkpoint, reason
 from stages.engines.rendering import Prompt, Renderer, RequestError, failure
 from stages.engines.vllm_start import (
@@ -24,6 +25,7 @@ from stages.engines.vllm_start import (
     VLLMClientError,
     start,
 )
+from stages.seeds import seed_for
 
 POLL_SECONDS = 0.2
 """How soon a stop is noticed."""
@@ -31,6 +33,10 @@ SHUTDOWN_SECONDS = 10.0
 """After that long the engine's processes are killed."""
 GRACE_SECONDS = 2.0
 """A signal may end the engine's processes this long before we hear of it."""
+ABORT_SECONDS = 20.0
+"""What is under way at a stop has this long to come out with its tokens."""
+STREAM_INTERVAL = 64
+"""Tokens from one question whether to keep going to the next."""
 
 
 class VllmEngine:
@@ -56,6 +62,8 @@ class VllmEngine:
         except Exception:
             self.loop.close()
             raise
+        self.in_engine: set[str] = set()
+        self.is_stopping = False
         self.max_in_flight = 2 * self.engine.scheduler_config.max_num_seqs
 
     def generate(
@@ -64,8 +72,9 @@ class VllmEngine:
         """Answer requests as they finish, with enough under way to keep the engine full."""
         source = iter(requests)
         exhausted = False
-        under_way: set[Future[Completion]] = set()
-        finished: queue.SimpleQueue[Future[Completion]] = queue.SimpleQueue()
+        under_way: set[Future[Completion | None]] = set()
+        finished: queue.SimpleQueue[Future[Completion | None]] = queue.SimpleQueue()
+        self.is_stopping = False
         try:
             while not should_stop():
                 while not exhausted and len(under_way) < self.max_in_flight:
@@ -80,12 +89,24 @@ class VllmEngine:
                 with contextlib.suppress(queue.Empty):
                     future = finished.get(timeout=POLL_SECONDS)
                     under_way.remove(future)
-                    yield _result(future, should_stop)
+                    if completion := _result(future, should_stop):
+                        yield completion
+            yield from self._abort(under_way)
         except _Abandoned:
             return
         finally:
             for future in under_way:
                 future.cancel()
+
+    def _abort(self, under_way: set[Future[Completion | None]]) -> Iterator[Completion]:
+        """End everything, and hand out what there is of it."""
+        self.is_stopping = True
+        with contextlib.suppress(Exception):  # a dead engine's tokens so far are in this process
+            self.loop.submit(self.engine.abort(list(self.in_engine))).result(ABORT_SECONDS)
+        for future in wait(under_way, ABORT_SECONDS).done:
+            under_way.remove(future)
+            if future.exception() is None and (completion := future.result()):
+                yield completion
 
     def close(self) -> None:
         """End the engine's processes."""
@@ -98,7 +119,8 @@ class VllmEngine:
         self.rendering.shutdown()
         del self.engine
 
-    async def _answer(self, request: Request) -> Completion:
+    async def _answer(self, request: Request) -> Completion | None:
+        """None where everything stopped before there was a token."""
         try:
             prompt, engine_input = await self._prepare(request)
             return await self._write(request, prompt, engine_input)
@@ -126,32 +148,59 @@ class VllmEngine:
             raise prompt.rejected(error) from error
         return prompt, engine_input
 
-    async def _write(self, request: Request, prompt: Prompt, engine_input: Any) -> Completion:
+    async def _write(
+        self, request: Request, prompt: Prompt, engine_input: Any
+    ) -> Completion | None:
+        """Generate, behind the request's prefix where it has one."""
         max_tokens = self._max_tokens(request, len(engine_input["prompt_token_ids"]))
+        before, logprob = _usable(request.prefix, max_tokens)
+        engine_input["prompt_token_ids"] = [*engine_input["prompt_token_ids"], *before]
+        token_ids, finish_reason = list(before), "abort"
+        name = str(request.id)
         try:
-            parameters = self._parameters(request, max_tokens)
-            async for output in self.engine.generate(engine_input, parameters, str(request.id)):
+            parameters = self._parameters(request, max_tokens - len(before), len(before))
+            if self.is_stopping:
+                return None
+            self.in_engine.add(name)
+            async for output in self.engine.generate(engine_input, parameters, name):
                 answer = output.outputs[0]
+                token_ids += answer.token_ids
+                finish_reason = answer.finish_reason
+                if finish_reason is None and not _keeps_going(request, len(token_ids)):
+                    await self.engine.abort(name)
         except VLLMClientError as error:
             raise RequestError("request", reason(error)) from error
-        if answer.finish_reason not in ("stop", "length"):
-            raise RuntimeError(f"a completion ended with {answer.finish_reason}")
-        return self.renderer.completion(
-            request, prompt, answer.token_ids, answer.cumulative_logprob
+        finally:
+            self.in_engine.discard(name)
+        logprob += answer.cumulative_logprob or 0.0
+        if finish_reason in ("stop", "length"):
+            return self.renderer.completion(request, prompt, token_ids, logprob)
+        if finish_reason != "abort":
+            raise RuntimeError(f"a completion ended with {finish_reason}")
+        if self.is_stopping and not token_ids:
+            return None
+        return Completion(
+            id=request.id,
+            token_ids=token_ids,
+            logprob=logprob,
+            finish_reason="unfinished" if self.is_stopping else "pruned",
         )
 
-    def _parameters(self, request: Request, max_tokens: int) -> Any:
+    def _parameters(self, request: Request, max_tokens: int, num_before: int) -> Any:
+        watched = request.keep_going is not None
         return SamplingParams(
             temperature=request.sampling.temperature,
             top_p=request.sampling.top_p,
             max_tokens=max_tokens,
-            seed=request.seed,
+            # Behind a prefix the random numbers must not be those that the prefix was drawn with.
+            seed=seed_for(request.seed, "behind", num_before) if num_before else request.seed,
             stop_token_ids=sorted(self.checkpoint.end_token_ids),
             logprobs=0,
             flat_logprobs=True,
-            # All at once at the end, as for every engine.
+            # Text is made at the end, as for every engine.
             detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
+            output_kind=RequestOutputKind.DELTA if watched else RequestOutputKind.FINAL_ONLY,
+            stream_interval=STREAM_INTERVAL if watched else None,
         )
 
     def _max_tokens(self, request: Request, prompt_tokens: int) -> int:
@@ -159,11 +208,24 @@ class VllmEngine:
         return self.renderer.max_tokens(request, prompt_tokens, limit)
 
 
+def _usable(prefix: Prefix | None, max_tokens: int) -> tuple[Sequence[int], float]:
+    """The tokens to go on behind and their log-probability; none where they leave no room."""
+    if prefix is None or len(prefix.token_ids) >= max_tokens:
+        return (), 0.0
+    return prefix.token_ids, prefix.logprob
+
+
+def _keeps_going(request: Request, num_tokens: int) -> bool:
+    return request.keep_going is None or request.keep_going(num_tokens)
+
+
 class _Abandoned(Exception):
     """The engine went down because everything is to stop."""
 
 
-def _result(future: Future[Completion], should_stop: Callable[[], bool]) -> Completion:
+def _result(
+    future: Future[Completion | None], should_stop: Callable[[], bool]
+) -> Completion | None:
     try:
         return future.result()
     except Exception as error:

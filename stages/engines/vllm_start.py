@@ -45,9 +45,9 @@ CPU_CACHE_BYTES = 4 << 30
 """Keys and values kept on a CPU, if there is memory; vLLM's own default is nearly all of it."""
 CPU_BATCHED_TOKENS = 4096
 """Tokens of one step; the context length, where that is longer."""
-OUR_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-"""They mean a stop to us. The engine's processes are born with them blocked, and outlive them.
-SIGTERM is not among them: the engine itself ends its processes with it."""
+OUR_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+"""They mean a stop to us, and Slurm sends them to every process of a job. The engine's processes
+are born with them blocked, so that they live until we have what they wrote."""
 
 Result = TypeVar("Result")
 

@@ -31,6 +31,7 @@ class Config(BaseModel):
         "checkpoint_every",
         "keep_checkpoints",
     )
+    GROWING: ClassVar[tuple[str, ...]] = ()
 
     objective: Literal["sophia", "sft"] = "sophia"
     """What is minimised: `sophia`, Eq. 7: each response token weighted by its rollout's reward;

@@ -1,6 +1,7 @@
 """Planned rows through an engine: groups, rows that can't be asked, engines that fail."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from data.errors import EngineError
 from stages import generation
 from stages.engines import Completion, ModelConfig, Request, Sampling
 from stages.generation import complete, group_rows
-from stages.job import Job, Planned
+from stages.job import Job, Key, Planned
 from tests.reports import SilentReport
 
 JOB = Job(
@@ -24,17 +25,37 @@ JOB = Job(
 )
 
 
-def test_groups_never_cross_shards() -> None:
-    shards = [[((f"s{shard}", index), None) for index in range(5)] for shard in range(2)]
-    groups = [[row.group for row in group_rows(rows, 3)] for rows in shards]
-    assert [len(set(names)) for names in groups] == [2, 2]
-    assert groups[0][:3] == [("s0", 0)] * 3
-    assert not set(groups[0]) & set(groups[1])
+def prompts(num_samples: int, num_captions: int) -> list[tuple[Key, None]]:
+    return [
+        ((f"s{i}", caption), None) for i in range(num_samples) for caption in range(num_captions)
+    ]
+
+
+def test_groups_are_alike_rows_of_samples_that_follow_each_other() -> None:
+    rows = list(group_rows(prompts(5, 2), 3, 4))
+    groups = {group: [row.key for row in members] for group, members in groupby(rows, by_group)}
+    assert len(rows) == 5 * 2 * 3
+    assert len(groups) == 2 * 2 * 3
+    assert groups["s0", 1, 2] == [(f"s{i}", 1, 2) for i in range(4)]
+    assert groups["s4", 1, 2] == [("s4", 1, 2)]
+
+
+def test_more_captions_or_rollouts_leave_the_other_groups_as_they_are() -> None:
+    def groups(num_captions: int, num_rollouts: int) -> set[tuple[object, Key]]:
+        rows = group_rows(prompts(5, num_captions), num_rollouts, 3)
+        return {(row.group, row.key) for row in rows}
+
+    assert groups(2, 3) < groups(4, 3) < groups(4, 5)
 
 
 def test_rows_that_do_not_depend_on_neighbours_stand_alone() -> None:
-    rows = [(("s", index), None) for index in range(5)]
-    assert len({row.group for row in group_rows(rows, 1)}) == 5
+    rows = list(group_rows(prompts(2, 2), 3, 1))
+    assert len({row.group for row in rows}) == 12
+    assert [row.key for row in rows] == sorted(row.key for row in rows)
+
+
+def by_group(row: Planned) -> object:
+    return row.group
 
 
 class FailingEngine:

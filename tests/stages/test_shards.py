@@ -4,17 +4,23 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from data import tables
 from data.errors import RefusedError
-from data.records import Verdict
+from data.records import Rollout, Verdict
 from stages import shard_writer
-from stages.job import Job, Outcome, Planned
+from stages.budget import Budget
+from stages.engines import Prefix
+from stages.job import Job, Key, Outcome, Planned
 from stages.shards import map_shards
 from tests.reports import SilentReport
 
@@ -22,7 +28,7 @@ NUM_SHARDS, SAMPLES, ATTEMPTS = 3, 10, 4
 
 
 def make_job(folder: Path, digest: str = "d", **rest: object) -> Job:
-    metadata = tables.Metadata(stage="verify", digest=digest, settings={"a.b": digest})
+    metadata = tables.Metadata(stage="verify", digest=digest, root=digest, settings={"a.b": digest})
     return Job(
         stage="verify",
         run_dir=folder,
@@ -125,34 +131,25 @@ def test_stop_commits_and_a_second_attempt_finishes(
     assert not list(tmp_path.glob("verdicts/.parts/*/*"))
 
 
-def test_two_workers_at_once_do_no_harm(
-    tmp_path: Path,
-    undisturbed: list[list[dict[str, object]]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def interrupted(rows: Iterator[Planned]) -> Iterator[Verdict]:
-        for number, row in enumerate(rows):
-            if number == 25:  # after parts were committed, another worker does the whole table
-                assert list(tmp_path.glob("verdicts/.parts/*/*.parquet"))
-                assert run(make_job(tmp_path), lambda rows: map(verdict, rows)).complete
-            yield verdict(row)
-
-    monkeypatch.setattr(shard_writer, "COMMIT_ROWS", 5)
-    assert run(make_job(tmp_path), interrupted).complete
-    assert content(tmp_path) == undisturbed
-
-
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     run(make_job(tmp_path), lambda rows: map(verdict, rows))
     with pytest.raises(RefusedError, match=r"a\.b = 'd', now 'e'"):
         run(make_job(tmp_path, digest="e"), lambda rows: map(verdict, rows))
 
 
-def test_other_settings_are_refused_while_under_way_too(tmp_path: Path) -> None:
-    def one(rows: Iterator[Planned]) -> Iterator[Verdict]:
-        yield verdict(next(rows))
+def make_one(folder: Path) -> None:
+    """A first attempt that is stopped after one row."""
+    made: list[Planned] = []
 
-    run(make_job(tmp_path), one)
+    def one(rows: Iterator[Planned]) -> Iterator[Verdict]:
+        made.append(next(rows))
+        yield verdict(made[0])
+
+    run(make_job(folder, should_stop=lambda: bool(made)), one)
+
+
+def test_other_settings_are_refused_while_under_way_too(tmp_path: Path) -> None:
+    make_one(tmp_path)
     with pytest.raises(RefusedError):
         run(make_job(tmp_path, digest="e"), lambda rows: map(verdict, rows))
 
@@ -194,14 +191,18 @@ def test_killed_at_any_moment_the_table_comes_out_the_same(
 
 
 def test_rows_are_on_disk_in_time_whatever_the_engine_waits_for(tmp_path: Path) -> None:
+    waited = False
+
     def waits(rows: Iterator[Planned]) -> Iterator[Verdict]:
+        nonlocal waited
         yield verdict(next(rows))
         deadline = time.monotonic() + 20
         while not list(tmp_path.glob("verdicts/.parts/*/*.parquet")):
             assert time.monotonic() < deadline
             time.sleep(0.01)
+        waited = True
 
-    run(make_job(tmp_path, commit_seconds=0.1), waits)
+    run(make_job(tmp_path, commit_seconds=0.1, should_stop=lambda: waited), waits)
 
 
 def test_a_failing_engine_costs_nothing_that_was_done(tmp_path: Path) -> None:
@@ -231,3 +232,251 @@ def test_times_of_shards_add_up(tmp_path: Path) -> None:
     metadata = [tables.read_metadata(path) for path in tables.shards(tmp_path / "verdicts")]
     total = sum(found.seconds for found in metadata if found)
     assert 0.5 * elapsed < total <= elapsed
+
+
+def grown(folder: Path, number: int, **rest: object) -> Job:
+    """A job whose table has `number` attempts for each sample."""
+    metadata = tables.Metadata(
+        stage="verify", digest=f"d{number}", root="d", growing={"verify.attempts": number}
+    )
+    return replace(make_job(folder, **rest), metadata=metadata)
+
+
+def plan_attempts(number: int) -> Callable[[int], Iterator[Planned]]:
+    def plan(index: int) -> Iterator[Planned]:
+        for sample in range(SAMPLES):
+            for attempt in range(number):
+                key = (f"s{index}-{sample:02}", 0, attempt)
+                yield Planned(key=key, group=key, item=key)
+
+    return plan
+
+
+def test_raising_a_number_adds_rows_and_keeps_the_rest(tmp_path: Path) -> None:
+    run(grown(tmp_path, 2), lambda rows: map(verdict, rows), plan_attempts(2))
+    before = [row for shard in content(tmp_path) for row in shard]
+    asked: list[tuple[object, ...]] = []
+
+    def some_more(rows: Iterator[Planned]) -> Iterator[Verdict]:
+        for row in rows:
+            asked.append(row.key)
+            yield verdict(row)
+
+    stopped = grown(tmp_path, 5, should_stop=lambda: len(asked) >= 7)
+    assert not run(stopped, some_more, plan_attempts(5)).complete
+    assert run(grown(tmp_path, 5), some_more, plan_attempts(5)).complete
+    assert {attempt for _, _, attempt in asked} == {2, 3, 4}
+    assert len(asked) == NUM_SHARDS * SAMPLES * 3
+    after = [row for shard in content(tmp_path) for row in shard]
+    assert [row for row in after if row["rollout_index"] < 2] == before
+    keys = [(row["sample_id"], row["rollout_index"]) for row in after]
+    assert keys == sorted(set(keys))
+    assert len(keys) == NUM_SHARDS * SAMPLES * 5
+    with pytest.raises(RefusedError, match=r"verify.attempts = 5, now 4"):
+        run(grown(tmp_path, 4), some_more, plan_attempts(4))
+
+
+def test_a_raised_limit_needs_a_word(tmp_path: Path) -> None:
+    def job(number: int, **rest: object) -> Job:
+        metadata = replace(grown(tmp_path, number).metadata, growing={"a.max_tokens": number})
+        return replace(grown(tmp_path, number), metadata=metadata, **rest)  # type: ignore[arg-type]
+
+    run(job(10), lambda rows: map(verdict, rows))
+    with pytest.raises(RefusedError) as refused:
+        run(job(20), lambda rows: map(verdict, rows))
+    assert "--redo length" in refused.value.remedy
+    assert run(job(20, redo="length"), lambda rows: map(verdict, rows)).complete
+
+
+def test_redo_makes_failed_rows_again_and_only_those(tmp_path: Path) -> None:
+    def some_fail(rows: Iterator[Planned]) -> Iterator[Verdict]:
+        for row in rows:
+            made = verdict(row)
+            yield replace(made, status="error") if row.item % 7 == 3 else made
+
+    first = run(make_job(tmp_path), some_fail)
+    digest = tables.table_digest(tmp_path / "verdicts")
+    assert first.errors == 3 * 6
+    asked: set[tuple[object, ...]] = set()
+
+    def again(rows: Iterator[Planned]) -> Iterator[Verdict]:
+        for row in rows:
+            asked.add(row.key)
+            yield verdict(row)
+
+    outcome = run(make_job(tmp_path, redo="errors"), again)
+    assert (outcome.complete, outcome.errors) == (True, 0)
+    groups = {row.group for row in plan(0) if row.item % 7 == 3}
+    expected = {
+        row.key for index in range(NUM_SHARDS) for row in plan(index) if row.group in groups
+    }
+    assert asked == expected
+    fresh = make_job(tmp_path / "fresh")
+    run(fresh, lambda rows: map(verdict, rows))
+    assert content(tmp_path) == content(tmp_path / "fresh")
+    assert tables.table_digest(tmp_path / "verdicts") != digest, "what was made from it is stale"
+    asked.clear()
+    assert run(make_job(tmp_path, redo="errors"), again).complete
+    assert asked == set()
+
+
+def test_a_redo_that_fails_again_ends(tmp_path: Path) -> None:
+    def all_fail(rows: Iterator[Planned]) -> Iterator[Verdict]:
+        return (replace(verdict(row), status="error") for row in rows)
+
+    run(make_job(tmp_path), all_fail)
+    outcome = run(make_job(tmp_path, redo="errors"), all_fail)
+    assert (outcome.complete, outcome.errors) == (True, outcome.rows)
+
+
+def test_what_was_under_way_is_handed_to_the_next_attempt(tmp_path: Path) -> None:
+    def rollout(row: Planned, **rest: object) -> Rollout:
+        sample_id, caption, index = row.key
+        return Rollout(
+            sample_id=sample_id,
+            caption_index=caption,
+            rollout_index=index,
+            **rest,  # type: ignore[arg-type]
+        )
+
+    def half_done(rows: Iterator[Planned]) -> Iterator[Rollout]:
+        for number, row in enumerate(islice(rows, 10)):
+            if number % 2:
+                yield rollout(row, text="done", finish_reason="stop", num_tokens=2)
+            else:
+                tokens = list(range(number + 1))
+                yield rollout(
+                    row,
+                    finish_reason="unfinished",
+                    token_ids=tokens,
+                    num_tokens=len(tokens),
+                    logprob=-1.5,
+                )
+        seen.append(None)
+
+    def finish(rows: Iterator[Planned]) -> Iterator[Rollout]:
+        for row in rows:
+            if row.prefix is not None:
+                prefixes[row.key] = row.prefix
+            yield rollout(row, text="done", finish_reason="stop")
+
+    seen: list[None] = []
+    prefixes: dict[Key, Prefix] = {}
+    options: dict[str, Any] = {
+        "record": Rollout,
+        "table": "rollouts",
+        "count": NUM_SHARDS,
+        "plan": plan,
+        "total": 0,
+    }
+    stopped = make_job(tmp_path, should_stop=lambda: bool(seen))
+    assert not map_shards(stopped, execute=half_done, **options).complete
+    outcome = map_shards(make_job(tmp_path), execute=finish, **options)
+    assert (outcome.complete, outcome.rows) == (True, NUM_SHARDS * SAMPLES * ATTEMPTS)
+    keys = [row.key for row in plan(0)][:10:2]
+    assert list(prefixes) == keys
+    assert [len(prefixes[key].token_ids) for key in keys] == [1, 3, 5, 7, 9]
+    assert {prefix.logprob for prefix in prefixes.values()} == {-1.5}
+    reasons = {
+        row["finish_reason"]
+        for path in tables.shards(tmp_path / "rollouts")
+        for row in tables.read_rows(path, Rollout)
+    }
+    assert reasons == {"stop"}
+
+
+def test_a_frozen_worker_that_wakes_up_does_no_harm(
+    tmp_path: Path, undisturbed: list[list[dict[str, object]]]
+) -> None:
+    """Another worker takes over and finishes; then the first goes on as if nothing had been."""
+
+    def interrupted(rows: Iterator[Planned]) -> Iterator[Verdict]:
+        for number, row in enumerate(rows):
+            if number == 25:
+                for lease in tmp_path.glob("verdicts/.parts/*/lease-*"):
+                    os.utime(lease, (1, 1))
+                other = make_job(tmp_path, worker="other")
+                assert run(other, lambda rows: map(verdict, rows)).complete
+            yield verdict(row)
+
+    job = make_job(tmp_path, lease_seconds=20.0)
+    assert run(job, interrupted).complete
+    assert content(tmp_path) == undisturbed
+    assert not [path for path in tmp_path.rglob("*") if ".parts/" in str(path)]
+
+
+def test_two_workers_share_the_shards(
+    tmp_path: Path, undisturbed: list[list[dict[str, object]]]
+) -> None:
+    made: dict[str, set[str]] = {"a": set(), "b": set()}
+
+    def worker(name: str) -> None:
+        def execute(rows: Iterator[Planned]) -> Iterator[Verdict]:
+            for row in rows:
+                made[name].add(row.key[0])
+                time.sleep(0.005)
+                yield verdict(row)
+
+        assert run(make_job(tmp_path, worker=name), execute).complete
+
+    threads = [threading.Thread(target=worker, args=(name,)) for name in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made["a"] and made["b"]
+    assert not made["a"] & made["b"]
+    assert content(tmp_path) == undisturbed
+
+
+def test_many_parts_become_few(
+    tmp_path: Path,
+    undisturbed: list[list[dict[str, object]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shard_writer, "COMMIT_ROWS", 1)
+    monkeypatch.setattr(shard_writer, "MOST_PARTS", 4)
+    most = 0
+
+    def watched(rows: Iterator[Planned]) -> Iterator[Verdict]:
+        nonlocal most
+        for row in backwards(rows):
+            most = max(most, len(list(tmp_path.glob("verdicts/.parts/00001/*.parquet"))))
+            yield row
+
+    assert run(make_job(tmp_path), watched).complete
+    assert 1 < most <= 5
+    assert content(tmp_path) == undisturbed
+
+
+def test_a_follower_waits_for_its_input(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    source = tmp_path / "rollouts"
+
+    def feed() -> None:
+        for index in range(NUM_SHARDS):
+            time.sleep(0.3)
+            path = tables.shard_path(source, index, NUM_SHARDS)
+            tables.write_atomically(path, tables.to_table([], Rollout), job.metadata)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    outcome = map_shards(
+        job,
+        record=Verdict,
+        table="verdicts",
+        count=NUM_SHARDS,
+        plan=plan,
+        execute=lambda rows: map(verdict, rows),
+        total=0,
+        inputs=("rollouts",),
+    )
+    feeder.join()
+    assert outcome.complete
+
+
+def test_a_budget_that_is_nearly_spent_begins_nothing(tmp_path: Path) -> None:
+    budget = Budget(100.0)
+    budget.note(200.0)
+    outcome = run(make_job(tmp_path, budget=budget), lambda rows: map(verdict, rows))
+    assert (outcome.complete, outcome.rows) == (False, 0)

@@ -4,15 +4,16 @@ import itertools
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from data.errors import ConfigError, EngineError
-from stages.engines import Engine, ModelConfig, Request
+from stages.engines import Completion, Engine, ModelConfig, Prefix, Request
 from stages.engines.transformers import TransformersEngine
-from tests.stages.engines.asking import answers, ask, picture
+from tests.stages.engines.asking import END_TURN, Model, answers, ask, picture
 from tests.stages.engines.contract import PolicyContract, ReasonerContract
 
 pytest.importorskip("vllm")
@@ -51,7 +52,7 @@ def test_processes_outlive_our_signals_but_not_their_end(
     completions = engine.generate(requests, lambda: False)
     next(completions)
     for process in processes:
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             process.send_signal(number)
     assert len(list(completions)) == len(requests) - 1
     assert all(process.is_running() for process in processes)
@@ -97,6 +98,70 @@ class TestReasoner(ReasonerContract):
         long, short = ask(0, seed=3, max_tokens=200), [ask(i, max_tokens=1) for i in range(1, 9)]
         order = [answer.id for answer in engine.generate([long, *short], lambda: False)]
         assert order[-1] == 0
+
+    def test_a_stop_loses_no_token_and_what_follows_is_the_models_own(
+        self, engine: Engine, model: Model
+    ) -> None:
+        requests = [ask(i, max_tokens=10_000) for i in range(200)]
+        ended: dict[object, Completion] = {}
+        unfinished: dict[object, Completion] = {}
+        for answer in engine.generate(requests, lambda: len(ended) >= 30):
+            if answer.finish_reason == "unfinished":
+                assert answer.text is None
+                unfinished[answer.id] = answer
+            else:
+                ended[answer.id] = answer
+        assert len(unfinished) > 30, "as many as the engine runs at once, about"
+        again = [
+            replace(request, prefix=prefix_of(unfinished[request.id]))
+            for request in requests
+            if request.id in unfinished
+        ]
+        whole = answers(engine, again)
+        for request in again:
+            before, after = unfinished[request.id], whole[request.id]
+            assert list(after.token_ids[: len(before.token_ids)]) == list(before.token_ids)
+            assert after.finish_reason in ("stop", "length")
+            assert after.text
+            expected = model.logprob(request, after.token_ids)
+            assert after.logprob == pytest.approx(expected, abs=1e-2)
+
+    def test_a_prefix_counts_in_max_tokens(self, engine: Engine) -> None:
+        request = ask(0, seed=5, temperature=0.0, max_tokens=60)
+        whole = answers(engine, [request])[0]
+        assert len(whole.token_ids) > 20
+        begun = Prefix(token_ids=whole.token_ids[:20], logprob=0.0)
+        assert answers(engine, [replace(request, prefix=begun)])[0].token_ids == whole.token_ids
+        full = replace(whole, token_ids=list(whole.token_ids[:20]))
+        shorter = replace(request, sampling=replace(request.sampling, max_tokens=20))
+        again = answers(engine, [replace(shorter, prefix=prefix_of(full))])[0]
+        assert (len(again.token_ids), again.finish_reason) == (20, "length")
+
+    def test_requests_that_are_not_to_go_on_are_pruned(self, engine: Engine) -> None:
+        asked: list[int] = []
+
+        def keep_going(num_tokens: int) -> bool:
+            asked.append(num_tokens)
+            return num_tokens < 100
+
+        requests = [replace(ask(i, max_tokens=220), keep_going=keep_going) for i in range(60)]
+        answered = answers(engine, requests)
+        reasons = {answer.finish_reason for answer in answered.values()}
+        assert reasons == {"stop", "pruned"}
+        for request in requests:
+            answer = answered[request.id]
+            if answer.finish_reason == "pruned":
+                assert 100 <= len(answer.token_ids) < 220
+                assert answer.text is None
+                assert END_TURN not in answer.token_ids
+            else:
+                plain = replace(request, keep_going=None)
+                assert answers(engine, [plain])[request.id].token_ids == answer.token_ids
+        assert len(asked) > 60
+
+
+def prefix_of(answer: Completion) -> Prefix:
+    return Prefix(token_ids=answer.token_ids, logprob=answer.logprob or 0.0)
 
 
 class TestPolicy(PolicyContract):

@@ -1,0 +1,89 @@
+"""Signs of life: a small file per attempt that says who works on what, and how fast.
+
+`sophia status` reads them; nothing else depends on them.
+"""
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sophia_cli.console import ConsoleReport
+from stages.leases import Holder
+
+INTERVAL_SECONDS = 2.0
+RATE_SECONDS = 60.0
+"""Rates are over the last so many seconds."""
+DEAD_SECONDS = 30.0
+"""An attempt whose file is older, and does not say that it ended, is dead."""
+
+
+@contextmanager
+def pulse(path: Path, stage: str, worker: str, report: ConsoleReport) -> Iterator[None]:
+    """Within the block the file is written every few seconds, and once more at the end.
+
+    Args:
+        path: the file.
+        stage: what is worked on.
+        worker: by whom.
+        report: what has been done.
+    """
+    holder = vars(Holder.ours(worker))
+    began = time.time()
+    recent: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+    ended = threading.Event()
+
+    def write(state: str) -> None:
+        now, tokens = time.monotonic(), report.counts["tokens"]
+        recent.append((now, tokens))
+        while len(recent) > 2 and now - recent[0][0] > RATE_SECONDS:
+            recent.popleft()
+        seconds = now - recent[0][0]
+        content: dict[str, Any] = holder | {
+            "stage": stage,
+            "state": state,
+            "began": began,
+            "updated": time.time(),
+            **report.counts,
+            "tokens_per_second": round((tokens - recent[0][1]) / seconds, 1) if seconds else 0.0,
+            **report.figures(),
+        }
+        temporary = path.with_name(f".{path.name}")
+        temporary.write_text(json.dumps(content))
+        temporary.replace(path)
+
+    def beat() -> None:
+        while not ended.wait(INTERVAL_SECONDS):
+            write("working")
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write("working")
+    thread = threading.Thread(target=beat, name="pulse", daemon=True)
+    thread.start()
+    state = "failed"
+    try:
+        yield
+        state = "ended"
+    finally:
+        ended.set()
+        thread.join()
+        write(state)
+
+
+def read_pulses(folder: Path) -> list[dict[str, Any]]:
+    """All attempts that left a sign, oldest first, each with `is_alive`."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            content = json.loads(path.read_text())
+            holder = Holder(**{name: content[name] for name in Holder.__dataclass_fields__})
+        except (OSError, ValueError, KeyError):
+            continue
+        working = content["state"] == "working" and not holder.is_known_dead()
+        content["is_alive"] = working and time.time() - content["updated"] < DEAD_SECONDS
+        found.append(content)
+    return sorted(found, key=lambda content: float(content["began"]))

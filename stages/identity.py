@@ -1,0 +1,50 @@
+"""Whether what lies on disk belongs to what is asked for now."""
+
+from pathlib import Path
+
+from data import tables
+from data.errors import RefusedError
+
+MAX_TOKENS = "max_tokens"
+
+
+def is_outdated(path: Path, now: tables.Metadata, redo: str | None = None) -> bool:
+    """Whether rows are to be added to a shard or part; a table of other tools never is.
+
+    Args:
+        path: a Parquet file.
+        now: what it would say of itself if it was made now.
+        redo: which rows are made again, as in `Job`.
+
+    Raises:
+        RefusedError: it was made with other settings or inputs; the message names what differs.
+    """
+    found = tables.read_metadata(path)
+    if found is None or found.digest == now.digest:
+        return False
+    folder = path.parents[2] if path.parents[1].name == ".parts" else path.parent
+    if not found.root or found.root != now.root:
+        what = found.differences(now) or "its input tables are not the same"
+        raise RefusedError(
+            f"{folder} was made with other settings or inputs: {what}.",
+            f"Set them back, use another --run, or delete {folder.name}/ and what was made from "
+            "it.",
+        )
+    for name, number in found.growing.items():
+        wanted = now.growing.get(name, number)
+        if number > wanted:
+            raise RefusedError(
+                f"{folder} was made with {name} = {number}, now {wanted}.",
+                "It can be raised later, not lowered: set it back, or use another --run.",
+            )
+        if number < wanted and name.endswith(MAX_TOKENS) and redo != "length":
+            raise RefusedError(
+                f"{folder} was made with {name} = {number}, now {wanted}.",
+                "Add --redo length to make again what it cut off, or set it back.",
+            )
+    return True
+
+
+def check_identity(path: Path, now: tables.Metadata, redo: str | None = None) -> None:
+    """As `is_outdated`, for those who only want to be refused."""
+    is_outdated(path, now, redo)

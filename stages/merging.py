@@ -1,0 +1,121 @@
+"""Parts into one table: planned order, each key once, without ever holding more than a window.
+
+Every part is sorted by the table's order, so the parts are merged as sorted files are: take the
+rows up to the nearest end of what was read of each, sort them, go on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data import tables
+from data.records import KEYS, schema
+from stages.job import Key
+
+ROWS_AT_ONCE = 4096
+"""Rows held of all parts together, about."""
+UNFINISHED = "unfinished"
+"""The finish_reason of a row in a part whose answer was cut short by a stop."""
+
+
+def merge(parts: Sequence[Path], record: type, position: Mapping[Key, int]) -> Iterator[pa.Table]:
+    """Stream the rows of parts in order.
+
+    Where a key is there more than once, a finished row goes before a failed one, and that before
+    an unfinished one; then the one with more tokens. Keys without a position are left out.
+
+    Args:
+        parts: files of the record's schema, each sorted by position.
+        record: the record class.
+        position: of each key in the table.
+
+    Raises:
+        InputError: a part is gone or broken.
+    """
+    batch_size = max(16, ROWS_AT_ONCE // max(1, len(parts)))
+    cursors = [_Cursor(part, record, position, batch_size) for part in parts]
+    cursors = [cursor for cursor in cursors if cursor.fill()]
+    while cursors:
+        limit = min(int(cursor.positions[-1]) for cursor in cursors)
+        taken = [cursor.take(limit) for cursor in cursors]
+        positions = np.concatenate([positions for positions, _ in taken])
+        yield _each_once(pa.concat_tables([table for _, table in taken]), positions)
+        cursors = [cursor for cursor in cursors if len(cursor.positions) or cursor.fill()]
+
+
+class _Cursor:
+    """How far a part is read."""
+
+    def __init__(
+        self, part: Path, record: type, position: Mapping[Key, int], batch_size: int
+    ) -> None:
+        self.batches = tables.read_batches(part, record, batch_size=batch_size)
+        self.schema = schema(record)
+        self.position = position
+        self.positions = np.empty(0, np.int64)
+        self.table = self.schema.empty_table()
+
+    def fill(self) -> bool:
+        """Read on; False at the end."""
+        for batch in self.batches:
+            table = pa.Table.from_batches([batch], schema=self.schema)
+            positions = np.array([self.position.get(key, -1) for key in keys(table)], np.int64)
+            planned = positions >= 0
+            self.table, self.positions = table.filter(pa.array(planned)), positions[planned]
+            if len(self.positions):
+                return True
+        return False
+
+    def take(self, limit: int) -> tuple[np.ndarray, pa.Table]:
+        """The rows up to a position, which are then read."""
+        number = int(np.searchsorted(self.positions, limit, side="right"))
+        taken = self.positions[:number], self.table.slice(0, number)
+        self.positions, self.table = self.positions[number:], self.table.slice(number)
+        return taken
+
+
+def _each_once(table: pa.Table, positions: np.ndarray) -> pa.Table:
+    """Sort a window by position, and keep the best row of each."""
+    tokens = column(table, "num_tokens", 0).to_numpy(zero_copy_only=False)
+    order = np.lexsort((-tokens, _rank(table), positions))
+    ordered = positions[order]
+    first = np.ones(len(order), bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return table.take(pa.array(order[first]))
+
+
+def _rank(table: pa.Table) -> np.ndarray:
+    """0 for a row that is there to stay, 1 for a failed one, 2 for an unfinished one."""
+    failed = is_failed(table).to_numpy(zero_copy_only=False)
+    unfinished = is_unfinished(table).to_numpy(zero_copy_only=False)
+    return np.where(unfinished, 2, np.where(failed, 1, 0))
+
+
+def is_failed(table: pa.Table) -> pa.Array:
+    """Which rows carry an error."""
+    return pc.or_(
+        pc.is_valid(column(table, "error", None)),
+        pc.fill_null(pc.equal(column(table, "status", ""), "error"), False),
+    )
+
+
+def is_unfinished(table: pa.Table) -> pa.Array:
+    """Which rows wait to be continued."""
+    return pc.fill_null(pc.equal(column(table, "finish_reason", ""), UNFINISHED), False)
+
+
+def column(table: pa.Table, name: str, default: object) -> pa.Array:
+    """A column that a table may not have."""
+    if name in table.column_names:
+        return table[name].combine_chunks()
+    kind = pa.int64() if isinstance(default, int) else pa.string()
+    return pa.array([default] * table.num_rows, kind)
+
+
+def keys(table: pa.Table) -> list[Key]:
+    """The keys of a table's rows."""
+    columns = [table[name].to_pylist() for name in KEYS if name in table.column_names]
+    return list(zip(*columns, strict=True))
