@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from data.world import read_prompt, scene_seed
 from data.world.questions import GROUPS, Question, ask, count
 from data.world.reasoning import final_answer, plan, reason, tally
-from data.world.scenes import Scene, make_scene
+from data.world.scenes import CELLS, Scene, make_scene
 
 CAPTION_PROMPT = read_prompt("caption")
 SYSTEM_PROMPT = read_prompt("system")
@@ -24,7 +24,7 @@ CORPUS_SEED = 2
 OTHER_SEED = 3
 OTHER_SCENES = 1 << 20
 
-MISTAKE_PROBABILITY = 0.05
+MISTAKE_PROBABILITY = 0.02
 """Of a cell in a description, so that the policy's captions are good, but not perfect."""
 
 
@@ -84,6 +84,18 @@ def describe_after_text(scene: Scene, rng: random.Random) -> Example:
         scene=scene,
         prompt="\n".join([*lines[: rng.randint(1, 2)], CAPTION_PROMPT]),
         response=scene.describe(),
+        system=_some_system_prompt(rng),
+    )
+
+
+def look_up(scene: Scene, rng: random.Random) -> Example:
+    """Picture and names of cells, in any order, to what is in them."""
+    described = scene.describe().split(", ")
+    chosen = rng.sample(range(len(CELLS)), rng.randint(1, len(CELLS)))
+    return Example(
+        scene=scene,
+        prompt=f"What is in {', '.join(CELLS[index] for index in chosen)}?",
+        response=", ".join(described[index] for index in chosen),
         system=_some_system_prompt(rng),
     )
 
@@ -150,7 +162,8 @@ FIRST_PICTURE_SKILLS: dict[Skill, float] = {describe_picture: 0.8, answer_pictur
 
 PICTURE_SKILLS: dict[Skill, float] = {
     describe_picture: 0.1,
-    describe_after_text: 0.75,
+    describe_after_text: 0.5,
+    look_up: 0.25,
     answer_picture: 0.15,
 }
 """What the policy learns about pictures later, with its share."""

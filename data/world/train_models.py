@@ -83,7 +83,7 @@ POLICY_STAGES = (
     ),
     # Then to find them from anywhere.
     Stage(
-        num_steps=600,
+        num_steps=900,
         peak_learning_rate=1.5e-3,
         num_texts=8,
         text_skills=TEXT_SKILLS,
@@ -92,11 +92,11 @@ POLICY_STAGES = (
     ),
     # And then to handle text, without forgetting how to see.
     Stage(
-        num_steps=1000,
+        num_steps=800,
         peak_learning_rate=1.5e-3,
-        num_texts=48,
+        num_texts=40,
         text_skills=TEXT_SKILLS,
-        num_pictures=16,
+        num_pictures=32,
         picture_skills=PICTURE_SKILLS,
     ),
 )
