@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 from data.errors import ConfigError, SophiaError
 from sophia_cli import reports
 from sophia_cli.config import Resolved, resolve_config, settings_help
-from sophia_cli.console import print_error, print_json
+from sophia_cli.console import clear_screen, print_error, print_json
 from sophia_cli.execute import Attempt, exit_code, finish, parse_duration, session, stopping
 from sophia_cli.run_dir import RunDir, stage_order
 from stages.job import Outcome
@@ -296,9 +297,21 @@ def demo(
 
 
 @app.command(rich_help_panel="Look")
-def status(run: Run, as_json: Json = False) -> None:
-    """How far a run is, from its files alone; works while stages run."""
-    reports.show_status(RunDir(run).status(), as_json)
+def status(
+    run: Run,
+    as_json: Json = False,
+    watch: Annotated[
+        float | None, typer.Option(help="Show it again every so many seconds.", min=0.5)
+    ] = None,
+) -> None:
+    """How far a run is and who works on it, from files alone; works while stages run."""
+    while True:
+        if watch and not as_json:
+            clear_screen()
+        reports.show_status(RunDir(run).status(), as_json)
+        if not watch:
+            return
+        time.sleep(watch)
 
 
 @app.command("config", rich_help_panel="Look")
@@ -391,3 +404,5 @@ def main() -> None:
     except SophiaError as error:
         print_error(error)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # of commands that only look
+        sys.exit(130)

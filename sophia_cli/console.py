@@ -143,6 +143,11 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def clear_screen() -> None:
+    """Begin at the top again, on a terminal."""
+    out.clear()
+
+
 def print_json(content: Any) -> None:
     """One JSON object on standard output, and nothing else."""
     sys.stdout.write(json.dumps(content, indent=2) + "\n")

@@ -18,6 +18,7 @@ from stages.leases import Holder
 INTERVAL_SECONDS = 2.0
 RATE_SECONDS = 60.0
 """Rates are over the last so many seconds."""
+COUNTS = ("rows", "tokens", "errors", "kept_tokens", "lost_tokens")
 DEAD_SECONDS = 30.0
 """An attempt whose file is older, and does not say that it ended, is dead."""
 
@@ -34,23 +35,26 @@ def pulse(path: Path, stage: str, worker: str, report: ConsoleReport) -> Iterato
     """
     holder = vars(Holder.ours(worker))
     began = time.time()
-    recent: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+    recent = deque([(time.monotonic(), 0, 0)])
     ended = threading.Event()
 
     def write(state: str) -> None:
-        now, tokens = time.monotonic(), report.counts["tokens"]
-        recent.append((now, tokens))
-        while len(recent) > 2 and now - recent[0][0] > RATE_SECONDS:
+        recent.append((time.monotonic(), report.counts["rows"], report.counts["tokens"]))
+        while len(recent) > 2 and recent[-1][0] - recent[0][0] > RATE_SECONDS:
             recent.popleft()
-        seconds = now - recent[0][0]
+        seconds, rows, tokens = (
+            now - then for now, then in zip(recent[-1], recent[0], strict=True)
+        )
         content: dict[str, Any] = holder | {
             "stage": stage,
             "state": state,
             "began": began,
             "updated": time.time(),
-            **report.counts,
-            "tokens_per_second": round((tokens - recent[0][1]) / seconds, 1) if seconds else 0.0,
-            **report.figures(),
+            "total": report.total,
+            **{name: report.counts[name] for name in COUNTS},
+            "rows_per_second": round(rows / seconds, 3) if seconds else 0.0,
+            "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
+            "figures": dict(report.figures()),
         }
         temporary = path.with_name(f".{path.name}")
         temporary.write_text(json.dumps(content))

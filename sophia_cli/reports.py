@@ -76,6 +76,7 @@ def show_status(status: dict[str, Any], as_json: bool) -> None:
         for name, table in status["tables"].items()
     ]
     print_table(status["run"], ["table", "shards", "rows", "errors", "tokens", "time"], rows)
+    show_workers(status)
     if status["funnel"]:
         out.print("funnel")
         show_funnel(status["funnel"])
@@ -84,6 +85,35 @@ def show_status(status: dict[str, Any], as_json: bool) -> None:
     out.print(f"checkpoints: {', '.join(saved) or 'none'}")
     for name, results in status["evals"].items():
         out.print(f"evals/{name}: {format_score(results)}", markup=False)
+
+
+def show_workers(status: dict[str, Any]) -> None:
+    """Who works on what, how fast, and for how long still; and who died."""
+    if not status["workers"]:
+        return
+    rows = [
+        [
+            pulse["worker"],
+            pulse["stage"],
+            "alive" if pulse["is_alive"] else "dead",
+            f"{pulse['rows']:,}",
+            f"{pulse['errors']:,}",
+            f"{pulse['tokens_per_second']:,.0f}",
+            f"{pulse['kept_tokens']:,}",
+            f"{pulse['lost_tokens']:,}",
+            ", ".join(f"{name} {figure:g}" for name, figure in pulse["figures"].items()),
+        ]
+        for pulse in status["workers"]
+    ]
+    columns = ["worker", "stage", "state", "rows", "errors", "tok/s", "kept", "lost", "engine"]
+    print_table("workers", columns, rows)
+    for stage, rate in status["stages"].items():
+        left = "?" if rate["eta_seconds"] is None else format_seconds(rate["eta_seconds"])
+        out.print(
+            f"{stage}: {rate['rows']:,} of {rate['total']:,} rows, "
+            f"{rate['rows_per_second']:,.1f} rows/s, {rate['tokens_per_second']:,.0f} tok/s, "
+            f"eta {left}"
+        )
 
 
 def show_config(resolved: Resolved, as_json: bool) -> None:

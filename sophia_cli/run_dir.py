@@ -11,10 +11,12 @@ from typing import Any
 from data import tables
 from data.errors import InputError
 from sophia_cli.config import RunConfig, section, section_name, stage_module, stage_settings
+from sophia_cli.pulse import read_pulses
 from stages import STAGES
 from stages.propagate_reward import FUNNEL
 
 STAGE_SECTIONS = frozenset(map(section_name, STAGES))
+WRITES = {"caption": "captions", "reason": "rollouts", "verify": "verdicts"}
 TABLES = ("samples", "captions", "rollouts", "verdicts", "rewards", "trajectories")
 
 
@@ -103,6 +105,8 @@ class RunDir:
             status["tables"][name] = table
         status["checkpoints"] = self._checkpoints()
         status["funnel"] = self._funnel()
+        status["workers"] = [pulse for pulse in read_pulses(self.pulse_folder) if is_recent(pulse)]
+        status["stages"] = stage_rates(status["workers"], status["tables"])
         for results in sorted((self.root / "evals").glob("*/results.json")):
             status["evals"][results.parent.name] = json.loads(results.read_text())
         return status
@@ -121,6 +125,34 @@ class RunDir:
             if metadata := tables.read_metadata(path):
                 funnel.update(metadata.figures)
         return {name: funnel[name] for name in FUNNEL} if funnel else {}
+
+
+def is_recent(pulse: dict[str, Any]) -> bool:
+    """Whether an attempt still works, or died; those that ended well are of no interest."""
+    return bool(pulse["is_alive"] or pulse["state"] == "working")
+
+
+def stage_rates(
+    workers: list[dict[str, Any]], found: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """What the workers of each stage do together, and when they will be done."""
+    rates: dict[str, dict[str, Any]] = {}
+    for stage, table in WRITES.items():
+        alive = [pulse for pulse in workers if pulse["stage"] == stage and pulse["is_alive"]]
+        if not alive:
+            continue
+        rows = found[table]["rows"] + found[table]["rows_under_way"]
+        total = max(pulse["total"] for pulse in alive)
+        speed = sum(pulse["rows_per_second"] for pulse in alive)
+        rates[stage] = {
+            "workers": len(alive),
+            "rows": rows,
+            "total": total,
+            "rows_per_second": round(speed, 2),
+            "tokens_per_second": round(sum(pulse["tokens_per_second"] for pulse in alive), 1),
+            "eta_seconds": round((total - rows) / speed) if speed and total >= rows else None,
+        }
+    return rates
 
 
 def table_status(folder: Path, num_shards: int | None) -> dict[str, Any]:

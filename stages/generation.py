@@ -121,9 +121,11 @@ def _answers(job: Job, role: str, requests: Iterator[Request]) -> Iterator[Compl
     if model.path is not None:
         job.report.note(f"loading {model.path} with {model.engine}")
     engine = load_engine(role, model)
+    job.report.watch(engine.figures)
     try:
         yield from engine.generate(requests, job.should_stop)
     finally:
+        job.report.watch(dict)
         engine.close()
 
 

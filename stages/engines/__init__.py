@@ -5,7 +5,7 @@ To add an engine, write a module with a class that satisfies `Engine` and whose 
 """
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -124,6 +124,10 @@ class Engine(Protocol):
         Raises:
             EngineError: the engine itself failed.
         """
+        ...
+
+    def figures(self) -> Mapping[str, float]:
+        """How the engine is doing, such as its `running` requests; shares end in `_rate`."""
         ...
 
     def close(self) -> None:

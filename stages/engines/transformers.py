@@ -74,6 +74,10 @@ class TransformersEngine:
                     return
                 yield from self._answer(batch, should_stop)
 
+    def figures(self) -> dict[str, float]:
+        """Nothing that the report does not know."""
+        return {}
+
     def close(self) -> None:
         """Let go of the weights."""
         del self.model

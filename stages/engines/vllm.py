@@ -18,6 +18,7 @@ from data.errors import EngineError
 from stages.engines import Completion, ModelConfig, Prefix, Request
 from stages.engines.checkpoints import open_checkpoint, reason
 from stages.engines.rendering import Prompt, Renderer, RequestError, failure
+from stages.engines.vllm_figures import Figures
 from stages.engines.vllm_start import (
     Loop,
     RequestOutputKind,
@@ -56,9 +57,10 @@ class VllmEngine:
         self.renderer = Renderer(self.checkpoint)
         # One thread: rendering keeps its order and remembers the last prompt.
         self.rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
+        self.newest = Figures()
         self.loop = Loop()
         try:
-            self.engine = start(self.loop, self.checkpoint, config)
+            self.engine = start(self.loop, self.checkpoint, config, self.newest)
         except Exception:
             self.loop.close()
             raise
@@ -107,6 +109,10 @@ class VllmEngine:
             under_way.remove(future)
             if future.exception() is None and (completion := future.result()):
                 yield completion
+
+    def figures(self) -> dict[str, float]:
+        """Requests running and waiting, and the hit rate of the prefix cache."""
+        return self.newest.newest()
 
     def close(self) -> None:
         """End the engine's processes."""

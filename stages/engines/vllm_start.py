@@ -79,8 +79,14 @@ class Loop:
         self.loop.close()
 
 
-def start(loop: Loop, checkpoint: Checkpoint, config: ModelConfig) -> Any:
+def start(loop: Loop, checkpoint: Checkpoint, config: ModelConfig, figures: Any) -> Any:
     """Start vLLM's engine, an `AsyncLLM` that lives in the loop.
+
+    Args:
+        loop: where it lives.
+        checkpoint: the model.
+        config: its `engine_args` win over what is set here.
+        figures: told by vLLM how it is doing.
 
     Raises:
         ConfigError: vLLM doesn't know one of the engine_args.
@@ -89,7 +95,11 @@ def start(loop: Loop, checkpoint: Checkpoint, config: ModelConfig) -> Any:
     arguments = _engine_args(checkpoint, config)
 
     async def create() -> Any:
-        engine = AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
+        engine = AsyncLLM.from_engine_args(
+            arguments,
+            usage_context=UsageContext.LLM_CLASS,
+            stat_loggers=[lambda *where: figures],
+        )
         # Waits for the warm-up of the image processor, which nothing may run beside.
         await engine.reset_mm_cache()
         return engine

@@ -81,6 +81,9 @@ class FailingEngine:
         for request in ahead:
             yield Completion(id=request.id, text="ok", finish_reason="stop")
 
+    def figures(self) -> dict[str, float]:
+        return {}
+
     def close(self) -> None:
         pass
 
