@@ -207,7 +207,8 @@ def test_a_reasoner_behind_a_server(tmp_path: Path) -> None:
     result_of("ingest", "world:train", "--run", run, "--limit", "4", "--num-shards", "1")
     result_of("caption", *settings)
     settings += ["--set", "models.reasoner.engine=endpoint", "--set", "models.reasoner.path=mind"]
-    with serve(Path(resolve("world:reasoner")), "mind", tmp_path / "served.log") as served:
+    path, log = Path(resolve("world:reasoner")), tmp_path / "served.log"
+    with serve(path, "mind", log, "--reasoning-parser", "deepseek_r1") as served:
         settings += ["--set", f"models.reasoner.base_url={served.base_url}"]
         done = sophia("reason", *settings, OPENAI_API_KEY=key, OPENAI_LOG="debug")
     assert done.returncode == 0, done.stderr
@@ -215,8 +216,9 @@ def test_a_reasoner_behind_a_server(tmp_path: Path) -> None:
     assert len(rollouts) == 16
     for row in rollouts:
         assert (row["error"], row["token_ids"], row["logprob"]) == (None, None, None)
-        assert "</think>" in row["text"]
+        assert row["text"].startswith("<think>\n"), "what the server split off is back"
         assert row["num_tokens"] > 5
+    assert any("\n</think>\n\n" in row["text"] for row in rollouts)
     assert key not in done.stdout + done.stderr
     files = [path for path in run.rglob("*") if path.is_file()]
     assert any("openai" in path.read_text() for path in (run / "logs").iterdir())
