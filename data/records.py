@@ -63,7 +63,7 @@ class Caption:
     num_tokens: RequiredInt32 = 0
     """Tokens generated, the end-of-turn token included."""
     token_ids: TokenIds = None
-    """The tokens generated, under the tokenizer of the model that wrote them."""
+    """The tokens generated, under the tokenizer of the model that wrote them; null: not known."""
     finish_reason: Annotated[str, pa.string(), REQUIRED] = "error"
     """`stop`, `length`, `pruned` or `error`"""
     seed: Int64 = 0

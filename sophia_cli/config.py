@@ -33,10 +33,11 @@ from stages.verify import Config as VerifyConfig
 ENVIRONMENT_PREFIX = "SOPHIA_"
 RUN_VARIABLE = "SOPHIA_RUN"
 """Stands for --run, and is no setting."""
-MODEL_ENGINE_ONLY = ("batch_size", "engine_args")
+MODEL_ENGINE_ONLY = ("base_url", "batch_size", "engine_args")
 IDENTITY_ARGS = frozenset(
-    {"code_revision", "hf_overrides", "kv_cache_dtype", "max_model_len", "mm_processor_kwargs"}
-    | {"quantization", "revision", "rope_scaling", "tokenizer", "tokenizer_revision"}
+    {"code_revision", "extra_body", "hf_overrides", "kv_cache_dtype", "max_model_len"}
+    | {"mm_processor_kwargs", "quantization", "revision", "rope_scaling", "tokenizer"}
+    | {"tokenizer_revision"}
 )
 """Engine arguments that change what a model writes; the others are memory and parallelism."""
 

@@ -216,7 +216,7 @@ def _record(row: Planned, completion: Completion, found: Judgement) -> Attempted
         caption_index=caption_index,
         rollout_index=rollout_index,
         text=completion.text,
-        num_tokens=len(completion.token_ids),
+        num_tokens=completion.length,
         finish_reason=completion.finish_reason,
         status=found.status,
         outcome_reward=found.outcome_reward,

@@ -16,6 +16,7 @@ from data.errors import ConfigError
 ENGINES = {
     "transformers": "stages.engines.transformers:TransformersEngine",
     "vllm": "stages.engines.vllm:VllmEngine",
+    "endpoint": "stages.engines.endpoint:EndpointEngine",
 }
 
 Message = dict[str, Any]
@@ -28,15 +29,20 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     path: str | None = None
-    """Folder or hub id of a Hugging Face model; `world:policy`, `world:reasoner`: the built-in."""
-    engine: Literal["transformers", "vllm"] = "transformers"
-    """What runs the model."""
+    """Folder or hub id of a Hugging Face model; `world:policy`, `world:reasoner`: the built-in. Of
+    an endpoint: the model's name at the server."""
+    engine: Literal["transformers", "vllm", "endpoint"] = "transformers"
+    """What runs the model; `endpoint`: a server that speaks OpenAI's chat protocol."""
+    base_url: str | None = None
+    """Where the endpoint's server is, such as http://localhost:8000/v1; by default what the
+    environment says in OPENAI_BASE_URL. Engine-only."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Weights and arithmetic; auto: the checkpoint's own on a GPU, float32 on the CPU."""
     batch_size: int = Field(16, ge=1)
     """Rows that the transformers engine generates together. Engine-only."""
     engine_args: dict[str, Any] = {}
-    """Passed on to the engine as they are, such as tensor_parallel_size."""
+    """Passed on to the engine as they are, such as tensor_parallel_size. An endpoint has its own:
+    see `stages.engines.server.Arguments`."""
 
     @property
     def group_size(self) -> int:
@@ -98,6 +104,8 @@ class Completion:
     """Without the end-of-turn token; nothing else is removed or changed."""
     token_ids: Sequence[int] = ()
     """All tokens generated, the end-of-turn token included."""
+    num_tokens: int | None = None
+    """How many tokens were generated, where an engine does not know which."""
     logprob: float | None = None
     """Sum over `token_ids` of log-probabilities at temperature 1, before top-p."""
     finish_reason: Literal["stop", "length", "pruned", "unfinished", "error"] = "error"
@@ -107,6 +115,16 @@ class Completion:
     """Why there is no text: `kind: explanation`, with kind such as `image` or `prompt_too_long`."""
     prefill: str | None = None
     """What the chat template itself wrote of the answer: `<think>` and what follows it."""
+
+    @property
+    def length(self) -> int:
+        """How many tokens were generated."""
+        return len(self.token_ids) if self.num_tokens is None else self.num_tokens
+
+    @property
+    def known_token_ids(self) -> list[int] | None:
+        """The tokens generated; None where only their number is known."""
+        return list(self.token_ids) if self.num_tokens is None else None
 
 
 class Engine(Protocol):

@@ -1,30 +1,21 @@
 """Prompts from requests, and completions from tokens: what every engine does alike."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 from PIL import Image
 
-from data.images import ImageError, open_image
 from stages.engines import Completion, Message, Request
 from stages.engines.checkpoints import Checkpoint, reason
-
-THINK_PREFILL = re.compile(r"<think>\s*\Z")
-
-
-class RequestError(Exception):
-    """A request that can't be served; its completion carries the reason.
-
-    Args:
-        kind: `image`, `template`, `prompt_too_long` or `request`.
-        explanation: a sentence.
-    """
-
-    def __init__(self, kind: str, explanation: str) -> None:
-        super().__init__(f"{kind}: {explanation}")
+from stages.engines.conversation import (
+    RequestError,
+    as_parts,
+    as_text,
+    check_mentions,
+    decode,
+    opened_thinking,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,33 +63,22 @@ class Renderer:
     def _render(self, request: Request) -> Prompt:
         if request.images and not self.checkpoint.multimodal:
             raise RequestError("image", "The model takes no images.")
-        mentioned = sum(
-            part["type"] == "image" for message in request.messages for part in _as_parts(message)
-        )
-        if mentioned != len(request.images):
-            raise RequestError(
-                "image",
-                f"The messages mention {mentioned} images, there are {len(request.images)}.",
-            )
-        try:
-            images = [open_image(image) for image in request.images]
-        except ImageError as error:
-            raise RequestError("image", str(error)) from error
+        check_mentions(request.messages, request.images)
+        images = [decode(image) for image in request.images]
         text = self._apply_template(request.messages)
-        prefill = THINK_PREFILL.search(text)
         return Prompt(
             text=text,
             # Templates write the special tokens themselves.
             token_ids=self.checkpoint.tokenizer.encode(text, add_special_tokens=False),
             images=images,
             image_digests=[sha256(image).hexdigest() for image in request.images],
-            prefill=prefill.group() if prefill else None,
+            prefill=opened_thinking(text),
         )
 
     def _apply_template(self, messages: Sequence[Message]) -> str:
         listed = self.checkpoint.multimodal
         conversation = [
-            message | {"content": _as_parts(message) if listed else _as_text(message)}
+            message | {"content": as_parts(message) if listed else as_text(message)}
             for message in messages
         ]
         renderer = self.checkpoint.processor
@@ -148,19 +128,3 @@ class Renderer:
             finish_reason="stop" if stopped else "length",
             prefill=prompt.prefill,
         )
-
-
-def failure(request: Request, error: RequestError) -> Completion:
-    """The completion of a request that can't be served."""
-    return Completion(id=request.id, error=str(error))
-
-
-def _as_parts(message: Message) -> list[dict[str, Any]]:
-    content = message["content"]
-    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
-
-
-def _as_text(message: Message) -> str:
-    """The text of a message: templates of text-only models can't take a list of parts."""
-    content = message["content"]
-    return content if isinstance(content, str) else "".join(part["text"] for part in content)

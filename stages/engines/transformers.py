@@ -17,7 +17,8 @@ from transformers.utils.logging import disable_progress_bar
 from data.errors import EngineError, InputError
 from stages.engines import Completion, ModelConfig, Request
 from stages.engines.checkpoints import Checkpoint, open_checkpoint, reason, unreadable
-from stages.engines.rendering import Prompt, Renderer, RequestError, failure
+from stages.engines.conversation import RequestError, failure
+from stages.engines.rendering import Prompt, Renderer
 from stages.engines.sampling import Row, RowSampler
 
 

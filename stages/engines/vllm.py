@@ -17,13 +17,14 @@ from typing import Any
 from data.errors import EngineError
 from stages.engines import Completion, ModelConfig, Prefix, Request
 from stages.engines.checkpoints import open_checkpoint, reason
-from stages.engines.rendering import Prompt, Renderer, RequestError, failure
+from stages.engines.conversation import RequestError, failure
+from stages.engines.rendering import Prompt, Renderer
 from stages.engines.vllm_figures import Figures
 from stages.engines.vllm_start import (
-    Loop,
     RequestOutputKind,
     SamplingParams,
     VLLMClientError,
+    own_loop,
     start,
 )
 from stages.seeds import seed_for
@@ -58,7 +59,7 @@ class VllmEngine:
         # One thread: rendering keeps its order and remembers the last prompt.
         self.rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
         self.newest = Figures()
-        self.loop = Loop()
+        self.loop = own_loop()
         try:
             self.engine = start(self.loop, self.checkpoint, config, self.newest)
         except Exception:

@@ -3,22 +3,20 @@
 Import vLLM's names from here, for its environment has to be there before it is imported.
 """
 
-import asyncio
 import contextlib
 import os
 import signal
 import sys
-import threading
-from collections.abc import Coroutine, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from multiprocessing import resource_tracker
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 
 from data.errors import ConfigError, EngineError
 from stages.engines import ModelConfig
 from stages.engines.checkpoints import Checkpoint, reason
+from stages.engines.loop import Loop
 
 os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -37,7 +35,7 @@ except ImportError as error:
         "Install it in sophia's folder: pip install '.[vllm]'",
     ) from error
 
-__all__ = ["Loop", "RequestOutputKind", "SamplingParams", "VLLMClientError", "start"]
+__all__ = ["RequestOutputKind", "SamplingParams", "VLLMClientError", "own_loop", "start"]
 
 MAX_IMAGES = 16
 """Images of one prompt; vLLM plans its memory for this many."""
@@ -49,34 +47,18 @@ OUR_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 """They mean a stop to us, and Slurm sends them to every process of a job. The engine's processes
 are born with them blocked, so that they live until we have what they wrote."""
 
-Result = TypeVar("Result")
+
+def own_loop() -> Loop:
+    """The loop that vLLM is started in."""
+    return Loop("vllm", prepare=_block_our_signals)
 
 
-class Loop:
-    """An event loop in a thread of its own."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self._run, name="vllm", daemon=True)
-        self.thread.start()
-
-    def _run(self) -> None:
-        # Processes inherit this from the thread that starts them.
-        signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
-        # Python starts its tracker with the first process, and unblocks SIGINT when it does.
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
-        self.loop.run_forever()
-
-    def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
-        """Run a coroutine in the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
-
-    def close(self) -> None:
-        """End the thread."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
+def _block_our_signals() -> None:
+    # Processes inherit this from the thread that starts them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
+    # Python starts its tracker with the first process, and unblocks SIGINT when it does.
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
 
 
 def start(loop: Loop, checkpoint: Checkpoint, config: ModelConfig, figures: Any) -> Any:

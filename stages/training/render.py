@@ -15,7 +15,7 @@ from PIL import Image
 
 from data.images import ImageError, open_image
 from stages.engines.checkpoints import open_checkpoint
-from stages.engines.rendering import THINK_PREFILL
+from stages.engines.conversation import THINK_PREFILL
 from stages.prompts import answer_messages
 
 THINK = "<think>"

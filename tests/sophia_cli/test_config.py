@@ -102,6 +102,7 @@ def test_engine_settings_are_no_part_of_identity() -> None:
 
     assert settings("models.policy.batch_size=3") == settings()
     assert settings("models.policy.engine_args.x=3") == settings()
+    assert settings("models.policy.base_url=http://elsewhere/v1") == settings()
     assert settings("reason.num_rollouts=3") == settings()
     assert settings("caption.num_captions=3") != settings()
     assert settings("run.seed=3") != settings()
@@ -114,6 +115,8 @@ def test_engine_arguments_that_change_the_text_are_part_of_identity() -> None:
 
     length = "models.policy.engine_args.max_model_len=256"
     assert settings("caption", length) != settings("caption")
+    top_k = "models.policy.engine_args.extra_body.top_k=20"
+    assert settings("caption", top_k) != settings("caption")
     assert settings("caption", "models.policy.engine=vllm") != settings("caption")
     assert settings("train", "models.policy.engine=vllm") == settings("train")
 

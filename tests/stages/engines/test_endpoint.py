@@ -1,0 +1,225 @@
+"""The endpoint engine against vLLM's real server, one for each model."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data import tables
+from data.errors import EngineError
+from data.records import Rollout
+from data.world import resolve
+from stages.engines import Engine, ModelConfig, load_engine
+from stages.engines.transformers import TransformersEngine
+from tests.command import result_of, sophia
+from tests.stages.engines.asking import END_TURN, Model, answers, ask
+from tests.stages.engines.contract import BLUE, RED, PolicyContract, ReasonerContract, ordered
+from tests.stages.engines.serving import Served, serve
+
+pytest.importorskip("vllm")
+
+ALL_THERE_IS = {
+    "return_token_ids": True,
+    "logprobs": True,
+    "extra_body": {"skip_special_tokens": False},
+}
+"""With these a server of vLLM tells all that the other engines do."""
+
+
+def start(served: Served, name: str, **engine_args: Any) -> Engine:
+    return load_engine(
+        name,
+        ModelConfig(
+            path=name, engine="endpoint", base_url=served.base_url, engine_args=engine_args
+        ),
+    )
+
+
+def characters(text: str | None) -> str:
+    assert text is not None
+    return text.replace("\ufffd", "")
+
+
+class TestReasoner(ReasonerContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def served(
+        cls, reasoner_path: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[Served]:
+        log = tmp_path_factory.mktemp("served") / "log"
+        with serve(reasoner_path, "reasoner", log) as served:
+            yield served
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def engine(cls, served: Served) -> Iterator[Engine]:
+        engine = start(served, "reasoner", **ALL_THERE_IS)
+        yield engine
+        engine.close()
+
+    @pytest.fixture
+    def plain(self, served: Served) -> Iterator[Engine]:
+        """As any server would be asked."""
+        engine = start(served, "reasoner")
+        yield engine
+        engine.close()
+
+    def test_text_is_what_the_model_wrote_without_the_end(
+        self, engine: Engine, model: Model
+    ) -> None:
+        """But for bytes that are no characters, which the server decodes in its own way."""
+        for answer in ordered(engine, [ask(i, max_tokens=150) for i in range(20)]):
+            ids = [i for i in answer.token_ids if i != END_TURN]
+            decoded = model.processor.decode(ids, skip_special_tokens=False)
+            assert characters(answer.text) == characters(decoded)
+
+    def test_greedy_tokens_are_those_of_transformers(
+        self, engine: Engine, reasoner_path: Path
+    ) -> None:
+        requests = [ask(i, "so " * i, temperature=0.0, max_tokens=30) for i in range(10)]
+        other = TransformersEngine(ModelConfig(path=str(reasoner_path)))
+        for mine, theirs in zip(ordered(engine, requests), ordered(other, requests), strict=True):
+            assert list(mine.token_ids) == list(theirs.token_ids)
+            assert characters(mine.text) == characters(theirs.text)
+            assert mine.finish_reason == theirs.finish_reason
+
+    def test_only_the_number_of_tokens_is_known(self, engine: Engine, plain: Engine) -> None:
+        requests = [ask(i) for i in range(8)]
+        for known, number in zip(ordered(engine, requests), ordered(plain, requests), strict=True):
+            assert number.num_tokens == number.length == known.length == len(known.token_ids) > 0
+            assert (number.known_token_ids, number.logprob) == (None, None)
+            assert known.known_token_ids == known.token_ids
+            assert known.num_tokens is None
+
+    def test_requests_are_read_as_there_is_room(self, served: Served) -> None:
+        engine = start(served, "reasoner", max_concurrency=8)
+        read = itertools.count()
+        completions = engine.generate((ask(i) for i in read), lambda: False)
+        for _ in range(10):
+            next(completions)
+        assert next(read) <= 10 + 8
+        completions.close()
+        engine.close()
+
+    def test_a_stop_frees_the_server(self, served: Served, engine: Engine) -> None:
+        requests = [ask(i, max_tokens=200) for i in range(500)]
+        stopping = False
+        completions = engine.generate(requests, lambda: stopping)
+        next(completions)
+        assert served.metric("num_requests_running") > 0
+        stopping = True
+        began = time.monotonic()
+        assert list(completions) == []
+        assert time.monotonic() - began < 2
+        while served.metric("num_requests_running") + served.metric("num_requests_waiting"):
+            assert time.monotonic() - began < 10
+            time.sleep(0.1)
+
+    @pytest.mark.parametrize("told", [True, False])
+    def test_a_request_is_given_up(self, engine: Engine, plain: Engine, told: bool) -> None:
+        whole = ask(3, max_tokens=200)
+        asked: list[int] = []
+
+        def keep_going(num_tokens: int) -> bool:
+            asked.append(num_tokens)
+            return num_tokens < 20
+
+        (pruned,) = answers(
+            engine if told else plain, [replace(whole, keep_going=keep_going)]
+        ).values()
+        assert (pruned.finish_reason, pruned.text, pruned.error) == ("pruned", None, None)
+        assert pruned.length >= 20
+        assert asked == sorted(asked)
+        if told:
+            finished = answers(engine, [whole])[3]
+            assert list(pruned.token_ids) == list(finished.token_ids)[: pruned.length]
+
+    def test_a_stream_says_the_same(self, engine: Engine) -> None:
+        requests = [ask(i, max_tokens=60) for i in range(10)]
+        streamed = [replace(request, keep_going=lambda _: True) for request in requests]
+        for whole, chunks in zip(ordered(engine, requests), ordered(engine, streamed), strict=True):
+            assert whole.logprob == pytest.approx(chunks.logprob)
+            assert replace(whole, logprob=None) == replace(chunks, logprob=None)
+
+    def test_a_model_that_the_server_does_not_have(self, served: Served) -> None:
+        engine = start(served, "another")
+        with pytest.raises(EngineError, match=r"has no another: .*does not exist") as caught:
+            answers(engine, [ask(0)])
+        assert "base_url" in caught.value.remedy
+        engine.close()
+
+    def test_a_server_that_dies(self, served: Served) -> None:
+        """Last in this class."""
+        engine = start(served, "reasoner", max_retries=1)
+        completions = engine.generate([ask(i, max_tokens=200) for i in range(300)], lambda: False)
+        next(completions)
+        served.kill()
+        with pytest.raises(EngineError, match=r"can't be reached|failed"):
+            list(completions)
+        engine.close()
+        with pytest.raises(EngineError, match="can't be reached"):
+            start(served, "reasoner", max_retries=0)
+
+
+class TestPolicy(PolicyContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def served(
+        cls, policy_path: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[Served]:
+        log = tmp_path_factory.mktemp("served") / "log"
+        with serve(policy_path, "policy", log) as served:
+            yield served
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def engine(cls, served: Served) -> Iterator[Engine]:
+        engine = start(served, "policy", **ALL_THERE_IS)
+        yield engine
+        engine.close()
+
+    def test_what_the_template_rejects_is_an_error_row(self, engine: Engine) -> None:
+        fine = ask(0)
+        amiss = replace(fine, id=1, messages=[{"role": "tool", "content": ""}])
+        answered = answers(engine, [fine, amiss])
+        assert answered[0].error is None
+        assert answered[1].error is not None
+        assert answered[1].error.startswith("request: ")
+
+    def test_images_stand_where_they_are_mentioned(self, engine: Engine, model: Model) -> None:
+        image, text = {"type": "image"}, {"type": "text", "text": "and"}
+        request = ask(0, images=[RED, BLUE])
+        between = replace(
+            request, messages=[{"role": "user", "content": [image, text, image, text]}]
+        )
+        (answer,) = answers(engine, [between]).values()
+        assert answer.logprob == pytest.approx(model.logprob(between, answer.token_ids), abs=1e-3)
+
+
+def test_a_reasoner_behind_a_server(tmp_path: Path) -> None:
+    run, key = tmp_path / "run", "sk-a-key-that-must-not-be-found"
+    settings = ["--run", str(run), "--config", "world:demo.toml"]
+    settings += ["--set", "caption.num_captions=2", "--set", "reason.num_rollouts=2"]
+    result_of("ingest", "world:train", "--run", run, "--limit", "4", "--num-shards", "1")
+    result_of("caption", *settings)
+    settings += ["--set", "models.reasoner.engine=endpoint", "--set", "models.reasoner.path=mind"]
+    path, log = Path(resolve("world:reasoner")), tmp_path / "served.log"
+    with serve(path, "mind", log, "--reasoning-parser", "deepseek_r1") as served:
+        settings += ["--set", f"models.reasoner.base_url={served.base_url}"]
+        done = sophia("reason", *settings, OPENAI_API_KEY=key, OPENAI_LOG="debug")
+    assert done.returncode == 0, done.stderr
+    rollouts = list(tables.read_rows(tables.shard_path(run / "rollouts", 0, 1), Rollout))
+    assert len(rollouts) == 16
+    for row in rollouts:
+        assert (row["error"], row["token_ids"], row["logprob"]) == (None, None, None)
+        assert row["text"].startswith("<think>\n"), "what the server split off is back"
+        assert row["num_tokens"] > 5
+    assert any("\n</think>\n\n" in row["text"] for row in rollouts)
+    assert key not in done.stdout + done.stderr
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert any("openai" in path.read_text() for path in (run / "logs").iterdir())
+    assert not any(key.encode() in path.read_bytes() for path in files)
