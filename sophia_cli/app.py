@@ -15,6 +15,7 @@ from sophia_cli.config import Resolved, resolve_config, settings_help
 from sophia_cli.console import clear_screen, print_error, print_json
 from sophia_cli.execute import Attempt, exit_code, finish, parse_duration, session, stopping
 from sophia_cli.run_dir import RunDir, stage_order
+from sophia_cli.workers import run_workers
 from stages.job import Outcome
 
 HELP = "\n\n".join(
@@ -83,6 +84,14 @@ Follow = Annotated[
         "--follow", help="Begin while the stage before still runs, and wait for its shards."
     ),
 ]
+NumWorkers = Annotated[
+    int,
+    typer.Option(
+        "--num-workers",
+        help="Engines on this machine, each on an equal share of its GPUs.",
+        min=1,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -141,8 +150,11 @@ def caption(
     redo: Redo = None,
     time_budget: TimeBudget = None,
     worker: Worker = None,
+    num_workers: NumWorkers = 1,
 ) -> None:
     """The policy describes each image K times, without seeing the question."""
+    if num_workers > 1:
+        sys.exit(run_workers(num_workers))
     _stage(
         "caption",
         run,
@@ -163,8 +175,11 @@ def reason(
     follow: Follow = False,
     time_budget: TimeBudget = None,
     worker: Worker = None,
+    num_workers: NumWorkers = 1,
 ) -> None:
     """The reasoner answers from each caption N times (or the policy, from the image)."""
+    if num_workers > 1:
+        sys.exit(run_workers(num_workers))
     _stage(
         "reason",
         run,

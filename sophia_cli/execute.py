@@ -1,5 +1,6 @@
 """Run stages of a run: the one place where configuration, run directory and console meet."""
 
+import errno
 import logging
 import re
 import sys
@@ -81,6 +82,10 @@ class Session:
         """
         config = config or self.config
         self.run.require()
+        with full_disk_explained(self.run.root):
+            return self._execute(stage, config)
+
+    def _execute(self, stage: str, config: RunConfig) -> Outcome:
         if self.attempt.follow and not self._inputs_have_begun(stage, config):
             return Outcome(complete=False)
         metadata = self.run.metadata(config, stage)
@@ -160,9 +165,34 @@ def exit_code(outcome: Outcome, config: RunConfig) -> int:
 
 
 @contextmanager
+def full_disk_explained(folder: Path) -> Iterator[None]:
+    """Turn a full disk into a stop: what was committed is safe.
+
+    Raises:
+        Stopped: there is no room left.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Stopped(
+            f"There is no room left on the disk of {folder}.",
+            "Free some, then run the same command again: what was committed is safe.",
+        ) from error
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cuts short without a word."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on."""
+
+
+@contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Send what libraries log to a file of this attempt."""
-    handler = logging.FileHandler(path)
+    handler = _LogFile(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

@@ -3,6 +3,7 @@
 `sophia status` reads them; nothing else depends on them.
 """
 
+import contextlib
 import json
 import threading
 import time
@@ -57,8 +58,9 @@ def pulse(path: Path, stage: str, worker: str, report: ConsoleReport) -> Iterato
             "figures": dict(report.figures()),
         }
         temporary = path.with_name(f".{path.name}")
-        temporary.write_text(json.dumps(content))
-        temporary.replace(path)
+        with contextlib.suppress(OSError):  # a full disk is noticed by those whom it concerns
+            temporary.write_text(json.dumps(content))
+            temporary.replace(path)
 
     def beat() -> None:
         while not ended.wait(INTERVAL_SECONDS):

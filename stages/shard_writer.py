@@ -9,7 +9,6 @@ What makes it safe, at any moment and with any number of workers:
 """
 
 import contextlib
-import errno
 import itertools
 import threading
 import time
@@ -24,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data import tables
-from data.errors import InputError, Stopped
+from data.errors import InputError
 from data.records import key, schema
 from stages.engines import Prefix
 from stages.identity import is_outdated
@@ -38,8 +37,6 @@ COMMIT_TOKENS = 1_000_000
 """A part is committed when it has this many, or when its oldest row has waited long enough."""
 MOST_PARTS = 64
 """More parts than this become one, so that a long shard needs no thousand open files."""
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Remember = Callable[[Iterable[dict[str, Any]]], None]
 
@@ -273,8 +270,7 @@ class ShardWriter:
         counts = _Counts()
         counts.add(table)
         try:
-            with _full_disk_explained(self.folder):
-                tables.write_atomically(part, table, self._metadata(shard, counts))
+            tables.write_atomically(part, table, self._metadata(shard, counts))
         except FileNotFoundError:  # who finished the shard has cleaned up under us
             if self._keep(shard):
                 raise
@@ -319,13 +315,9 @@ class ShardWriter:
                 counts.add(piece)
                 yield piece
 
-        with _full_disk_explained(self.folder):
-            tables.stream_atomically(
-                target,
-                schema(self.record),
-                pieces(),
-                lambda: self._metadata(shard, counts, seconds),
-            )
+        tables.stream_atomically(
+            target, schema(self.record), pieces(), lambda: self._metadata(shard, counts, seconds)
+        )
 
     def _metadata(self, shard: Shard, counts: "_Counts", seconds: float = 0.0) -> tables.Metadata:
         """What a part or shard says of itself; time runs since the last write."""
@@ -388,16 +380,3 @@ def is_error(row: Any) -> bool:
 
 def _continued(row: Planned, prefix: Prefix | None) -> Planned:
     return row if prefix is None else replace(row, prefix=prefix)
-
-
-@contextmanager
-def _full_disk_explained(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise Stopped(
-            f"There is no room left for {folder}: {error.strerror}.",
-            "Free some, then run the same command again: what was committed is safe.",
-        ) from error
