@@ -15,6 +15,7 @@ from sophia_cli.config import Resolved, resolve_config, settings_help
 from sophia_cli.console import clear_screen, print_error, print_json
 from sophia_cli.execute import Attempt, exit_code, finish, parse_duration, session, stopping
 from sophia_cli.run_dir import RunDir, stage_order
+from sophia_cli.slurm_settings import SlurmStage
 from stages.job import Outcome
 
 HELP = "\n\n".join(
@@ -27,6 +28,16 @@ HELP = "\n\n".join(
         "Exit codes: 0 complete; 2 wrong usage; 3 refused, other settings made what is there; "
         "4 too many failed rows; 5 input missing or invalid; 6 engine failed; 75 stopped early, "
         "run it again.",
+    )
+)
+
+SLURM_HELP = "\n\n".join(
+    (
+        "Print stages as sbatch scripts, to read, edit and submit; or submit them at once.",
+        "One script per stage: a job array whose tasks share the stage, or one job to train. Each "
+        "stage depends on the one before. A task that is preempted or reaches its time limit "
+        "commits what is done and is queued again, until its stage is complete.",
+        "[bold]sophia slurm caption reason reward --run RUN --set slurm.num_workers=8 --submit[/]",
     )
 )
 
@@ -278,6 +289,36 @@ def run_all(
         as_json,
         _attempt(time_budget=time_budget, worker=worker),
     )
+
+
+@app.command(rich_help_panel="Whole runs", help=SLURM_HELP, epilog=settings_help("slurm"))
+def slurm(
+    stages: Annotated[
+        list[SlurmStage], typer.Argument(metavar="STAGE...", help="Stages that can be jobs.")
+    ],
+    run: Run,
+    submit: Annotated[bool, typer.Option("--submit", help="Hand the scripts to sbatch.")] = False,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(help="Write the scripts here; with --submit, default RUN/logs/slurm."),
+    ] = None,
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Print stages as sbatch scripts, or submit them."""
+    from sophia_cli import slurm as jobs
+
+    resolved = _resolve(config, set_)
+    RunDir(run).require()
+    call = jobs.Invocation(run, tuple(config or ()), tuple(set_ or ()), os.environ)
+    scripts = jobs.make_scripts(stages, resolved.config, call)
+    # Slurm doesn't make the folder that its output goes to, and fails a job without a word.
+    (logs := jobs.logs_folder(run)).mkdir(parents=True, exist_ok=True)
+    if output_dir is None and submit:
+        output_dir = logs
+    paths = jobs.write_scripts(scripts, output_dir) if output_dir else []
+    reports.show_slurm(scripts, paths, jobs.submit(scripts, paths) if submit else [], as_json)
 
 
 @app.command(rich_help_panel="Whole runs")
