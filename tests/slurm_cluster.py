@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "sacct")
+COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 START_SECONDS = 60
 
@@ -97,7 +97,7 @@ def slurm_cluster(folder: Path) -> Iterator[Cluster]:
     """Start munged, slurmctld and slurmd; end them, and their jobs, after the block."""
     missing = [name for name in COMMANDS if shutil.which(name, path=PATH) is None]
     if missing:
-        pytest.fail(f"{', '.join(missing)} not found: install Slurm and Munge (`make system`).")
+        pytest.fail(f"{', '.join(missing)} not found. Install Slurm: make system")
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True)
     key = folder / "munge.key"
