@@ -10,12 +10,12 @@ from tests.slurm_cluster import Cluster, slurm_cluster, wait_until
 
 SETTINGS = [
     *("--config", "world:demo.toml"),
-    *("--set", "caption.num_captions=2", "--set", "reason.num_rollouts=4"),
+    *("--set", "caption.num_captions=2", "--set", "reason.num_rollouts=2"),
     *("--set", "models.policy.batch_size=4", "--set", "models.reasoner.batch_size=4"),
     *("--set", "run.commit_seconds=0.2"),
     *("--set", "slurm.gpus_per_task=0", "--set", "slurm.time=1:00:00"),
 ]
-ROWS = {"captions": 48, "rollouts": 192, "verdicts": 192, "rewards": 192}
+ROWS = {"captions": 48, "rollouts": 96, "verdicts": 96, "rewards": 96}
 SECONDS = 300
 """Longest wait for jobs to end, on a busy machine."""
 
