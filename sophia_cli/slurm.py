@@ -24,7 +24,7 @@ ORDER = tuple(SlurmStage)
 PARTS = {SlurmStage.REWARD: (SlurmStage.VERIFY, SlurmStage.PROPAGATE_REWARD)}
 ONE_JOB = frozenset({SlurmStage.PROPAGATE_REWARD, SlurmStage.TRAIN})
 """One takes no longer than a moment, the other is one process group: no use for more workers."""
-FOLLOWERS = frozenset({SlurmStage.REASON, SlurmStage.REWARD, *PARTS[SlurmStage.REWARD]})
+FOLLOWERS = frozenset({SlurmStage.REASON, SlurmStage.VERIFY, SlurmStage.REWARD})
 """Stages that can work on some shards of their input while others are missing."""
 
 
@@ -149,13 +149,7 @@ def _script(
     dependency = None
     if before:
         # Of an array, the first task to start is enough: the others may wait for long.
-        started = "after:JOB" if before in ONE_JOB else "after:JOB_0"
-        dependency = started if follows else "afterok:JOB"
-    step = ["srun", *([f"--cpus-per-task={n}"] if (n := settings.cpus_per_task) else [])]
-    words = [f"{shlex.join(step)} {shlex.quote(_program())} {stage}", *invocation.options()]
-    words += ["--follow"] if follows else []
-    words += [f"--time-budget {budget}"] if (budget := _time_budget(config, settings)) else []
-    words += ['--worker "slurm-$task"'] if is_shared else []
+        dependency = "after:JOB_0" if follows else "afterok:JOB"
     text = _template().render(
         stage=stage,
         file=f"{stage}.sbatch",
@@ -169,11 +163,28 @@ def _script(
         run=str(invocation.run.absolute()),
         exports=invocation.exports(),
         setup=settings.setup or (),
-        command=words,
+        command=list(_command(stage, follows, config, invocation)),
         signal_seconds=config.slurm.signal_seconds,
         max_idle=config.slurm.max_requeues_without_progress,
     )
     return Script(stage, text, dependency)
+
+
+def _command(
+    stage: SlurmStage, follows: bool, config: RunConfig, invocation: Invocation
+) -> Iterator[str]:
+    """What a task runs, in lines."""
+    cpus = config.slurm.of_stage(stage).cpus_per_task
+    # Since 22.05 srun doesn't take the CPUs of a task from the job any more.
+    srun = f"srun --cpus-per-task={cpus}" if cpus else "srun"
+    yield f"{srun} {shlex.quote(_program())} {stage}"
+    yield from invocation.options()
+    if follows:
+        yield "--follow"
+    if stage != SlurmStage.PROPAGATE_REWARD:  # takes a moment, and no such options
+        if budget := _time_budget(config, config.slurm.of_stage(stage)):
+            yield f"--time-budget {budget}"
+        yield '--worker "slurm-$task"'
 
 
 def _sbatch_options(stage: SlurmStage, config: RunConfig, settings: TaskSettings) -> Iterator[str]:

@@ -1,12 +1,15 @@
 """The scripts of `sophia slurm`: what they ask for, how they quote, when they queue up again."""
 
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+import typer
 
+from sophia_cli.app import app
 from sophia_cli.config import resolve_config
 from sophia_cli.slurm import Invocation, Script, make_scripts
 from sophia_cli.slurm_settings import SlurmStage, seconds_of
@@ -111,6 +114,16 @@ def test_chains() -> None:
     assert [script.dependency for script in follow.values()] == expected
     following = [script.stage for script in follow.values() if "--follow" in script.text]
     assert following == ["reason", "reward"]
+
+
+def test_options_are_there() -> None:
+    commands = typer.main.get_group(app).commands
+    for stages in ("caption reason reward train eval", "verify propagate-reward"):
+        for script in scripts_of(stages, "slurm.chain=follow", "slurm.time=1:00:00").values():
+            known = {option for known in commands[script.stage].params for option in known.opts}
+            call = script.text.partition(f" {script.stage} \\\n")[2].partition("code=$?")[0]
+            used = set(re.findall(r"^ +(--[\w-]+)", call, re.MULTILINE))
+            assert "--run" in used and used <= known
 
 
 def test_commands_are_called_as_this_one_was(run: Path, tmp_path: Path) -> None:

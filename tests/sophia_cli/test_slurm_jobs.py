@@ -12,7 +12,7 @@ SETTINGS = [
     *("--config", "world:demo.toml"),
     *("--set", "caption.num_captions=2", "--set", "reason.num_rollouts=2"),
     *("--set", "models.policy.batch_size=4", "--set", "models.reasoner.batch_size=4"),
-    *("--set", "run.commit_seconds=0.2"),
+    *("--set", "run.commit_seconds=0.2", "--set", "run.lease_seconds=5"),
     *("--set", "slurm.gpus_per_task=0", "--set", "slurm.time=1:00:00"),
 ]
 ROWS = {"captions": 48, "rollouts": 96, "verdicts": 96, "rewards": 96}
