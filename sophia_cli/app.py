@@ -294,7 +294,7 @@ def run_all(
 @app.command(rich_help_panel="Whole runs", help=SLURM_HELP, epilog=settings_help("slurm"))
 def slurm(
     stages: Annotated[
-        list[SlurmStage], typer.Argument(metavar="STAGE...", help="Stages that can be jobs.")
+        list[SlurmStage], typer.Argument(metavar="STAGE", help="Stages that can be jobs.")
     ],
     run: Run,
     submit: Annotated[bool, typer.Option("--submit", help="Hand the scripts to sbatch.")] = False,
