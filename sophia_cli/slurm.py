@@ -203,14 +203,20 @@ def _sbatch_options(stage: SlurmStage, config: RunConfig, settings: TaskSettings
 
 
 def num_gpus(stage: SlurmStage, config: RunConfig) -> int:
-    """GPUs of a task: as set for the stage, else as set for all if the stage runs a model."""
+    """GPUs of a task: as set for the stage, else as set for all where the stage runs a model."""
     own = config.slurm.stages.get(stage)
     if own and own.gpus_per_task is not None:
         return own.gpus_per_task
-    parts = PARTS.get(stage, (stage,))
-    if not any(stage_module(part).models_used(section(config, part)) for part in parts):
+    if not any(_runs_model(part, config) for part in PARTS.get(stage, (stage,))):
         return 0
     return 1 if config.slurm.gpus_per_task is None else config.slurm.gpus_per_task
+
+
+def _runs_model(stage: SlurmStage, config: RunConfig) -> bool:
+    """Whether a model runs in the stage's own processes, not behind an endpoint."""
+    used = stage_module(stage).models_used(section(config, stage))
+    engines = {getattr(config.models, role).engine for role in used}
+    return stage == SlurmStage.TRAIN or bool(engines - {"endpoint"})
 
 
 def _time_budget(config: RunConfig, settings: TaskSettings) -> str | None:

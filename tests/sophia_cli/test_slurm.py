@@ -67,6 +67,8 @@ def test_only_stages_that_run_models_ask_for_gpus() -> None:
     stage = "slurm.stages.reason.gpus_per_task=4"
     assert gpus(stage) == {"caption": one, "reason": four, "reward": [], "train": one}
     assert not any(gpus("slurm.gpus_per_task=0").values())
+    served = gpus("models.policy.engine=endpoint", "models.reasoner.engine=endpoint")
+    assert served == {"caption": [], "reason": [], "reward": [], "train": one}
 
 
 def test_settings_become_options() -> None:
