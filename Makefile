@@ -7,7 +7,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test check setup clean
+.PHONY: demo test check setup system clean
 
 setup: .venv/.complete
 
@@ -21,7 +21,12 @@ setup: .venv/.complete
 demo: setup
 	$(BIN)/sophia demo --run runs/demo
 
+# Slurm, which the tests start and stop. Where it can't be installed, they say what to do.
+system:
+	@.ci/apt
+
 test: setup
+	-@.ci/apt
 	$(BIN)/python -m pytest
 
 check: setup

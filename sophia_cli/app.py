@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +12,21 @@ from data.errors import ConfigError, SophiaError
 from sophia_cli import reports
 from sophia_cli.config import Resolved, resolve_config, settings_help
 from sophia_cli.console import clear_screen, print_error, print_json
-from sophia_cli.execute import Attempt, exit_code, finish, parse_duration, session, stopping
+from sophia_cli.execute import Attempt, exit_code, finish, session, stopping
+from sophia_cli.options import (
+    ConfigFiles,
+    Follow,
+    Json,
+    NumWorkers,
+    Redo,
+    Run,
+    Set,
+    TimeBudget,
+    Worker,
+    attempt_of,
+)
 from sophia_cli.run_dir import RunDir, stage_order
+from sophia_cli.slurm_settings import SlurmStage
 from sophia_cli.workers import run_workers
 from stages.job import Outcome
 
@@ -31,12 +43,15 @@ HELP = "\n\n".join(
     )
 )
 
-
-class RedoRows(StrEnum):
-    """Rows that can be made again."""
-
-    errors = "errors"
-    length = "length"
+SLURM_HELP = "\n\n".join(
+    (
+        "Print stages as sbatch scripts, to read, edit and submit; or submit them at once.",
+        "One script per stage: a job array whose tasks share the stage, or one job to train. Each "
+        "stage depends on the one before. A task that is preempted or reaches its time limit "
+        "commits what is done and is queued again, until its stage is complete.",
+        "[bold]sophia slurm caption reason reward --run RUN --set slurm.num_workers=8 --submit[/]",
+    )
+)
 
 
 app = typer.Typer(
@@ -47,52 +62,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help=HELP,
 )
-
-Run = Annotated[
-    Path, typer.Option("--run", envvar="SOPHIA_RUN", help="Folder of the run.", show_default=False)
-]
-ConfigFiles = Annotated[
-    list[Path] | None,
-    typer.Option("--config", help="TOML file; may be given several times, later ones win."),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="section.key=value; wins over files. `sophia config` lists keys."),
-]
-TimeBudget = Annotated[
-    str | None,
-    typer.Option(
-        "--time-budget",
-        help="Stop by then, as on a signal, and begin nothing that can't be finished: 3h50m, 45m.",
-    ),
-]
-Worker = Annotated[
-    str | None,
-    typer.Option("--worker", help="Name of this worker; default: its host and process."),
-]
-Redo = Annotated[
-    RedoRows | None,
-    typer.Option(
-        "--redo",
-        help="Make rows again that are there: errors (failed ones) or length (those cut off by "
-        "max_tokens, which may be raised with it).",
-    ),
-]
-Follow = Annotated[
-    bool,
-    typer.Option(
-        "--follow", help="Begin while the stage before still runs, and wait for its shards."
-    ),
-]
-NumWorkers = Annotated[
-    int,
-    typer.Option(
-        "--num-workers",
-        help="Engines on this machine, each on an equal share of its GPUs.",
-        min=1,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @app.command(rich_help_panel="Stages")
@@ -161,7 +130,7 @@ def caption(
         config,
         set_,
         as_json,
-        _attempt(redo=redo, time_budget=time_budget, worker=worker),
+        attempt_of(redo=redo, time_budget=time_budget, worker=worker),
     )
 
 
@@ -186,7 +155,7 @@ def reason(
         config,
         set_,
         as_json,
-        _attempt(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
+        attempt_of(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
     )
 
 
@@ -208,7 +177,7 @@ def verify(
         config,
         set_,
         as_json,
-        _attempt(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
+        attempt_of(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
     )
 
 
@@ -237,7 +206,7 @@ def reward(
         RunDir(run),
         resolved,
         as_json,
-        _attempt(follow=follow, time_budget=time_budget, worker=worker),
+        attempt_of(follow=follow, time_budget=time_budget, worker=worker),
     )
 
 
@@ -251,7 +220,7 @@ def train(
     worker: Worker = None,
 ) -> None:
     """Train the policy on image + question -> trajectory, with DeepSpeed."""
-    _stage("train", run, config, set_, as_json, _attempt(time_budget=time_budget, worker=worker))
+    _stage("train", run, config, set_, as_json, attempt_of(time_budget=time_budget, worker=worker))
 
 
 @app.command("eval", rich_help_panel="Stages", epilog=settings_help("eval"))
@@ -271,7 +240,7 @@ def evaluate(
         config,
         set_,
         as_json,
-        _attempt(redo=redo, time_budget=time_budget, worker=worker),
+        attempt_of(redo=redo, time_budget=time_budget, worker=worker),
     )
 
 
@@ -291,8 +260,38 @@ def run_all(
         RunDir(run),
         resolved,
         as_json,
-        _attempt(time_budget=time_budget, worker=worker),
+        attempt_of(time_budget=time_budget, worker=worker),
     )
+
+
+@app.command(rich_help_panel="Whole runs", help=SLURM_HELP, epilog=settings_help("slurm"))
+def slurm(
+    stages: Annotated[
+        list[SlurmStage], typer.Argument(metavar="STAGE", help="Stages that can be jobs.")
+    ],
+    run: Run,
+    submit: Annotated[bool, typer.Option("--submit", help="Hand the scripts to sbatch.")] = False,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(help="Write the scripts here; with --submit, default RUN/logs/slurm."),
+    ] = None,
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Print stages as sbatch scripts, or submit them."""
+    from sophia_cli import slurm as jobs
+
+    resolved = _resolve(config, set_)
+    RunDir(run).require()
+    call = jobs.Invocation(run, tuple(config or ()), tuple(set_ or ()), os.environ)
+    scripts = jobs.make_scripts(stages, resolved.config, call)
+    # Slurm doesn't make the folder that its output goes to, and fails a job without a word.
+    (logs := jobs.logs_folder(run)).mkdir(parents=True, exist_ok=True)
+    if output_dir is None and submit:
+        output_dir = logs
+    paths = jobs.write_scripts(scripts, output_dir) if output_dir else []
+    reports.show_slurm(scripts, paths, jobs.submit(scripts, paths) if submit else [], as_json)
 
 
 @app.command(rich_help_panel="Whole runs")
@@ -359,21 +358,6 @@ def _parse_mapping(text: str) -> dict[str, str]:
 
 def _resolve(files: list[Path] | None, assignments: list[str] | None) -> Resolved:
     return resolve_config(files or [], assignments or [], os.environ)
-
-
-def _attempt(
-    *,
-    time_budget: str | None = None,
-    worker: str | None = None,
-    redo: RedoRows | None = None,
-    follow: bool = False,
-) -> Attempt:
-    return Attempt(
-        worker=worker,
-        seconds=parse_duration(time_budget) if time_budget else None,
-        redo=redo.value if redo else None,
-        follow=follow,
-    )
 
 
 def _stage(

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from data.errors import ConfigError
 from data.tables import digest_of
 from data.world import resolve
+from sophia_cli.slurm_settings import SlurmSettings
 from stages import STAGES
 from stages.caption import Config as CaptionConfig
 from stages.engines import ModelConfig
@@ -81,6 +82,7 @@ class RunConfig(BaseModel):
     propagate: PropagateConfig = PropagateConfig()
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
+    slurm: SlurmSettings = SlurmSettings()
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ def _assign(target: dict[str, Any], key: str, value: Any, origin: str) -> None:
 def _explained(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
     """The first problem of a validation, in words."""
     problem = error.errors()[0]
-    path = [str(part) for part in problem["loc"]]
+    path = [str(part) for part in problem["loc"] if part != "[key]"]
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
         key = next((name for name in origins if f"{name}.".startswith(f"{key}.")), key)

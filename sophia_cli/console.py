@@ -30,8 +30,8 @@ LINE_SECONDS = 30.0
 
 logger = logging.getLogger(__name__)
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 class ConsoleReport:

@@ -1,6 +1,9 @@
 """Results for people, as tables and sentences on standard output, or as JSON."""
 
+import sys
 from dataclasses import asdict
+from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sophia_cli.config import Resolved
@@ -9,6 +12,7 @@ from stages.job import Outcome
 
 if TYPE_CHECKING:
     from data.ingest import IngestSummary
+    from sophia_cli.slurm import Script
 
 
 def show_ingest(summary: "IngestSummary", as_json: bool) -> None:
@@ -114,6 +118,23 @@ def show_workers(status: dict[str, Any]) -> None:
             f"{rate['rows_per_second']:,.1f} rows/s, {rate['tokens_per_second']:,.0f} tok/s, "
             f"eta {left}"
         )
+
+
+def show_slurm(scripts: "list[Script]", paths: list[Path], jobs: list[str], as_json: bool) -> None:
+    """The jobs submitted, the scripts written, or else the scripts themselves."""
+    found = list(zip_longest(scripts, paths, jobs))
+    if as_json:
+        keys = ("stage", "job_id", "script", "text")
+        rows = [(s.stage, job, path and str(path), s.text) for s, path, job in found]
+        print_json([dict(zip(keys, row, strict=True)) for row in rows])
+        return
+    for script, path, job in found:
+        if path:
+            out.print(f"{script.stage}: {f'job {job}, ' if job else ''}{path}", markup=False)
+            continue
+        if len(scripts) > 1:
+            out.print(f"#---------- {script.file}", markup=False)
+        sys.stdout.write(script.text)
 
 
 def show_config(resolved: Resolved, as_json: bool) -> None:

@@ -3,10 +3,11 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,9 @@ from stages.job import Job
 POLL_SECONDS = 0.2
 LOCK_SECONDS = 60.0
 """How long the ranks of an attempt that was killed may take to end."""
+NOT_FOR_RANKS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+"""They mean a stop to the command, which passes it on. Slurm may send them to every process of a
+job, and would end the ranks before their checkpoint."""
 RAISED = re.compile(r"^\[rank\d+\]: ([\w.]*(?:Error|Exception|Interrupt)\b.*)", re.MULTILINE)
 """An uncaught exception in what the ranks wrote."""
 
@@ -38,7 +42,7 @@ def launch(job: Job, task: Path, *, num_ranks: int, progress: Path, log: Path, l
     for path in (progress, log):
         path.parent.mkdir(parents=True, exist_ok=True)
     progress.touch()
-    with log.open("ab") as output:
+    with log.open("ab") as output, _blocked(NOT_FOR_RANKS):
         ranks = subprocess.Popen(
             command(task, num_ranks),
             stdin=subprocess.PIPE,
@@ -48,12 +52,12 @@ def launch(job: Job, task: Path, *, num_ranks: int, progress: Path, log: Path, l
             pass_fds=(lock,),
             start_new_session=True,  # a Ctrl-C in the terminal is the command's to deal with
         )
-        assert ranks.stdin is not None
-        try:
-            _follow(job, ranks, ranks.stdin, progress)
-        finally:
-            ranks.stdin.close()  # the ranks end with it
-            code = ranks.wait()
+    assert ranks.stdin is not None
+    try:
+        _follow(job, ranks, ranks.stdin, progress)
+    finally:
+        ranks.stdin.close()  # the ranks end with it
+        code = ranks.wait()
     if code:
         raise EngineError(f"Training failed: {last_words(log)}.", f"The whole story is in {log}.")
 
@@ -111,6 +115,16 @@ def last_words(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace")
     found = RAISED.search(text)
     return found[1].rstrip(".") if found else "the ranks ended without an exception"
+
+
+@contextmanager
+def _blocked(signals: Collection[signal.Signals]) -> Iterator[None]:
+    """Processes started within the block, and theirs, never see these signals."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _follow(job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progress: Path) -> None:

@@ -2,7 +2,9 @@
 
 A test that kills dozens of workers would else spend its time importing torch.
 
-    python nursery.py RUN LEASE_SECONDS      each line read starts a worker; its process id is printed
+    python nursery.py RUN LEASE_SECONDS
+
+Each line read starts a worker, whose process id is printed.
 """
 
 import os

@@ -44,7 +44,8 @@ def test_later_sources_win_and_origins_are_kept(tmp_path: Path) -> None:
 
 
 def test_settings_of_a_run_can_be_used_again(tmp_path: Path) -> None:
-    config = resolve_config([], ["caption.num_captions=3", "eval.benchmarks=world"], {}).config
+    values = ["caption.num_captions=3", "eval.benchmarks=world", "slurm.stages.reason.mem=1G"]
+    config = resolve_config([], values, {}).config
     saved = tmp_path / "config.json"
     saved.write_text(json.dumps({"config": config.model_dump(mode="json"), "digests": {}}))
     assert resolve_config([saved], [], {}).config == config
@@ -104,6 +105,7 @@ def test_engine_settings_are_no_part_of_identity() -> None:
     assert settings("models.policy.engine_args.x=3") == settings()
     assert settings("models.policy.base_url=http://elsewhere/v1") == settings()
     assert settings("reason.num_rollouts=3") == settings()
+    assert settings("slurm.num_workers=3") == settings()
     assert settings("caption.num_captions=3") != settings()
     assert settings("run.seed=3") != settings()
     assert settings("models.policy.path=other") != settings()

@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -126,3 +127,23 @@ def test_sigterm_commits_and_exits_75(undisturbed: Path, tmp_path: Path) -> None
     worker = start("caption", run)
     worker.communicate(timeout=300)
     assert content(run / "captions") == content(undisturbed / "captions")
+
+
+def test_a_signal_to_every_process_of_a_training_is_a_stop(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    """As Slurm sends it, where it does not know which process is whose."""
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    for folder in ("checkpoints", "metrics"):
+        shutil.rmtree(run / folder)
+    worker = start("train", run)
+    deadline = time.monotonic() + 120
+    while not any(path.stat().st_size for path in (run / "metrics").glob("*.jsonl")):
+        assert time.monotonic() < deadline and worker.poll() is None, worker.communicate()
+        time.sleep(0.05)
+    for process in [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(True)]:
+        process.send_signal(signal.SIGUSR1)
+    _, errors = worker.communicate(timeout=120)
+    assert worker.returncode == 75, errors
+    assert list((run / "checkpoints").glob("step-*"))

@@ -1,0 +1,79 @@
+"""The options that commands share, each with its help."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sophia_cli.execute import Attempt, parse_duration
+
+
+class RedoRows(StrEnum):
+    """Rows that can be made again."""
+
+    errors = "errors"
+    length = "length"
+
+
+Run = Annotated[
+    Path, typer.Option("--run", envvar="SOPHIA_RUN", help="Folder of the run.", show_default=False)
+]
+ConfigFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--config", help="TOML file; may be given several times, later ones win."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="section.key=value; wins over files. `sophia config` lists keys."),
+]
+TimeBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--time-budget",
+        help="Stop by then, as on a signal, and begin nothing that can't be finished: 3h50m, 45m.",
+    ),
+]
+Worker = Annotated[
+    str | None,
+    typer.Option("--worker", help="Name of this worker; default: its host and process."),
+]
+Redo = Annotated[
+    RedoRows | None,
+    typer.Option(
+        "--redo",
+        help="Make rows again that are there: errors (failed ones) or length (those cut off by "
+        "max_tokens, which may be raised with it).",
+    ),
+]
+Follow = Annotated[
+    bool,
+    typer.Option(
+        "--follow", help="Begin while the stage before still runs, and wait for its shards."
+    ),
+]
+NumWorkers = Annotated[
+    int,
+    typer.Option(
+        "--num-workers",
+        help="Engines on this machine, each on an equal share of its GPUs.",
+        min=1,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def attempt_of(
+    *,
+    time_budget: str | None = None,
+    worker: str | None = None,
+    redo: RedoRows | None = None,
+    follow: bool = False,
+) -> Attempt:
+    """What these options ask for."""
+    return Attempt(
+        worker=worker,
+        seconds=parse_duration(time_budget) if time_budget else None,
+        redo=redo.value if redo else None,
+        follow=follow,
+    )
