@@ -107,7 +107,7 @@ def early_verdicts(job: Job, num_rollouts: int) -> Iterator[EarlyVerdicts]:
     """
     if (select := job.borrowed["propagate.select"]) != "shortest":
         raise ConfigError(
-            f'reason.prune = "exact" gives up rollouts that propagate.select = "{select}" may need.',
+            f'reason.prune = "exact" drops rollouts that propagate.select = "{select}" may need.',
             'Set reason.prune = "off", or propagate.select = "shortest".',
         )
     pruner = Pruner(

@@ -161,7 +161,7 @@ class Pruner:
     def _estimate_saved(self) -> float:
         """By mean residual length: what the finished rollouts that came as far still had to go.
 
-        It is too low by what the finished ones are shorter for having been left to finish.
+        It is too low: rollouts that were left to finish are more often right, and shorter.
         """
         lengths = sorted(self.finished_lengths)
         counts = [self.finished_lengths[length] for length in lengths]

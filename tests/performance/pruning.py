@@ -212,7 +212,7 @@ def measure(seeds: int, slots: list[int], ahead: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="end in one JSON object")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--ahead", type=float, default=0.0, help="read ahead, in engines full")
     arguments = parser.parse_args()
