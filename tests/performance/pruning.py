@@ -13,11 +13,11 @@ import heapq
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import count as count_up
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from data import tables
 from data.records import Caption, Rollout, Sample, Trajectory
 from stages import generation, propagate_reward, reason, verify
 from stages.engines import Completion, ModelConfig, Request
-from stages.job import Job, Key
+from stages.job import Job, Key, Outcome
 from tests.reports import SilentReport
 
 NUM_SAMPLES, NUM_SHARDS, K, N = 300, 2, 8, 8
@@ -44,11 +44,11 @@ World = dict[Key, tuple[int, bool]]
 """Rollout -> its length, and whether it is right."""
 
 
-def make_world(seed: int) -> World:
+def make_world(seed: int, num_samples: int = NUM_SAMPLES) -> World:
     """Draw every rollout."""
     draw = np.random.default_rng(seed)
     world: World = {}
-    for sample in range(NUM_SAMPLES):
+    for sample in range(num_samples):
         a, b = ((8, 1), (2.2, 2.2), (0.6, 4))[draw.choice(3, p=(0.3, 0.4, 0.3))]
         p = np.clip(draw.beta(a, b), 1e-6, 1 - 1e-6)
         for caption in range(K):
@@ -76,6 +76,7 @@ class SimulatedEngine:
         self.slots = slots
         self.ahead = ahead
         self.ticks = 0
+        self.asked: list[Key] = []
 
     def generate(
         self, requests: Iterable[Request], should_stop: Callable[[], bool]
@@ -94,9 +95,10 @@ class SimulatedEngine:
                 if (request := next(source, None)) is None:
                     break
                 queued.append(request)
+                self.asked.append(request.id)
             while queued and len(active) < self.slots:
                 schedule(self.ticks, queued.pop(0), 0)
-            if not active:
+            if not active or should_stop():
                 return
             self.ticks, _, begun, request = heapq.heappop(active)
             written = self.ticks - begun
@@ -121,56 +123,86 @@ def completion(request: Request, length: int, is_right: bool) -> Completion:
     return Completion(id=request.id, text=text, token_ids=bytes(length), finish_reason="stop")
 
 
-def make_job(stage: str, run_dir: Path) -> Job:
-    return Job(
+def make_job(stage: str, run_dir: Path, **rest: Any) -> Job:
+    model = ModelConfig(path="simulated", engine="vllm")
+    job = Job(
         stage=stage,
         run_dir=run_dir,
         seed=0,
-        models={"reasoner": ModelConfig(path="simulated", engine="vllm")},
-        metadata=tables.Metadata(stage=stage, digest="d"),
+        models={"policy": model, "reasoner": model},
+        metadata=tables.Metadata(stage=stage, digest=stage),
         report=SilentReport(),
         commit_seconds=3600.0,
         borrowed=BORROWED,
     )
+    return replace(job, **rest)
 
 
-def write_inputs(run_dir: Path) -> None:
+def write_inputs(run_dir: Path, world: World) -> None:
     """The samples and captions that the reason stage reads."""
+    captions = sorted({key[:2] for key in world})
+    names = sorted({name for name, _ in captions})
     for shard in range(NUM_SHARDS):
-        names = [f"sample-{index:03}" for index in range(NUM_SAMPLES) if index % 2 == shard]
-        samples = [Sample(sample_id=name, question="?", answer="7") for name in names]
-        captions = [
+        chosen = set(names[shard::NUM_SHARDS])
+        samples = [Sample(sample_id=name, question="?", answer="7") for name in sorted(chosen)]
+        described = [
             Caption(sample_id=name, caption_index=index, text="", finish_reason="stop")
-            for name in names
-            for index in range(K)
+            for name, index in captions
+            if name in chosen
         ]
-        for table, record, rows in (("samples", Sample, samples), ("captions", Caption, captions)):
+        for table, record, rows in (("samples", Sample, samples), ("captions", Caption, described)):
             path = tables.shard_path(run_dir / table, shard, NUM_SHARDS)
             metadata = tables.Metadata(stage=table, digest=table)
             tables.write_atomically(path, tables.to_table(rows, record), metadata)
 
 
-def trajectories(world: World, engine: SimulatedEngine, prune: str) -> tuple[set[Key], int, Any]:
-    """Run reason, verify and propagate-reward: what is selected, and the tokens it took."""
+def write_rollouts(
+    run_dir: Path, engine: SimulatedEngine, job: Job | None = None, **settings: Any
+) -> Outcome:
+    """Run the reason stage, or do what is left of it."""
     generation.load_engine = lambda role, model: engine  # type: ignore[assignment]
+    config = reason.Config.model_validate({"num_rollouts": N} | settings)
+    return reason.run(job or make_job("reason", run_dir), config)
+
+
+def select(run_dir: Path) -> set[tuple[Any, ...]]:
+    """Run verify and propagate-reward: which rollouts become trajectories."""
+    verify.run(make_job("verify", run_dir), verify.Config(num_workers=1))
+    propagate_reward.run(make_job("propagate-reward", run_dir), propagate_reward.Config())
+    return {
+        (row["sample_id"], row["caption_index"], row["rollout_index"], row["num_tokens"])
+        for path in tables.shards(run_dir / "trajectories")
+        for row in tables.read_rows(path, Trajectory)
+    }
+
+
+def count_tokens(run_dir: Path) -> int:
+    """What all rollouts took, those that were given up included."""
+    return sum(
+        row["num_tokens"]
+        for path in tables.shards(run_dir / "rollouts")
+        for row in tables.read_rows(path, Rollout, ("num_tokens",))
+    )
+
+
+class Arm(NamedTuple):
+    """One way to write the rollouts."""
+
+    selected: set[tuple[Any, ...]]
+    num_tokens: int
+    ticks: int
+    figures: dict[str, int]
+    """What the pruner says of itself."""
+
+
+def run_arm(world: World, engine: SimulatedEngine, prune: str) -> Arm:
+    """The data stages from reason on, in a folder of their own."""
     with tempfile.TemporaryDirectory() as name:
         run_dir = Path(name)
-        write_inputs(run_dir)
-        config = reason.Config.model_validate({"prune": prune, "num_rollouts": N})
-        outcome = reason.run(make_job("reason", run_dir), config)
-        verify.run(make_job("verify", run_dir), verify.Config(num_workers=1))
-        propagate_reward.run(make_job("propagate-reward", run_dir), propagate_reward.Config())
-        chosen = {
-            (row["sample_id"], row["caption_index"], row["rollout_index"], row["num_tokens"])
-            for path in tables.shards(run_dir / "trajectories")
-            for row in tables.read_rows(path, Trajectory)
-        }
-        num_tokens = sum(
-            row["num_tokens"]
-            for path in tables.shards(run_dir / "rollouts")
-            for row in tables.read_rows(path, Rollout, ("num_tokens",))
-        )
-    return chosen, num_tokens, outcome.figures.get("pruning")
+        write_inputs(run_dir, world)
+        outcome = write_rollouts(run_dir, engine, prune=prune)
+        figures = outcome.figures.get("pruning", {})
+        return Arm(select(run_dir), count_tokens(run_dir), engine.ticks, figures)
 
 
 def measure(seeds: int, slots: list[int], ahead: float) -> dict[str, Any]:
@@ -179,25 +211,19 @@ def measure(seeds: int, slots: list[int], ahead: float) -> dict[str, Any]:
     for seed in range(seeds):
         world = make_world(seed)
         for concurrency in slots:
-            arms = {}
-            for prune in ("off", "exact"):
-                engine = SimulatedEngine(world, concurrency, round(ahead * concurrency))
-                started = time.perf_counter()
-                chosen, num_tokens, figures = trajectories(world, engine, prune)
-                seconds = time.perf_counter() - started
-                arms[prune] = (chosen, num_tokens, engine.ticks, figures, seconds)
-            off, exact = arms["off"], arms["exact"]
+            slots_ahead = round(ahead * concurrency)
+            off = run_arm(world, SimulatedEngine(world, concurrency, slots_ahead), "off")
+            exact = run_arm(world, SimulatedEngine(world, concurrency, slots_ahead), "exact")
             runs.append(
                 {
                     "seed": seed,
                     "concurrency": concurrency,
-                    "tokens_fraction": round(exact[1] / off[1], 4),
-                    "time_fraction": round(exact[2] / off[2], 4),
-                    "same_selection": exact[0] == off[0],
-                    "trajectories": len(exact[0]),
-                    "tokens_saved": off[1] - exact[1],
-                    **exact[3],
-                    "seconds": round(exact[4], 1),
+                    "tokens_fraction": round(exact.num_tokens / off.num_tokens, 4),
+                    "time_fraction": round(exact.ticks / off.ticks, 4),
+                    "same_selection": exact.selected == off.selected,
+                    "trajectories": len(exact.selected),
+                    "tokens_saved": off.num_tokens - exact.num_tokens,
+                    **exact.figures,
                 }
             )
             print(json.dumps(runs[-1]), flush=True)
