@@ -76,7 +76,8 @@ class SimulatedEngine:
         self.slots = slots
         self.ahead = ahead
         self.ticks = 0
-        self.asked: list[Key] = []
+        self.groups: dict[Key, Any] = {}
+        """Of all that was asked."""
 
     def generate(
         self, requests: Iterable[Request], should_stop: Callable[[], bool]
@@ -95,7 +96,7 @@ class SimulatedEngine:
                 if (request := next(source, None)) is None:
                     break
                 queued.append(request)
-                self.asked.append(request.id)
+                self.groups[request.id] = request.group
             while queued and len(active) < self.slots:
                 schedule(self.ticks, queued.pop(0), 0)
             if not active or should_stop():

@@ -87,25 +87,26 @@ def test_what_was_settled_before_a_restart_stays_settled(tmp_path: Path) -> None
     world = dict.fromkeys(make_world(seed=0, num_samples=4), (100, False))
     write_inputs(tmp_path, world)
     first = SimulatedEngine(world, 4)
-    job = make_job("reason", tmp_path, should_stop=lambda: len(first.asked) > 56)
+    job = make_job("reason", tmp_path, should_stop=lambda: len(first.groups) > 56)
     assert not write_rollouts(tmp_path, first, job, prune="exact").complete
     again = SimulatedEngine(world, 4)
     assert write_rollouts(tmp_path, again, prune="exact").complete
     # Two wrong rollouts settle a caption; the first shard's 16 captions had them.
-    assert {key[0] for key in again.asked} <= {"sample-001", "sample-003"}
+    assert {key[0] for key in again.groups} <= {"sample-001", "sample-003"}
 
 
-def test_rows_that_share_a_batch_stay_in_it(tmp_path: Path) -> None:
-    world = make_world(seed=3, num_samples=4)
-    write_inputs(tmp_path, world)
-    engine = SimulatedEngine(world, 16)
-    model = ModelConfig(path="simulated", engine="transformers", batch_size=16)
-    job = make_job("reason", tmp_path, models={"reasoner": model})
-    outcome = write_rollouts(tmp_path, engine, job, prune="exact")
-    assert outcome.figures["pruning"]["rollouts_pruned"] > 20
-    assert sorted(engine.asked) == sorted(world), "none is left out"
-    order = [key for key in engine.asked if key[0] == "sample-000"]
-    assert order == sorted(order), "and the batches are those of a run without pruning"
+def test_batches_are_those_of_a_run_without_pruning(tmp_path: Path) -> None:
+    world = make_world(seed=3, num_samples=8)
+    engines = {prune: SimulatedEngine(world, 16) for prune in ("off", "exact")}
+    model = ModelConfig(path="simulated", engine="transformers", batch_size=4)
+    for prune, engine in engines.items():
+        write_inputs(tmp_path / prune, world)
+        job = make_job("reason", tmp_path / prune, models={"reasoner": model})
+        outcome = write_rollouts(tmp_path / prune, engine, job, prune=prune)
+    assert outcome.figures["pruning"]["rollouts_pruned"] > 100
+    assert engines["off"].groups == engines["exact"].groups
+    assert engines["off"].groups.keys() == world.keys(), "none is left out"
+    assert select(tmp_path / "off") == select(tmp_path / "exact")
 
 
 def test_pruning_serves_eq_6_alone(tmp_path: Path) -> None:
