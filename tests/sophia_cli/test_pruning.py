@@ -9,7 +9,7 @@ from tests.command import assert_refused, result_of, sophia
 
 SETTINGS = (
     *("--config", "world:demo.toml", "--set", "propagate.alpha=0.5"),
-    *("--set", "models.reasoner.batch_size=4"),
+    *("--set", "models.reasoner.batch_size=8"),
 )
 
 
@@ -19,7 +19,7 @@ def trajectories(run: Path) -> list[dict[str, object]]:
 
 def test_trajectories_are_the_same(tmp_path: Path) -> None:
     off, exact = tmp_path / "off", tmp_path / "exact"
-    result_of("ingest", "world:train", "--run", off, "--limit", "12")
+    result_of("ingest", "world:train", "--run", off, "--limit", "8")
     result_of("caption", "--run", off, *SETTINGS)
     shutil.copytree(off, exact)
     pruning = (*SETTINGS, "--set", "reason.prune=exact")
