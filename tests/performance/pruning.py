@@ -111,6 +111,9 @@ class SimulatedEngine:
             else:
                 schedule(begun, request, written)
 
+    def figures(self) -> dict[str, float]:
+        return {}
+
     def close(self) -> None:
         pass
 
