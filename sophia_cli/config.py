@@ -244,10 +244,17 @@ def settings_help(stage: str) -> str:
     return "\n\n".join(lines)
 
 
+def borrowed_settings(config: RunConfig, stage: str) -> dict[str, Any]:
+    """The settings of other sections that a stage's `settings_read` names, if it has one."""
+    read = getattr(stage_module(stage), "settings_read", lambda own: ())
+    values = dict(flatten(config.model_dump(mode="json")))
+    return {key: values[key] for key in read(section(config, stage))}
+
+
 def stage_settings(config: RunConfig, stage: str) -> dict[str, Any]:
     """The settings that a stage's output depends on, as flat JSON.
 
-    Engine-only settings are left out; a prompt counts with its text.
+    Engine-only settings are left out, its own and borrowed ones; a prompt counts with its text.
     """
     module, own = stage_module(stage), section(config, stage)
     name = section_name(stage)
@@ -256,6 +263,10 @@ def stage_settings(config: RunConfig, stage: str) -> dict[str, Any]:
         chosen[f"{name}.{key}"] = value
         if key.endswith("prompt") and isinstance(value, str):
             chosen[f"{name}.{key}.digest"] = digest_of(load_prompt(value))
+    for key, value in borrowed_settings(config, stage).items():
+        lender, _, field = key.partition(".")
+        if field not in getattr(config, lender).ENGINE_ONLY:
+            chosen[key] = value
     for role in module.models_used(own):
         model: ModelConfig = getattr(config.models, role)
         if stage == "train":  # runs the model itself, on no engine

@@ -13,7 +13,7 @@ from typing import Literal
 
 from data import tables
 from data.errors import ConfigError, SophiaError, Stopped
-from sophia_cli.config import RunConfig, section, stage_module
+from sophia_cli.config import RunConfig, borrowed_settings, section, stage_module
 from sophia_cli.console import ConsoleReport, err
 from sophia_cli.pulse import pulse
 from sophia_cli.run_dir import RunDir
@@ -104,6 +104,7 @@ class Session:
             redo=self.attempt.redo,
             follow=self.attempt.follow,
             budget=self.budget.renewed(),
+            borrowed=borrowed_settings(config, stage),
         )
         if stage not in self.run.saved_config()["digests"]:
             self.run.save_config(config, metadata)  # a change is saved once it was not refused

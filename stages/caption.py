@@ -68,7 +68,7 @@ def run(job: Job, config: Config) -> Outcome:
     def plan(index: int) -> Iterator[Planned]:
         rows = tables.read_rows(tables.shard_path(samples, index, count), Sample)
         prompts = (((row["sample_id"],), row) for row in rows)
-        return group_rows(prompts, config.num_captions, model.group_size)
+        return group_rows(prompts, range(config.num_captions), model.group_size)
 
     def request(row: Planned) -> Request | Completion:
         sample = row.item

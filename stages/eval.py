@@ -168,7 +168,7 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
 
     def plan(index: int) -> Iterator[Planned]:
         prompts = (((sample.sample_id, 0), sample) for sample in benchmark.samples())
-        return group_rows(prompts, config.num_samples, model.group_size)
+        return group_rows(prompts, range(config.num_samples), model.group_size)
 
     def request(row: Planned) -> Request | Completion:
         sample: Sample = row.item

@@ -19,7 +19,7 @@ MOST_FAILURES = 2
 """An engine that fails so often without a completion in between is given up."""
 
 
-def group_rows(prompts: Iterable[tuple[Key, Any]], repeats: int, size: int) -> Iterator[Planned]:
+def group_rows(prompts: Iterable[tuple[Key, Any]], repeats: range, size: int) -> Iterator[Planned]:
     """Plan every prompt of a shard several times, in the groups that are generated together.
 
     Where groups have more than one row, a group is the same repeat of the same caption of `size`
@@ -29,12 +29,12 @@ def group_rows(prompts: Iterable[tuple[Key, Any]], repeats: int, size: int) -> I
 
     Args:
         prompts: (key, item), in the order of the shard; a key begins with its sample.
-        repeats: rows of each prompt; their index ends the key.
+        repeats: the indices of each prompt's rows, which end the key.
         size: rows of a group, at most.
     """
     if size == 1:
         for key, item in prompts:
-            for index in range(repeats):
+            for index in repeats:
                 yield Planned(key=(*key, index), group=(*key, index), item=item)
         return
     by_sample = (list(members) for _, members in groupby(prompts, key=lambda prompt: prompt[0][0]))
@@ -43,7 +43,7 @@ def group_rows(prompts: Iterable[tuple[Key, Any]], repeats: int, size: int) -> I
         for key, item in chain.from_iterable(block):
             alike.setdefault(key[1:], []).append((key, item))
         for members in alike.values():
-            for index in range(repeats):
+            for index in repeats:
                 group = (*members[0][0], index)
                 for key, item in members:
                     yield Planned(key=(*key, index), group=group, item=item)

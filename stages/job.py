@@ -62,6 +62,8 @@ class Job:
     """The time there is."""
     started_at: float = field(default_factory=time.time)
     """Unix time. What was finished later need not be made again by us."""
+    borrowed: dict[str, Any] = field(default_factory=dict)
+    """Dotted key -> value: what the stage's `settings_read` names of other stages' settings."""
 
     def folder(self, table: str) -> Path:
         """The folder of one of the run's tables."""

@@ -24,8 +24,10 @@ UNFINISHED = "unfinished"
 def merge(parts: Sequence[Path], record: type, position: Mapping[Key, int]) -> Iterator[pa.Table]:
     """Stream the rows of parts in order.
 
-    Where a key is there more than once, a finished row goes before a failed one, and that before
-    an unfinished one; then the one with more tokens. Keys without a position are left out.
+    Where a key is there more than once, a finished row goes before a pruned one, that before a
+    failed one, and that before an unfinished one; then the one with more tokens. (Two workers may
+    each have given up a rollout for the sake of one that only the other gave up.) Keys without a
+    position are left out.
 
     Args:
         parts: files of the record's schema, each sorted by position.
@@ -88,10 +90,12 @@ def _each_once(table: pa.Table, positions: np.ndarray) -> pa.Table:
 
 
 def _rank(table: pa.Table) -> np.ndarray:
-    """0 for a row that is there to stay, 1 for a failed one, 2 for an unfinished one."""
+    """0 for a finished row, 1 for a pruned one, 2 for a failed one, 3 for an unfinished one."""
     failed = is_failed(table).to_numpy(zero_copy_only=False)
     unfinished = is_unfinished(table).to_numpy(zero_copy_only=False)
-    return np.where(unfinished, 2, np.where(failed, 1, 0))
+    is_pruned = pc.fill_null(pc.equal(column(table, "finish_reason", ""), "pruned"), False)
+    pruned = is_pruned.to_numpy(zero_copy_only=False)
+    return np.select([unfinished, failed, pruned], [3, 2, 1], 0)
 
 
 def is_failed(table: pa.Table) -> pa.Array:

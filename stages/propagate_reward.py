@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from data import tables
-from data.errors import InputError
+from data.errors import InputError, RefusedError
 from data.records import Reward, Rollout, Trajectory, Verdict
 from stages.generation import require_table
 from stages.identity import is_outdated
@@ -27,6 +28,8 @@ from stages.job import Job, Outcome
 from stages.seeds import seed_for
 
 KEY = ("sample_id", "caption_index", "rollout_index")
+PRUNED_FOR = ("alpha", "keep", "select")
+"""Settings that rollouts are pruned for: others, but for a smaller `keep`, may need the rest."""
 FUNNEL = (
     *("samples", "captions", "rollouts", "judged", "right", "captions_above_alpha"),
     *("samples_with_right", "samples_kept", "trajectories"),
@@ -121,22 +124,22 @@ def choose(
 
 def reason_for(row: Scored, caption: CaptionReward, is_selected: bool, config: Config) -> str:
     """Why a rollout became a trajectory, or why not."""
-    known = "" if row.outcome_reward is not None else "not judged; "
-    if row.finish_reason == "pruned":
-        known = "pruned; "
+    unknown = "not judged; " if row.outcome_reward is None else ""
     if is_selected:
         return "selected"
     if config.select == "random":
-        return known + "not drawn"
-    if known or row.outcome_reward != 1.0:
-        reason = known + row.status
+        return unknown + "not drawn"
+    if unknown or row.outcome_reward != 1.0:
+        reason = "pruned" if row.finish_reason == "pruned" else unknown + row.status
     elif config.select != "no-caption-reward" and caption.state == "undecided":
         reason = "caption has unjudged rollouts that could settle it"
     elif config.select != "no-caption-reward" and caption.state == "below":
         reason = "caption reward at or below alpha"
     else:
         reason = "not drawn" if config.select == "random-qualified" else "not among the shortest"
-    return f"{reason}; caption settled {caption.state} alpha" if known else reason
+    if unknown and caption.state == "undecided":
+        return f"{reason}; caption undecided"
+    return f"{reason}; caption settled {caption.state} alpha" if unknown else reason
 
 
 def run(job: Job, config: Config) -> Outcome:
@@ -144,6 +147,7 @@ def run(job: Job, config: Config) -> Outcome:
     rollouts, verdicts = job.folder("rollouts"), job.folder("verdicts")
     count = require_table(rollouts, "sophia reason")
     require_table(verdicts, "sophia verify", count)
+    _refuse_other_pruning(rollouts, config)
     for name in ("rewards", "trajectories"):
         for path in tables.shards(job.folder(name)):
             if is_outdated(path, job.metadata):  # rollouts were added: its rewards are others
@@ -156,6 +160,30 @@ def run(job: Job, config: Config) -> Outcome:
             propagate_shard(job, config, index, count)
             job.report.advance(rows=1)
     return _summary(job)
+
+
+def _refuse_other_pruning(rollouts: Path, config: Config) -> None:
+    """Check that no rollout was given up that these settings might choose.
+
+    Raises:
+        RefusedError: they were pruned for another alpha or selection, or for fewer trajectories.
+    """
+    for path in tables.shards(rollouts):
+        written = tables.read_metadata(path)
+        if written is None or written.settings.get("reason.prune", "off") == "off":
+            continue
+        served = {name: written.settings[f"propagate.{name}"] for name in PRUNED_FOR}
+        wanted = config.model_dump(include=set(PRUNED_FOR))
+        if wanted["keep"] < served["keep"]:
+            del wanted["keep"]
+        if differing := [name for name in wanted if wanted[name] != served[name]]:
+            found = "; ".join(
+                f"propagate.{name} = {served[name]!r}, now {wanted[name]!r}" for name in differing
+            )
+            raise RefusedError(
+                f"{rollouts} was pruned for other settings: {found}.",
+                "Set them back, or delete rollouts/ and run `sophia reason` again.",
+            )
 
 
 def propagate_shard(job: Job, config: Config, index: int, count: int) -> None:

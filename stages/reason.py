@@ -7,16 +7,23 @@ Section 4.1 of the paper: the frozen text-only reasoner reads question and capti
 policy answers from the image, on-policy: for baselines and for SophiaVL-R1. Such rollouts have
 caption_index 0.
 
+With `reason.prune = "exact"` rollouts are judged as they come, and those that can't change the
+trajectories any more are given up (`pruning.py`): which ones depends on when the others end, but
+the trajectories don't.
+
     sophia reason --run RUN
 """
 
 from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from data import tables
 from data.records import Caption, Rollout, Sample
+from stages.early_verdicts import PRUNING_SETTINGS, EarlyVerdicts, early_verdicts
 from stages.engines import Completion, Request, Sampling
 from stages.generation import (
     complete,
@@ -25,11 +32,13 @@ from stages.generation import (
     require_table,
     unknown_sample,
 )
-from stages.job import Job, Outcome, Planned
+from stages.job import Job, Key, Outcome, Planned
 from stages.prompts import answer_messages, load_prompt, reason_messages
 from stages.seeds import seed_for
 from stages.shards import map_shards
 
+Keyed = tuple[Key, Any]
+"""A key, and what its row is made from."""
 TEXT_COLUMNS = ("sample_id", "question", "choices", "hint", "error")
 
 
@@ -38,7 +47,6 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ()
-    GROWING: ClassVar[tuple[str, ...]] = ("num_rollouts", "max_tokens")
 
     behavior: Literal["caption", "image"] = "caption"
     """`caption`: the reasoner thinks from each caption; `image`: the policy, from the image."""
@@ -54,8 +62,14 @@ class Config(BaseModel):
     """What the reasoner is asked: a built-in prompt, or the path of a text file."""
     system_prompt: str = "slow_thinking"
     """System prompt of on-policy rollouts (behavior `image`)."""
-    prune: Literal["off"] = "off"
-    """`off`: every rollout is finished."""
+    prune: Literal["off", "exact"] = "off"
+    """`off`: every rollout is finished; `exact`: rollouts that can no longer change which
+    trajectories `propagate` keeps, with its settings of now, are given up."""
+
+    @property
+    def GROWING(self) -> tuple[str, ...]:
+        """None where rollouts were given up because N and max_tokens were what they were."""
+        return ("num_rollouts", "max_tokens") if self.prune == "off" else ()
 
 
 def models_used(config: Config) -> tuple[str, ...]:
@@ -68,8 +82,23 @@ def tables_read(config: Config) -> tuple[str, ...]:
     return ("samples",) if config.behavior == "image" else ("samples", "captions")
 
 
+def settings_read(config: Config) -> tuple[str, ...]:
+    """Settings of other stages that this one goes by."""
+    return PRUNING_SETTINGS if config.prune == "exact" else ()
+
+
 def run(job: Job, config: Config) -> Outcome:
     """Write the rollouts that are not there yet."""
+    if config.prune == "off":
+        return _run(job, config, None)
+    with early_verdicts(job, config.num_rollouts) as verdicts:
+        outcome = _run(job, config, verdicts)
+    outcome.figures["pruning"] = verdicts.pruner.figures()
+    return outcome
+
+
+def _run(job: Job, config: Config, verdicts: EarlyVerdicts | None) -> Outcome:
+    """Write the rollouts that are not there yet; with `verdicts`, only what can be chosen."""
     samples, captions = job.folder("samples"), job.folder("captions")
     count = require_table(samples, "sophia ingest")
     num_prompts = tables.count_rows(samples)
@@ -79,18 +108,28 @@ def run(job: Job, config: Config) -> Outcome:
     (role,) = models_used(config)
     model = job.models[role]
     ask = from_caption(config) if config.behavior == "caption" else from_image(config)
+    as_rollout = to_rollout(job, "reason", role)
 
     def plan(index: int) -> Iterator[Planned]:
-        prompts = (
-            _captioned(job, index, count)
-            if config.behavior == "caption"
-            else _seen(job, index, count)
+        if verdicts:
+            verdicts.expect(index, count, tables_read(config)[-1])
+        read = _captioned if config.behavior == "caption" else _seen
+        prompts = partial(read, job, index, count)
+        repeats = range(config.num_rollouts)
+        if not verdicts:
+            return group_rows(prompts(), repeats, model.group_size)
+        # Every prompt's first rollout, then every prompt's second one, and so on: a caption is
+        # often settled by its first few, and its others are never started.
+        return chain.from_iterable(
+            group_rows(prompts(), repeats[rollout : rollout + 1], model.group_size)
+            for rollout in repeats
         )
-        return group_rows(prompts, config.num_rollouts, model.group_size)
 
     def request(row: Planned) -> Request | Completion:
         if error := row.item["sample"]["error"] or row.item.get("caption_error"):
             return Completion(id=row.key, error=error)
+        if verdicts and model.group_size == 1 and not verdicts.pruner.admits(row.key):
+            return Completion(id=row.key, finish_reason="pruned")
         return Request(
             id=row.key,
             sampling=Sampling(
@@ -99,8 +138,17 @@ def run(job: Job, config: Config) -> Outcome:
             seed=seed_for(job.seed, "reason", *row.key),
             group=row.group,
             prefix=row.prefix,
+            # Where rows share a batch, what is not worth starting stays in it, so that the others
+            # say what they would have said; this ends it at its first token.
+            keep_going=partial(verdicts.pruner.keeps, row.key) if verdicts else None,
             **ask(row.item),
         )
+
+    def record(row: Planned, completion: Completion) -> Rollout:
+        rollout: Rollout = as_rollout(row, completion)
+        if verdicts:
+            verdicts.record(rollout)
+        return rollout
 
     return map_shards(
         job,
@@ -108,13 +156,14 @@ def run(job: Job, config: Config) -> Outcome:
         table="rollouts",
         count=count,
         plan=plan,
-        execute=lambda rows: complete(job, role, rows, request, to_rollout(job, "reason", role)),
+        execute=lambda rows: complete(job, role, rows, request, record),
         total=num_prompts * config.num_rollouts,
         inputs=tables_read(config),
+        remember=verdicts.remember if verdicts else None,
     )
 
 
-def _captioned(job: Job, index: int, count: int) -> Iterator[tuple[tuple[str, int], Any]]:
+def _captioned(job: Job, index: int, count: int) -> Iterator[Keyed]:
     """A shard's captions, each with its question."""
     path = tables.shard_path(job.folder("samples"), index, count)
     samples = {row["sample_id"]: row for row in tables.read_rows(path, Sample, TEXT_COLUMNS)}
@@ -132,7 +181,7 @@ def _captioned(job: Job, index: int, count: int) -> Iterator[tuple[tuple[str, in
         yield (row["sample_id"], row["caption_index"]), item
 
 
-def _seen(job: Job, index: int, count: int) -> Iterator[tuple[tuple[str, int], Any]]:
+def _seen(job: Job, index: int, count: int) -> Iterator[Keyed]:
     """A shard's questions with their images."""
     path = tables.shard_path(job.folder("samples"), index, count)
     for row in tables.read_rows(path, Sample):

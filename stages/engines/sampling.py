@@ -14,6 +14,9 @@ from torch import Tensor
 
 from stages.engines import Sampling
 
+ASK_EVERY = 16
+"""Tokens between two questions whether to go on with a row; the first comes with its first."""
+
 
 @dataclass
 class Row:
@@ -23,23 +26,30 @@ class Row:
     max_tokens: int
     """The sampling's own, or what the context length leaves."""
     seed: int
+    keep_going: Callable[[int], bool] | None = None
+    """As in `Request`."""
     token_ids: list[int] = field(default_factory=list)
     logprob: float = 0.0
     """Sum over tokens at temperature 1, before top-p."""
     finished: bool = False
+    pruned: bool = False
+    """`keep_going` said no."""
 
     def __post_init__(self) -> None:
         self.generator = np.random.Generator(np.random.PCG64(self.seed))
 
     def add(self, token_id: int, logprob: float, end_token_ids: frozenset[int]) -> None:
-        """Append a token, and finish at an end token or the limit."""
+        """Append a token, and finish at an end token, at the limit, or where told to."""
         if self.finished:
             return
         if math.isnan(logprob):
             raise FloatingPointError("the model's scores are not numbers")
         self.token_ids.append(token_id)
         self.logprob += logprob
-        self.finished = token_id in end_token_ids or len(self.token_ids) >= self.max_tokens
+        length = len(self.token_ids)
+        self.finished = token_id in end_token_ids or length >= self.max_tokens
+        if self.keep_going and not self.finished and length % ASK_EVERY == 1:
+            self.finished = self.pruned = not self.keep_going(length)
 
 
 class RowSampler:

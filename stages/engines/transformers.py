@@ -120,7 +120,9 @@ class TransformersEngine:
             try:
                 limit = self.checkpoint.context_length
                 max_tokens = self.renderer.max_tokens(entry.request, length, limit)
-                batch.rows.append(Row(entry.request.sampling, max_tokens, entry.request.seed))
+                asked = entry.request
+                row = Row(asked.sampling, max_tokens, asked.seed, asked.keep_going)
+                batch.rows.append(row)
                 batch.entries.append(entry)
             except RequestError as error:
                 failures.append(failure(entry.request, error))
@@ -177,7 +179,17 @@ class TransformersEngine:
         if sampler.abandoned:
             return
         for entry, row in zip(batch.entries, batch.rows, strict=True):
-            yield self.renderer.completion(entry.request, entry.prompt, row.token_ids, row.logprob)
+            if row.pruned:
+                yield Completion(
+                    id=entry.request.id,
+                    token_ids=row.token_ids,
+                    logprob=row.logprob,
+                    finish_reason="pruned",
+                )
+            else:
+                yield self.renderer.completion(
+                    entry.request, entry.prompt, row.token_ids, row.logprob
+                )
 
     def _run(self, inputs: Any, sampler: RowSampler) -> None:
         # Pixels take the weights' dtype; token ids stay integers.

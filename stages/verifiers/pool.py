@@ -78,6 +78,11 @@ class Judge:
         )
         return future
 
+    def submit(self, attempt: Attempt) -> Ruling:
+        """Judge one attempt, or begin to; nothing waits."""
+        ruling = judge_by_rule(attempt)
+        return ruling if isinstance(ruling, Judgement) else (ruling[1], self.compare(*ruling))
+
     def judge(
         self, attempts: Iterable[tuple[Tag, Attempt]], should_stop: Callable[[], bool] = _never
     ) -> Iterator[tuple[Tag, Judgement]]:
@@ -87,11 +92,7 @@ class Judge:
         """
         waiting: deque[tuple[Tag, Ruling]] = deque()
         for tag, attempt in attempts:
-            ruling = judge_by_rule(attempt)
-            if isinstance(ruling, Judgement):
-                waiting.append((tag, ruling))
-            else:
-                waiting.append((tag, (ruling[1], self.compare(*ruling))))
+            waiting.append((tag, self.submit(attempt)))
             while len(waiting) > MOST_WAITING or (waiting and _is_ready(waiting[0][1])):
                 tag, ruled = waiting.popleft()
                 if (found := _settle(ruled, should_stop)) is None:
@@ -107,18 +108,28 @@ def _is_ready(ruling: Ruling) -> bool:
     return isinstance(ruling, Judgement) or ruling[1].done()
 
 
-def _settle(ruling: Ruling, should_stop: Callable[[], bool]) -> Judgement | None:
-    """The judgement, or None where everything is to stop and it is not there yet."""
+def judgement(ruling: Ruling) -> Judgement:
+    """What a ruling comes to, waiting for its comparison."""
     if isinstance(ruling, Judgement):
         return ruling
     answer, future = ruling
-    if should_stop() and not future.done():
-        return None
     broken = Judgement(status="error", extracted_answer=answer, verifier="math")
     try:
         return judge_symbolic(answer, future.result())
     except TimeoutError:
         return replace(broken, status="timeout")
     except Exception:  # whatever a comparison died of, the answer was not judged
+        return broken
+
+
+def _settle(ruling: Ruling, should_stop: Callable[[], bool]) -> Judgement | None:
+    """The judgement, or None where everything is to stop and it is not there yet."""
+    if isinstance(ruling, Judgement):
+        return ruling
+    if should_stop() and not ruling[1].done():
+        return None
+    found = judgement(ruling)
+    if found.status == "error":
         time.sleep(GRACE_SECONDS)
-        return None if should_stop() else broken
+        return None if should_stop() else found
+    return found

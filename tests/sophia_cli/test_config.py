@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import ConfigError
-from sophia_cli.config import resolve_config, stage_settings
+from sophia_cli.config import borrowed_settings, resolve_config, stage_settings
 
 
 def test_defaults_are_the_papers() -> None:
@@ -109,6 +109,28 @@ def test_engine_settings_are_no_part_of_identity() -> None:
     assert settings("caption.num_captions=3") != settings()
     assert settings("run.seed=3") != settings()
     assert settings("models.policy.path=other") != settings()
+
+
+def test_settings_that_pruning_borrows_are_part_of_identity_while_it_prunes() -> None:
+    def settings(*assignments: str) -> dict[str, object]:
+        return stage_settings(resolve_config([], assignments, {}).config, "reason")
+
+    exact = "reason.prune=exact"
+    assert settings("propagate.alpha=0.5") == settings()
+    assert settings(exact)["propagate.alpha"] == 0.75
+    for changed in ("propagate.alpha=0.5", "propagate.keep=2", "verify.timeout_seconds=9"):
+        assert settings(exact, changed) != settings(exact)
+    assert settings(exact, "verify.num_workers=3") == settings(exact)
+    assert settings(exact, "train.batch_size=3") == settings(exact)
+    config = resolve_config([], [exact], {}).config
+    assert borrowed_settings(config, "reason")["verify.num_workers"] == 0
+    assert borrowed_settings(config, "verify") == {}
+
+
+def test_what_rollouts_were_pruned_for_does_not_grow() -> None:
+    config = resolve_config([], ["reason.prune=exact"], {}).config
+    assert config.reason.GROWING == ()
+    assert "num_rollouts" in config.reason.model_copy(update={"prune": "off"}).GROWING
 
 
 def test_engine_arguments_that_change_the_text_are_part_of_identity() -> None:

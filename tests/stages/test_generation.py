@@ -32,7 +32,7 @@ def prompts(num_samples: int, num_captions: int) -> list[tuple[Key, None]]:
 
 
 def test_groups_are_alike_rows_of_samples_that_follow_each_other() -> None:
-    rows = list(group_rows(prompts(5, 2), 3, 4))
+    rows = list(group_rows(prompts(5, 2), range(3), 4))
     groups = {group: [row.key for row in members] for group, members in groupby(rows, by_group)}
     assert len(rows) == 5 * 2 * 3
     assert len(groups) == 2 * 2 * 3
@@ -42,14 +42,14 @@ def test_groups_are_alike_rows_of_samples_that_follow_each_other() -> None:
 
 def test_more_captions_or_rollouts_leave_the_other_groups_as_they_are() -> None:
     def groups(num_captions: int, num_rollouts: int) -> set[tuple[object, Key]]:
-        rows = group_rows(prompts(5, num_captions), num_rollouts, 3)
+        rows = group_rows(prompts(5, num_captions), range(num_rollouts), 3)
         return {(row.group, row.key) for row in rows}
 
     assert groups(2, 3) < groups(4, 3) < groups(4, 5)
 
 
 def test_rows_that_do_not_depend_on_neighbours_stand_alone() -> None:
-    rows = list(group_rows(prompts(2, 2), 3, 1))
+    rows = list(group_rows(prompts(2, 2), range(3), 1))
     assert len({row.group for row in rows}) == 12
     assert [row.key for row in rows] == sorted(row.key for row in rows)
 

@@ -61,6 +61,8 @@ def test_like_sorting_everything(
         ((("unfinished", 9), ("error", 0)), ("error", 0)),
         ((("length", 10), ("length", 20)), ("length", 20)),
         ((("unfinished", 5), ("unfinished", 9)), ("unfinished", 9)),
+        ((("pruned", 9), ("stop", 3)), ("stop", 3)),
+        ((("pruned", 9), ("error", 0)), ("pruned", 9)),
     ],
 )
 def test_of_two_rows_the_better_one_stays(

@@ -1,5 +1,6 @@
 """Eq. 5 and Eq. 6 against tables worked out by hand, written by pyarrow alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,15 @@ from data.records import Reward, Trajectory
 from stages.job import Job, Outcome
 from stages.propagate_reward import Config, Scored, caption_reward, run
 from tests.reports import SilentReport
+
+JOB = Job(
+    stage="propagate-reward",
+    run_dir=Path(),
+    seed=0,
+    models={},
+    metadata=tables.Metadata(stage="propagate-reward", digest="d"),
+    report=SilentReport(),
+)
 
 Row = tuple[str, int, int, str, int, str, float | None]
 """sample, caption, rollout, finish_reason, num_tokens, status, outcome_reward"""
@@ -220,3 +230,36 @@ def test_missing_verdict_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="no verdict"):
         run(job, config)
+
+
+def test_pruned_rollouts_serve_only_what_they_were_pruned_for(tmp_path: Path) -> None:
+    settings = {
+        "reason.prune": "exact",
+        **{"propagate.alpha": 0.5, "propagate.keep": 2, "propagate.select": "shortest"},
+    }
+    written = tables.Metadata(stage="reason", digest="d", settings=settings)
+
+    def with_pruned(name: str, **config: object) -> Path:
+        folder = tmp_path / name
+        rows = rows_of("a", 0, "111p", [5, 6, 7, 8])
+        path = tables.shard_path(folder / "rollouts", 0, 1)
+        propagate(folder, rows, alpha=0.5, keep=2)  # writes the tables
+        table = pq.read_table(path)
+        path.unlink()
+        tables.write_atomically(path, table, written)
+        for made in ("rewards", "trajectories"):
+            tables.shard_path(folder / made, 0, 1).unlink()
+        settings = Config.model_validate({"alpha": 0.5, "keep": 2} | config)
+        metadata = tables.Metadata(stage="propagate-reward", digest="e")
+        job = replace(JOB, run_dir=folder, metadata=metadata)
+        run(job, settings)
+        return folder
+
+    folder = with_pruned("same")
+    assert selected(folder) == [("a", 0, 0), ("a", 0, 1)]
+    assert rewards(folder)[0, 3]["reason"] == "pruned; caption settled above alpha"
+    assert rewards(folder)[0, 3]["caption_reward"] == 1.0
+    assert selected(with_pruned("fewer", keep=1)) == [("a", 0, 0)]
+    for name, value in (("alpha", 0.75), ("keep", 3), ("select", "random")):
+        with pytest.raises(RefusedError, match=f"propagate.{name} = .*, now {value!r}"):
+            with_pruned(name, **{name: value})

@@ -4,12 +4,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from data.errors import EngineError, InputError
 from stages.engines import Engine, ModelConfig, Request, load_engine
+from stages.engines.sampling import ASK_EVERY
 from stages.engines.transformers import TransformersEngine
 from tests.stages.engines.asking import answers, ask, picture
 from tests.stages.engines.contract import PolicyContract, ReasonerContract
@@ -36,6 +38,26 @@ class TestReasoner(ReasonerContract):
 
     def test_a_group_larger_than_a_batch_is_answered(self, engine: Engine) -> None:
         answers(engine, [ask(i, group=0) for i in range(130)])
+
+    def test_a_row_given_up_leaves_the_others_as_they_are(self, engine: Engine) -> None:
+        requests = [ask(i, "why " * i, group=0, max_tokens=200) for i in range(8)]
+        complete = answers(engine, requests)
+        asked: list[int] = []
+
+        def keep_going(num_tokens: int) -> bool:
+            asked.append(num_tokens)
+            return num_tokens < 30
+
+        watched = [replace(requests[i], keep_going=keep_going if i % 2 else None) for i in range(8)]
+        for i, answer in answers(engine, watched).items():
+            if answer.finish_reason != "pruned":
+                assert answer == complete[i]
+                continue
+            assert i % 2 and answer.text is None and answer.error is None
+            assert 30 <= len(answer.token_ids) < 30 + ASK_EVERY
+            assert list(answer.token_ids) == list(complete[i].token_ids)[: len(answer.token_ids)]
+        assert max(asked) >= 30, "some were"
+        assert min(asked) == 1, "a row that is not wanted at all ends at once"
 
     def test_no_group_is_read_ahead(self, engine: Engine) -> None:
         read: list[int] = []

@@ -1,0 +1,43 @@
+"""Verdicts on the way: by the verify stage's rules, and without waiting for algebra."""
+
+import time
+from pathlib import Path
+
+from data import tables
+from data.records import Rollout, Sample
+from stages.early_verdicts import EarlyVerdicts
+from stages.pruning import Pruner
+from stages.verifiers.pool import Judge
+from tests.performance.pruning import make_job
+
+
+def rollout(index: int, answer: str) -> Rollout:
+    return Rollout(
+        sample_id="s",
+        caption_index=0,
+        rollout_index=index,
+        text=f"**Final answer** \\boxed{{{answer}}}",
+        num_tokens=10,
+        finish_reason="stop",
+    )
+
+
+def test_a_comparison_is_not_waited_for(tmp_path: Path) -> None:
+    samples = tables.to_table([Sample(sample_id="s", question="?", answer="x^2-1")], Sample)
+    path = tables.shard_path(tmp_path / "samples", 0, 1)
+    tables.write_atomically(path, samples, tables.Metadata(stage="ingest", digest="d"))
+    pruner = Pruner(alpha=0.5, keep=1, num_rollouts=3)
+    with Judge(timeout_seconds=60, num_workers=1) as judge:
+        verdicts = EarlyVerdicts(make_job("reason", tmp_path), 3, pruner, judge)
+        verdicts.expect(0, 1, "samples")
+        started = time.monotonic()
+        verdicts.record(rollout(0, "(x-1)(x+1)"))
+        verdicts.record(rollout(1, "(x+1)(x-1)"))
+        assert time.monotonic() - started < 1.0, "a worker takes longer to start"
+        assert pruner.keeps(("s", 0, 2), 10)
+        while pruner.keeps(("s", 0, 2), 10):
+            assert time.monotonic() - started < 60
+            time.sleep(0.01)
+        assert pruner.keeps(("s", 0, 2), 9)
+        verdicts.record(rollout(2, "(x-1)(x+1)"))  # compared before: known at once
+        assert not pruner.follows("s") and not verdicts.samples
