@@ -1,7 +1,7 @@
 """What a request says, whoever answers it: its parts, its images, and why it can't be served."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PIL import Image
@@ -60,13 +60,13 @@ def check_mentions(messages: Sequence[Message], images: Sequence[bytes]) -> None
         )
 
 
-def decode(image: bytes) -> Image.Image:
+def decode(image: bytes, open_one: Callable[[bytes], Image.Image] = open_image) -> Image.Image:
     """Open one image of a request.
 
     Raises:
         RequestError: it is broken.
     """
     try:
-        return open_image(image)
+        return open_one(image)
     except ImageError as error:
         raise RequestError("image", str(error)) from error

@@ -7,10 +7,8 @@ as a template or a top_k that the model recommends, holds too.
 """
 
 import asyncio
-import contextlib
-import queue
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from json import JSONDecodeError
 from typing import Any
@@ -20,11 +18,9 @@ from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, Ti
 from stages.engines import Completion, ModelConfig, Request
 from stages.engines.chat import Answer, to_messages
 from stages.engines.conversation import RequestError, failure
-from stages.engines.loop import Loop
+from stages.engines.loop import InFlight, Loop
 from stages.engines.server import NO_KEY, Server
 
-POLL_SECONDS = 0.2
-"""How soon a stop is noticed."""
 CONNECT_SECONDS = 10.0
 
 
@@ -51,8 +47,8 @@ class EndpointEngine:
         )
         self.rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
         self.num_answered = 0
-        self.under_way: set[Future[Completion]] = set()
         self.loop = Loop("endpoint")
+        self.in_flight = InFlight[Completion](self.loop, self.arguments.max_concurrency)
         try:
             self.context_length = self.loop.submit(self._context_length()).result()
         except Exception:
@@ -63,33 +59,16 @@ class EndpointEngine:
         self, requests: Iterable[Request], should_stop: Callable[[], bool]
     ) -> Iterator[Completion]:
         """Answer requests as they finish; what is under way at a stop is dropped."""
-        source = iter(requests)
-        exhausted = False
-        self.under_way = under_way = set[Future[Completion]]()
-        finished: queue.SimpleQueue[Future[Completion]] = queue.SimpleQueue()
         try:
-            while not should_stop():
-                while not exhausted and len(under_way) < self.arguments.max_concurrency:
-                    if (request := next(source, None)) is None:
-                        exhausted = True
-                        break
-                    future = self.loop.submit(self._answer(request))
-                    under_way.add(future)
-                    future.add_done_callback(finished.put)
-                if not under_way:
-                    return
-                with contextlib.suppress(queue.Empty):
-                    future = finished.get(timeout=POLL_SECONDS)
-                    under_way.remove(future)
-                    yield future.result()
+            for future in self.in_flight.run(requests, self._answer, should_stop):
+                yield future.result()
         finally:
             # The server sees the connection close, and gives the request up.
-            for future in under_way:
-                future.cancel()
+            self.in_flight.cancel()
 
     def figures(self) -> dict[str, float]:
         """Requests that the server has."""
-        return {"running": len(self.under_way)}
+        return {"running": len(self.in_flight.futures)}
 
     def close(self) -> None:
         """Hang up."""

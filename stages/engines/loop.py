@@ -1,12 +1,19 @@
 """An event loop in a thread of its own: how engines that wait for answers serve an iterator."""
 
 import asyncio
+import contextlib
+import queue
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
+
+from stages.engines import Request
 
 Result = TypeVar("Result")
+
+POLL_SECONDS = 0.2
+"""How soon a stop is noticed."""
 
 
 class Loop:
@@ -36,3 +43,51 @@ class Loop:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+
+class InFlight(Generic[Result]):
+    """Requests that are being answered in a loop, never more than there is room for.
+
+    Args:
+        loop: where they are answered.
+        room: how many at once.
+    """
+
+    def __init__(self, loop: Loop, room: int) -> None:
+        self.loop = loop
+        self.room = room
+        self.futures: set[Future[Result]] = set()
+
+    def run(
+        self,
+        requests: Iterable[Request],
+        answer: Callable[[Request], Coroutine[Any, Any, Result]],
+        should_stop: Callable[[], bool],
+    ) -> Iterator[Future[Result]]:
+        """Answer requests, and yield each answer when it is there.
+
+        Requests are read as there is room. On a stop the iterator ends, and what is under way is
+        left in `futures`.
+        """
+        source = iter(requests)
+        is_exhausted = False
+        finished: queue.SimpleQueue[Future[Result]] = queue.SimpleQueue()
+        while not should_stop():
+            while not is_exhausted and len(self.futures) < self.room:
+                if (request := next(source, None)) is None:
+                    is_exhausted = True
+                    break
+                future = self.loop.submit(answer(request))
+                self.futures.add(future)
+                future.add_done_callback(finished.put)
+            if not self.futures:
+                return
+            with contextlib.suppress(queue.Empty):
+                future = finished.get(timeout=POLL_SECONDS)
+                self.futures.remove(future)
+                yield future
+
+    def cancel(self) -> None:
+        """Give up what is under way."""
+        while self.futures:
+            self.futures.pop().cancel()

@@ -1,11 +1,12 @@
 """Prompts from requests, and completions from tokens: what every engine does alike."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 from PIL import Image
 
+from data.images import open_image
 from stages.engines import Completion, Message, Request
 from stages.engines.checkpoints import Checkpoint, reason
 from stages.engines.conversation import (
@@ -38,10 +39,18 @@ class Prompt:
 
 
 class Renderer:
-    """Renders requests for one model, and turns its tokens back into text."""
+    """Renders requests for one model, and turns its tokens back into text.
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    Args:
+        checkpoint: the model.
+        open_one: decodes an image, or raises an `ImageError`.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, open_one: Callable[[bytes], Image.Image] = open_image
+    ) -> None:
         self.checkpoint = checkpoint
+        self.open_one = open_one
         self.last: tuple[Request, Prompt] | None = None
 
     def prompt(self, request: Request) -> Prompt:
@@ -64,7 +73,7 @@ class Renderer:
         if request.images and not self.checkpoint.multimodal:
             raise RequestError("image", "The model takes no images.")
         check_mentions(request.messages, request.images)
-        images = [decode(image) for image in request.images]
+        images = [decode(image, self.open_one) for image in request.images]
         text = self._apply_template(request.messages)
         return Prompt(
             text=text,

@@ -1,14 +1,14 @@
 """Text from vLLM: continuous batching, every completion as soon as it is there.
 
 vLLM's engine runs in processes of its own, fed by an event loop in a thread of this one. Images are
-prepared in threads while the engine computes, nothing here ever waits for the engine without
-looking at `should_stop`, and when the engine's processes end their memory is free again. On a stop
-what is under way is aborted and its tokens are kept: the next attempt goes on behind them.
+decoded in other processes and resized in threads while the engine computes, nothing here ever waits
+for the engine without looking at `should_stop`, and when the engine's processes end their memory is
+free again. On a stop what is under way is aborted and its tokens are kept: the next attempt goes on
+behind them.
 """
 
 import asyncio
 import contextlib
-import queue
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -18,6 +18,8 @@ from data.errors import EngineError
 from stages.engines import Completion, ModelConfig, Prefix, Request
 from stages.engines.checkpoints import open_checkpoint, reason
 from stages.engines.conversation import RequestError, failure
+from stages.engines.decoding import Decoder
+from stages.engines.loop import POLL_SECONDS, InFlight
 from stages.engines.rendering import Prompt, Renderer
 from stages.engines.vllm_figures import Figures
 from stages.engines.vllm_start import (
@@ -29,8 +31,6 @@ from stages.engines.vllm_start import (
 )
 from stages.seeds import seed_for
 
-POLL_SECONDS = 0.2
-"""How soon a stop is noticed."""
 SHUTDOWN_SECONDS = 10.0
 """After that long the engine's processes are killed."""
 GRACE_SECONDS = 2.0
@@ -55,7 +55,8 @@ class VllmEngine:
 
     def __init__(self, config: ModelConfig) -> None:
         self.checkpoint = open_checkpoint(config.path or "")
-        self.renderer = Renderer(self.checkpoint)
+        self.decoder = Decoder()
+        self.renderer = Renderer(self.checkpoint, self.decoder.open)
         # One thread: rendering keeps its order and remembers the last prompt.
         self.rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
         self.newest = Figures()
@@ -73,33 +74,17 @@ class VllmEngine:
         self, requests: Iterable[Request], should_stop: Callable[[], bool]
     ) -> Iterator[Completion]:
         """Answer requests as they finish, with enough under way to keep the engine full."""
-        source = iter(requests)
-        exhausted = False
-        under_way: set[Future[Completion | None]] = set()
-        finished: queue.SimpleQueue[Future[Completion | None]] = queue.SimpleQueue()
+        in_flight = InFlight[Completion | None](self.loop, self.max_in_flight)
         self.is_stopping = False
         try:
-            while not should_stop():
-                while not exhausted and len(under_way) < self.max_in_flight:
-                    if (request := next(source, None)) is None:
-                        exhausted = True
-                        break
-                    future = self.loop.submit(self._answer(request))
-                    under_way.add(future)
-                    future.add_done_callback(finished.put)
-                if not under_way:
-                    return
-                with contextlib.suppress(queue.Empty):
-                    future = finished.get(timeout=POLL_SECONDS)
-                    under_way.remove(future)
-                    if completion := _result(future, should_stop):
-                        yield completion
-            yield from self._abort(under_way)
+            for future in in_flight.run(requests, self._answer, should_stop):
+                if completion := _result(future, should_stop):
+                    yield completion
+            yield from self._abort(in_flight.futures)
         except _Abandoned:
             return
         finally:
-            for future in under_way:
-                future.cancel()
+            in_flight.cancel()
 
     def _abort(self, under_way: set[Future[Completion | None]]) -> Iterator[Completion]:
         """End everything, and hand out what there is of it."""
@@ -124,6 +109,7 @@ class VllmEngine:
         self.loop.submit(shut_down()).result()
         self.loop.close()
         self.rendering.shutdown()
+        self.decoder.close()
         del self.engine
 
     async def _answer(self, request: Request) -> Completion | None:
@@ -137,6 +123,7 @@ class VllmEngine:
     async def _prepare(self, request: Request) -> tuple[Prompt, Any]:
         """Make a request into what the engine takes, images included."""
         loop = asyncio.get_running_loop()
+        self.decoder.expect(request.images)
         prompt = await loop.run_in_executor(self.rendering, self.renderer.prompt, request)
         # vLLM checks this too, but calls it by another name.
         self._max_tokens(request, len(prompt.token_ids))
