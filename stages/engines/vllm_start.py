@@ -96,8 +96,10 @@ def start(loop: Loop, checkpoint: Checkpoint, config: ModelConfig, figures: Any)
         ) from error
 
 
-def _engine_args(checkpoint: Checkpoint, config: ModelConfig) -> Any:
+def engine_settings(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, Any]:
+    """The arguments vLLM is started with: ours, where `engine_args` doesn't say otherwise."""
     arguments: dict[str, Any] = {
+        "model": checkpoint.path,
         "dtype": config.dtype,
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
@@ -106,8 +108,12 @@ def _engine_args(checkpoint: Checkpoint, config: ModelConfig) -> Any:
         arguments["limit_mm_per_prompt"] = {"image": MAX_IMAGES, "video": 0}
     if current_platform.is_cpu():
         arguments |= _cpu_args(checkpoint, config)
+    return arguments | config.engine_args
+
+
+def _engine_args(checkpoint: Checkpoint, config: ModelConfig) -> Any:
     try:
-        return AsyncEngineArgs(model=checkpoint.path, **(arguments | config.engine_args))
+        return AsyncEngineArgs(**engine_settings(checkpoint, config))
     except TypeError as error:
         raise ConfigError(
             f"vLLM doesn't take these engine_args: {error}.", "See the fields of its EngineArgs."
