@@ -323,9 +323,7 @@ def measure_images(arguments: argparse.Namespace, folder: Path) -> dict[str, flo
     parameters = save_image_model(folder / "image-model")
     write_run(folder / "images", arguments.images, images=True)
     arms = Arms(folder / "image-model", folder / "images", arguments, arguments.median // 2)
-    config = caption.Config(
-        num_captions=arguments.captions, prompt="world:prompts/caption.txt"
-    )
+    config = caption.Config(num_captions=arguments.captions, prompt="world:prompts/caption.txt")
     speeds: dict[str, list[float]] = {"ours": [], "chat": []}
     arms.stage(caption, config, "captions")
     arms.chat()

@@ -1,1 +1,2 @@
-def measure_runner(rows): return {}
+def measure_runner(rows):
+    return {}
