@@ -27,7 +27,7 @@ system:
 
 test: setup
 	-@.ci/apt
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .
