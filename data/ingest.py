@@ -38,7 +38,8 @@ class IngestSummary:
     num_samples: int
     """Rows of the table, those with an error included."""
     num_errors: dict[str, int]
-    """How many of them can't be used, by kind: `question`, `choices`, `image`, `missing_file`."""
+    """How many of them can't be used, by kind: `question`, `choices`, `difficulty`, `image`,
+    `missing_file`."""
     num_duplicates: int
     """Rows of the source that were dropped, for the same sample had come before."""
     num_images: int
@@ -166,8 +167,10 @@ def _make_plan(reader: _Reader, num_shards: int | None, report: Report) -> _Plan
         seen.add(sample.sample_id)
         plan.sample_ids.append(sample.sample_id)
         # What a row says besides its id, but not the source's own name, which may be a folder's.
-        told = sample.source if reader.columns["source"] else None
-        digest.update(json.dumps([sample.sample_id, sample.answer_type, told]).encode())
+        told = [sample.answer_type, sample.source if reader.columns["source"] else None]
+        if reader.columns["difficulty"]:
+            told.append(sample.difficulty)
+        digest.update(json.dumps([sample.sample_id, *told]).encode())
     if not plan.sample_ids:
         raise InputError(
             f"{reader.source.name} holds no rows.", "Check the source, --split and --limit."

@@ -47,6 +47,8 @@ class Sample:
     """Text the benchmark puts before the question."""
     source: OptionalText = None
     """The data set the sample came from."""
+    difficulty: OptionalFloat32 = None
+    """One minus the pass rate to expect, from 0 to 1; null: not known."""
     error: OptionalText = None
     """Why the sample can't be used (broken image, empty question); null: it can."""
 

@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,11 @@ def make_sample(row: Row, columns: Columns, *, folder: Path, source: str) -> Sam
         problems.insert(0, "question: it is no text")
     elif text_of(question) is None:
         problems.insert(0, "question: it is empty")
+    difficulty: float | None = None
+    try:
+        difficulty = read_difficulty(values.get("difficulty"))
+    except ValueError as error:
+        problems.append(f"difficulty: {error}")
     text = text_of(question) or ""
     answer, hint = text_of(values.get("answer")), text_of(values.get("hint"))
     identity = ([p.identity for p in pictures], text, choices or unread_choices, answer, hint)
@@ -59,6 +65,7 @@ def make_sample(row: Row, columns: Columns, *, folder: Path, source: str) -> Sam
         choices=choices,
         hint=hint,
         source=text_of(values.get("source")) or source,
+        difficulty=difficulty,
         error=problems[0] if problems else None,
     )
 
@@ -108,6 +115,24 @@ def read_choices(value: Any) -> list[str] | None:
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"they are no list but {str(value)[:80]!r}")
     return [text_of(option) or "" for option in value]
+
+
+def read_difficulty(value: Any) -> float | None:
+    """A number from 0 to 1, or a text that says one.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    text = text_of(value)
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise ValueError(f"it is no number from 0 to 1 but {text[:80]!r}")
+    return number
 
 
 def _parse_literal(text: str) -> Any:

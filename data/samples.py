@@ -107,7 +107,8 @@ class Counts:
     num_samples: int = 0
     """Rows of the table, those with an error included."""
     num_errors: Counter[str] = field(default_factory=Counter)
-    """How many of them can't be used, by kind: `question`, `choices`, `image`, `missing_file`."""
+    """How many of them can't be used, by kind: `question`, `choices`, `difficulty`, `image`,
+    `missing_file`."""
     num_images: int = 0
     num_without_answer: int = 0
     """Samples that can be asked, but not verified."""

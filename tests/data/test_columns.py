@@ -31,9 +31,10 @@ def test_numbered_image_columns_are_taken_in_their_order():
     assert chosen(columns)["image"] == ["image_1", "image_2", "image_10"]
 
 
-def test_answer_type_is_taken_only_where_it_is_mapped():
-    assert "answer_type" not in chosen(["question", "answer_type"])
-    assert chosen(["question", "kind"], answer_type="kind")["answer_type"] == ["kind"]
+@pytest.mark.parametrize("role", ["answer_type", "difficulty"])
+def test_what_has_many_meanings_is_taken_only_where_it_is_mapped(role):
+    assert role not in chosen(["question", role])
+    assert chosen(["question", "kind"], **{role: "kind"})[role] == ["kind"]
 
 
 def test_a_mapped_column_wins():

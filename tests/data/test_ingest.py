@@ -196,6 +196,22 @@ def test_limit_and_map(tmp_path):
     assert last["choices"] == ["1", "2"]
 
 
+def test_difficulty_is_taken_where_it_is_mapped(tmp_path):
+    rows = [{"question": f"{i}?", "level": level} for i, level in enumerate([0.25, None, "1", 7])]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    run(tmp_path / "rows.json", tmp_path / "without")
+    summary = run(tmp_path / "rows.json", tmp_path / "with", mapping={"difficulty": "level"})
+    assert [row["difficulty"] for row in rows_of(tmp_path / "with")] == [0.25, None, 1.0, None]
+    assert rows_of(tmp_path / "with")[3]["error"].startswith("difficulty: it is no number from 0")
+    assert summary.num_errors == {"difficulty": 1}
+    assert ids_of(tmp_path / "with") == ids_of(tmp_path / "without")
+    rows[0]["level"] = 0.5
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    run(tmp_path / "rows.json", tmp_path / "without")  # not mapped, it changes nothing
+    with pytest.raises(RefusedError, match="holds other samples"):
+        run(tmp_path / "rows.json", tmp_path / "with", mapping={"difficulty": "level"})
+
+
 def test_unknown_column_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match=r"Did you mean 'answer'\? .*question, images, answer"):
         run(write_jsonl(tmp_path), tmp_path / "samples", mapping={"answer": "anser"})

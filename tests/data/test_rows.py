@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from data.rows import make_sample, read_choices, text_of
+from data.rows import make_sample, read_choices, read_difficulty, text_of
 from tests.data.pictures import png
 
 COLUMNS = {"question": ["question"], "image": ["image"], "answer": ["answer"]}
@@ -66,6 +66,20 @@ def test_what_is_no_list_of_choices(value):
     with pytest.raises(ValueError, match="no list"):
         read_choices(value)
     assert sample(choices=value).error.startswith("choices: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "difficulty"),
+    [(None, None), ("", None), (float("nan"), None), (0, 0.0), (1, 1.0), (0.25, 0.25), ("0.5", 0.5)],
+)
+def test_difficulty_is_read(value, difficulty):
+    assert read_difficulty(value) == difficulty
+
+
+@pytest.mark.parametrize("value", [3, -0.1, "hard", True, float("inf"), "nan", {"level": 1}])
+def test_what_is_no_difficulty(value):
+    with pytest.raises(ValueError, match="no number from 0 to 1"):
+        read_difficulty(value)
 
 
 def test_images_in_every_form_are_the_same_sample(tmp_path):
