@@ -167,10 +167,10 @@ def _make_plan(reader: _Reader, num_shards: int | None, report: Report) -> _Plan
         seen.add(sample.sample_id)
         plan.sample_ids.append(sample.sample_id)
         # What a row says besides its id, but not the source's own name, which may be a folder's.
-        told = [sample.answer_type, sample.source if reader.columns["source"] else None]
-        if reader.columns["difficulty"]:
-            told.append(sample.difficulty)
-        digest.update(json.dumps([sample.sample_id, *told]).encode())
+        told = sample.source if reader.columns["source"] else None
+        difficulty = [sample.difficulty] if reader.columns["difficulty"] else []
+        identity = [sample.sample_id, sample.answer_type, told, *difficulty]
+        digest.update(json.dumps(identity).encode())
     if not plan.sample_ids:
         raise InputError(
             f"{reader.source.name} holds no rows.", "Check the source, --split and --limit."

@@ -67,6 +67,15 @@ class Models(BaseModel):
     """The trainable vision-language model."""
     reasoner: ModelConfig = ModelConfig()
     """The frozen text-only model that thinks."""
+    hard_reasoner: ModelConfig = ModelConfig()
+    """A second, stronger one for questions that the reasoner fails at; without a path there is
+    none."""
+
+    def by_role(self) -> dict[str, ModelConfig]:
+        """The models there are; the hard reasoner only where it has a path."""
+        return {
+            role: model for role, model in self if role != "hard_reasoner" or model.path is not None
+        }
 
 
 class RunConfig(BaseModel):
@@ -246,20 +255,25 @@ def settings_help(stage: str) -> str:
 
 def borrowed_settings(config: RunConfig, stage: str) -> dict[str, Any]:
     """The settings of other sections that a stage's `settings_read` names, if it has one."""
-    read = getattr(stage_module(stage), "settings_read", lambda own: ())
+    read = getattr(stage_module(stage), "settings_read", lambda own, roles: ())
     values = dict(flatten(config.model_dump(mode="json")))
-    return {key: values[key] for key in read(section(config, stage))}
+    roles = config.models.by_role().keys()
+    return {key: values[key] for key in read(section(config, stage), roles)}
 
 
 def stage_settings(config: RunConfig, stage: str) -> dict[str, Any]:
     """The settings that a stage's output depends on, as flat JSON.
 
-    Engine-only settings are left out, its own and borrowed ones; a prompt counts with its text.
+    Engine-only settings are left out, its own and borrowed ones, and so are those that mean nothing
+    without a model that is not there; a prompt counts with its text.
     """
     module, own = stage_module(stage), section(config, stage)
     name = section_name(stage)
+    models = config.models.by_role()
+    left_out = set(own.ENGINE_ONLY)
+    left_out |= {key for key, role in getattr(own, "ONLY_WITH", {}).items() if role not in models}
     chosen: dict[str, Any] = {"run.seed": config.run.seed}
-    for key, value in flatten(own.model_dump(mode="json", exclude=set(own.ENGINE_ONLY))):
+    for key, value in flatten(own.model_dump(mode="json", exclude=left_out)):
         chosen[f"{name}.{key}"] = value
         if key.endswith("prompt") and isinstance(value, str):
             chosen[f"{name}.{key}.digest"] = digest_of(load_prompt(value))
@@ -268,7 +282,8 @@ def stage_settings(config: RunConfig, stage: str) -> dict[str, Any]:
         if field not in getattr(config, lender).ENGINE_ONLY:
             chosen[key] = value
     for role in module.models_used(own):
-        model: ModelConfig = getattr(config.models, role)
+        if (model := models.get(role)) is None:
+            continue
         if stage == "train":  # runs the model itself, on no engine
             values: dict[str, Any] = {"path": model.path}
         else:

@@ -94,7 +94,7 @@ class Session:
             stage=stage,
             run_dir=self.run.root,
             seed=config.run.seed,
-            models=dict(config.models),
+            models=config.models.by_role(),
             metadata=metadata,
             report=self.report,
             should_stop=self.should_stop,

@@ -13,11 +13,14 @@ from data.errors import InputError
 from sophia_cli.config import RunConfig, section, section_name, stage_module, stage_settings
 from sophia_cli.pulse import read_pulses
 from stages import STAGES
+from stages.identity import identify
 from stages.propagate_reward import FUNNEL
 
 STAGE_SECTIONS = frozenset(map(section_name, STAGES))
 WRITES = {"caption": "captions", "reason": "rollouts", "verify": "verdicts"}
-TABLES = ("samples", "captions", "rollouts", "verdicts", "rewards", "trajectories")
+TABLES = ("samples", "captions", "probes", "rollouts", "verdicts", "rewards", "trajectories")
+OPTIONAL_TABLES = frozenset({"probes"})
+"""Of which nothing is said where they are not."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,8 @@ class RunDir:
         own = section(config, stage)
         settings = stage_settings(config, stage)
         growing = {f"{section_name(stage)}.{key}": getattr(own, key) for key in own.GROWING}
-        fixed = {key: value for key, value in settings.items() if key not in growing}
         inputs = [self.root / name for name in stage_module(stage).tables_read(own)]
-        return tables.Metadata(
-            stage=stage,
-            digest=tables.digest_of(stage, settings, list(map(tables.table_digest, inputs))),
-            root=tables.digest_of(stage, fixed, list(map(tables.table_root, inputs))),
-            growing=growing,
-            settings=settings,
-        )
+        return identify(stage, settings, growing, inputs)
 
     def saved_config(self) -> dict[str, Any]:
         """What `config.json` holds: `config` and `digests`."""
@@ -100,6 +96,8 @@ class RunDir:
         status: dict[str, Any] = {"run": str(self.root), "tables": {}, "evals": {}}
         total = None
         for name in TABLES:
+            if name in OPTIONAL_TABLES and not (self.root / name).is_dir():
+                continue
             table = table_status(self.root / name, total)
             total = table["num_shards"] or total
             status["tables"][name] = table
@@ -141,6 +139,8 @@ def stage_rates(
         alive = [pulse for pulse in workers if pulse["stage"] == stage and pulse["is_alive"]]
         if not alive:
             continue
+        if stage == "reason" and "probes" in found and not _is_whole(found["probes"]):
+            table = "probes"  # the first of two passes, where there are two teachers
         rows = found[table]["rows"] + found[table]["rows_under_way"]
         total = max(pulse["total"] for pulse in alive)
         speed = sum(pulse["rows_per_second"] for pulse in alive)
@@ -153,6 +153,10 @@ def stage_rates(
             "eta_seconds": round((total - rows) / speed) if speed and total >= rows else None,
         }
     return rates
+
+
+def _is_whole(table: dict[str, Any]) -> bool:
+    return bool(table["finished_shards"] == table["num_shards"])
 
 
 def table_status(folder: Path, num_shards: int | None) -> dict[str, Any]:

@@ -215,7 +215,7 @@ def num_gpus(stage: SlurmStage, config: RunConfig) -> int:
 def _runs_model(stage: SlurmStage, config: RunConfig) -> bool:
     """Whether a model runs in the stage's own processes, not behind an endpoint."""
     used = stage_module(stage).models_used(section(config, stage))
-    engines = {getattr(config.models, role).engine for role in used}
+    engines = {model.engine for role, model in config.models.by_role().items() if role in used}
     return stage == SlurmStage.TRAIN or bool(engines - {"endpoint"})
 
 

@@ -1,11 +1,34 @@
-"""Whether what lies on disk belongs to what is asked for now."""
+"""What a table is made from, and whether what lies on disk belongs to what is asked for now."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from data import tables
 from data.errors import RefusedError
 
 MAX_TOKENS = "max_tokens"
+
+
+def identify(
+    stage: str, settings: Mapping[str, Any], growing: Mapping[str, int], inputs: Sequence[Path]
+) -> tables.Metadata:
+    """What a stage's output says of itself: its settings and inputs, and their digest.
+
+    Args:
+        stage: its name.
+        settings: all that the output depends on.
+        growing: those of them that may grow, with their values.
+        inputs: the folders of the tables it is made from.
+    """
+    fixed = {key: value for key, value in settings.items() if key not in growing}
+    return tables.Metadata(
+        stage=stage,
+        digest=tables.digest_of(stage, settings, list(map(tables.table_digest, inputs))),
+        root=tables.digest_of(stage, fixed, list(map(tables.table_root, inputs))),
+        growing=dict(growing),
+        settings=dict(settings),
+    )
 
 
 def is_outdated(path: Path, now: tables.Metadata, redo: str | None = None) -> bool:

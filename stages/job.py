@@ -33,6 +33,8 @@ class Planned:
     """What the row is made from."""
     prefix: Prefix | None = None
     """What an attempt that was stopped had written of it."""
+    made: Any = None
+    """The row itself, where it is there already and only has to be taken into the table."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Reason: N attempts at each question, from each caption or from the image itself.
 
-Input tables: samples, captions. Output table: rollouts (N rows per caption).
+Input tables: samples, captions. Output table: rollouts (N rows per caption); with two teachers,
+probes too.
 
 Section 4.1 of the paper: the frozen text-only reasoner reads question and caption (behavior
 `caption`); together with the captioner it is the behavior model mu. With behavior `image` the
@@ -11,10 +12,13 @@ With `reason.prune = "exact"` rollouts are judged as they come, and those that c
 trajectories any more are given up (`pruning.py`): which ones depends on when the others end, but
 the trajectories don't.
 
+With `models.hard_reasoner` there are two teachers (`teachers.py`), and two passes.
+
     sophia reason --run RUN
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any, ClassVar, Literal
@@ -22,6 +26,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from data import tables
+from data.errors import ConfigError
 from data.records import Caption, Rollout, Sample
 from stages.early_verdicts import PRUNING_SETTINGS, EarlyVerdicts, early_verdicts
 from stages.engines import Completion, Request, Sampling
@@ -32,13 +37,20 @@ from stages.generation import (
     require_table,
     unknown_sample,
 )
-from stages.job import Job, Key, Outcome, Planned
+from stages.job import Job, Outcome, Planned
 from stages.prompts import answer_messages, load_prompt, reason_messages
-from stages.seeds import seed_for
 from stages.shards import map_shards
+from stages.teachers import (
+    EASY,
+    HARD,
+    TEACHING_SETTINGS,
+    Keyed,
+    Pass,
+    row_seed,
+    take_made,
+    teach,
+)
 
-Keyed = tuple[Key, Any]
-"""A key, and what its row is made from."""
 TEXT_COLUMNS = ("sample_id", "question", "choices", "hint", "error")
 
 
@@ -47,6 +59,8 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ()
+    ONLY_WITH: ClassVar[dict[str, str]] = {"hard_below": HARD}
+    """Settings that mean nothing without a certain model."""
 
     behavior: Literal["caption", "image"] = "caption"
     """`caption`: the reasoner thinks from each caption; `image`: the policy, from the image."""
@@ -66,6 +80,10 @@ class Config(BaseModel):
     """`off`: every rollout is finished; `exact`: rollouts that can no longer change which
     trajectories `propagate` keeps, with its settings of now, are given up."""
 
+    hard_below: float = Field(0.25, ge=0, le=1)
+    """A question whose pass rate under the reasoner is below this goes to `models.hard_reasoner`,
+    where there is one."""
+
     @property
     def GROWING(self) -> tuple[str, ...]:
         """None where rollouts were given up because N and max_tokens were what they were."""
@@ -73,8 +91,8 @@ class Config(BaseModel):
 
 
 def models_used(config: Config) -> tuple[str, ...]:
-    """The model that reasons: the reasoner, or the policy itself."""
-    return ("policy",) if config.behavior == "image" else ("reasoner",)
+    """The models that reason, where they are there: one or two reasoners, or the policy itself."""
+    return ("policy",) if config.behavior == "image" else (EASY, HARD)
 
 
 def tables_read(config: Config) -> tuple[str, ...]:
@@ -82,33 +100,62 @@ def tables_read(config: Config) -> tuple[str, ...]:
     return ("samples",) if config.behavior == "image" else ("samples", "captions")
 
 
-def settings_read(config: Config) -> tuple[str, ...]:
-    """Settings of other stages that this one goes by."""
-    return PRUNING_SETTINGS if config.prune == "exact" else ()
+def settings_read(config: Config, roles: Collection[str]) -> tuple[str, ...]:
+    """Settings of other stages that this one goes by.
+
+    Args:
+        config: its own.
+        roles: the models there are.
+    """
+    if config.prune == "exact":
+        return PRUNING_SETTINGS
+    return TEACHING_SETTINGS if HARD in roles and config.behavior == "caption" else ()
 
 
 def run(job: Job, config: Config) -> Outcome:
     """Write the rollouts that are not there yet."""
+    if HARD in job.models:
+        _check_two_teachers(config)
+        write = partial(_run, config)
+        return teach(job, config.num_rollouts, config.hard_below, tables_read(config), write)
+    alone = Pass(role=models_used(config)[0])
     if config.prune == "off":
-        return _run(job, config, None)
+        return _run(config, job, alone)
     with early_verdicts(job, config.num_rollouts) as verdicts:
-        outcome = _run(job, config, verdicts)
+        outcome = _run(config, job, replace(alone, remember=verdicts.remember), verdicts)
     outcome.figures["pruning"] = verdicts.pruner.figures()
     return outcome
 
 
-def _run(job: Job, config: Config, verdicts: EarlyVerdicts | None) -> Outcome:
-    """Write the rollouts that are not there yet; with `verdicts`, only what can be chosen."""
+def _check_two_teachers(config: Config) -> None:
+    """Refuse settings that two teachers can't go with.
+
+    Raises:
+        ConfigError: there are such.
+    """
+    if config.behavior == "image":
+        raise ConfigError(
+            'With reason.behavior = "image" the policy answers, not models.hard_reasoner.',
+            'Leave out models.hard_reasoner, or set reason.behavior = "caption".',
+        )
+    if config.prune == "exact":
+        raise ConfigError(
+            'reason.prune = "exact" gives up rollouts that models.hard_reasoner is chosen by.',
+            'Set reason.prune = "off", or leave out models.hard_reasoner.',
+        )
+
+
+def _run(config: Config, job: Job, which: Pass, verdicts: EarlyVerdicts | None = None) -> Outcome:
+    """Write a pass's rows that are not there yet; with `verdicts`, only what can be chosen."""
     samples, captions = job.folder("samples"), job.folder("captions")
     count = require_table(samples, "sophia ingest")
     num_prompts = tables.count_rows(samples)
     if config.behavior == "caption":
         require_table(captions, "sophia caption", count, job.follow)
         num_prompts = tables.estimate_rows(captions, samples)
-    (role,) = models_used(config)
-    model = job.models[role]
+    model = job.models[which.role]
     ask = from_caption(config) if config.behavior == "caption" else from_image(config)
-    as_rollout = to_rollout(job, "reason", role)
+    as_rollout = to_rollout(job, which.role)
 
     def plan(index: int) -> Iterator[Planned]:
         if verdicts:
@@ -117,7 +164,8 @@ def _run(job: Job, config: Config, verdicts: EarlyVerdicts | None) -> Outcome:
         prompts = partial(read, job, index, count)
         repeats = range(config.num_rollouts)
         if not verdicts:
-            return group_rows(prompts(), repeats, model.group_size)
+            chosen = which.choose(index, prompts())
+            return map(take_made, group_rows(chosen, repeats, model.group_size))
         # Every prompt's first rollout, then every prompt's second one, and so on: a caption is
         # often settled by its first few, and its others are never started.
         return chain.from_iterable(
@@ -135,7 +183,7 @@ def _run(job: Job, config: Config, verdicts: EarlyVerdicts | None) -> Outcome:
             sampling=Sampling(
                 temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens
             ),
-            seed=seed_for(job.seed, "reason", *row.key),
+            seed=row_seed(job.seed, which.role, row.key),
             group=row.group,
             prefix=row.prefix,
             # Where rows share a batch, what is not worth starting stays in it, so that the others
@@ -153,13 +201,14 @@ def _run(job: Job, config: Config, verdicts: EarlyVerdicts | None) -> Outcome:
     return map_shards(
         job,
         record=Rollout,
-        table="rollouts",
+        table=which.table,
         count=count,
         plan=plan,
-        execute=lambda rows: complete(job, role, rows, request, record),
+        execute=lambda rows: complete(job, which.role, rows, request, record),
         total=num_prompts * config.num_rollouts,
-        inputs=tables_read(config),
-        remember=verdicts.remember if verdicts else None,
+        inputs=(*tables_read(config), *which.also_read),
+        remember=which.remember,
+        is_short=which.is_short,
     )
 
 
@@ -203,7 +252,7 @@ def from_image(config: Config) -> Any:
     }
 
 
-def to_rollout(job: Job, stage: str, role: str) -> Any:
+def to_rollout(job: Job, role: str) -> Any:
     """How a completion becomes a row of `rollouts`."""
 
     def record(row: Planned, completion: Completion) -> Rollout:
@@ -217,7 +266,7 @@ def to_rollout(job: Job, stage: str, role: str) -> Any:
             token_ids=completion.known_token_ids,
             logprob=completion.logprob,
             finish_reason=completion.finish_reason,
-            seed=seed_for(job.seed, stage, *row.key),
+            seed=row_seed(job.seed, role, row.key),
             model=job.models[role].path,
             error=completion.error,
             prefill=completion.prefill,

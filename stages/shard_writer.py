@@ -41,6 +41,11 @@ MOST_PARTS = 64
 Remember = Callable[[Iterable[dict[str, Any]]], None]
 
 
+def no_shard(index: int) -> bool:
+    """Say no of every shard."""
+    return False
+
+
 @dataclass
 class Shard:
     """A shard that we have a lease on."""
@@ -74,16 +79,25 @@ class ShardWriter:
         record: the record class of the rows.
         folder: the table.
         count: its number of shards.
+        is_short: whether a finished shard, by its index, lacks rows.
 
     Raises:
         RefusedError: a finished shard was made with other settings or inputs.
     """
 
-    def __init__(self, job: Job, record: type, folder: Path, count: int) -> None:
+    def __init__(
+        self,
+        job: Job,
+        record: type,
+        folder: Path,
+        count: int,
+        is_short: Callable[[int], bool] = no_shard,
+    ) -> None:
         self.job = job
         self.record = record
         self.folder = folder
         self.count = count
+        self.is_short = is_short
         self.last_write = time.monotonic()
         self.shards: dict[int, Shard] = {}
         self.shard_of: dict[str, int] = {}
@@ -104,7 +118,7 @@ class ShardWriter:
         try:
             if not path.exists() or is_outdated(path, self.job.metadata, self.job.redo):
                 return False
-            if has_rows_to_redo(self.job, self.record, path):
+            if has_rows_to_redo(self.job, self.record, path) or self.is_short(index):
                 return False
         except InputError:
             if path.exists():
@@ -206,7 +220,7 @@ class ShardWriter:
     def open(
         self, shard: Shard, planned: Iterable[Planned], remember: Remember | None = None
     ) -> Iterator[Planned]:
-        """Yield the rows that a shard still needs, group by group.
+        """Yield the rows that a shard still needs and that are to be made, group by group.
 
         Args:
             shard: as it was claimed.
@@ -227,8 +241,11 @@ class ShardWriter:
                     shard.planned.append(row.key)
                     self.shard_of[row.key[0]] = shard.index
                 shard.missing |= missing
-            if missing:
-                yield from (_continued(row, done.prefixes.get(row.key)) for row in group)
+            for row in group if missing else ():
+                if row.made is None:
+                    yield _continued(row, done.prefixes.get(row.key))
+                elif row.key in missing:
+                    self.add(row.made)
             if shard.index not in self.shards:
                 return  # lost
         with self.lock:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from data import tables
+from data.errors import Stopped
 from stages.job import Job, Outcome, Planned
-from stages.shard_writer import Remember, ShardWriter
+from stages.shard_writer import Remember, ShardWriter, no_shard
 
 POLL_SECONDS = 0.5
 """How soon a worker without work notices a stop."""
@@ -32,6 +33,7 @@ def map_shards(
     total: int,
     inputs: Sequence[str] = (),
     remember: Remember | None = None,
+    is_short: Callable[[int], bool] = no_shard,
 ) -> Outcome:
     """Make every row of a table that is not there yet, and finish its shards.
 
@@ -40,14 +42,17 @@ def map_shards(
         record: the record class of the table's rows.
         table: name of the output folder inside the run.
         count: number of shards.
-        plan: shard index -> its rows, samples in the order of the finished shard.
+        plan: shard index -> its rows, samples in the order of the finished shard. It may raise
+            `Stopped` when `job.should_stop()` turns true.
         execute: a stream of planned rows -> records, in any order. It may leave out rows when
             `job.should_stop()` turns true.
         total: rows of the whole table, for the progress bar.
         inputs: tables whose shard must be there before ours is begun.
         remember: told the rows that are there already of a shard that is taken up.
+        is_short: whether a finished shard lacks rows that its plan has now, for a reason that the
+            job's metadata does not know.
     """
-    writer = ShardWriter(job, record, job.folder(table), count)
+    writer = ShardWriter(job, record, job.folder(table), count, is_short)
     job.report.start(job.stage, total, writer.count_done())
 
     def is_ready(index: int) -> bool:
@@ -58,7 +63,10 @@ def map_shards(
             if job.should_stop() or not job.budget.admits():
                 return
             if is_ready(index) and (shard := writer.claim(index)):
-                yield from writer.open(shard, plan(index), remember)
+                try:
+                    yield from writer.open(shard, plan(index), remember)
+                except Stopped:
+                    return
 
     remaining = writer.remaining()
     while remaining and not job.should_stop() and job.budget.admits():

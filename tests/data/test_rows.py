@@ -70,7 +70,15 @@ def test_what_is_no_list_of_choices(value):
 
 @pytest.mark.parametrize(
     ("value", "difficulty"),
-    [(None, None), ("", None), (float("nan"), None), (0, 0.0), (1, 1.0), (0.25, 0.25), ("0.5", 0.5)],
+    [
+        (None, None),
+        ("", None),
+        (float("nan"), None),
+        (0, 0.0),
+        (1, 1.0),
+        (0.25, 0.25),
+        ("0.5", 0.5),
+    ],
 )
 def test_difficulty_is_read(value, difficulty):
     assert read_difficulty(value) == difficulty

@@ -127,6 +127,21 @@ def test_settings_that_pruning_borrows_are_part_of_identity_while_it_prunes() ->
     assert borrowed_settings(config, "verify") == {}
 
 
+def test_a_second_teacher_is_part_of_identity_where_there_is_one() -> None:
+    def settings(*assignments: str) -> dict[str, object]:
+        return stage_settings(resolve_config([], assignments, {}).config, "reason")
+
+    hard = "models.hard_reasoner.path=hard"
+    assert settings("reason.hard_below=0.5") == settings("verify.timeout_seconds=9") == settings()
+    assert not any("hard" in key for key in settings())
+    assert settings().items() < settings(hard).items()
+    others = ("reason.hard_below=0.5", "verify.timeout_seconds=9", "models.hard_reasoner.path=b")
+    for changed in others:
+        assert settings(hard, changed) != settings(hard)
+    assert settings(hard, "models.hard_reasoner.batch_size=3") == settings(hard)
+    assert "hard_reasoner" not in resolve_config([], [], {}).config.models.by_role()
+
+
 def test_what_rollouts_were_pruned_for_does_not_grow() -> None:
     config = resolve_config([], ["reason.prune=exact"], {}).config
     assert config.reason.GROWING == ()
