@@ -245,7 +245,7 @@ class ShardWriter:
                 if row.made is None:
                     yield _continued(row, done.prefixes.get(row.key))
                 elif row.key in missing:
-                    self.add(row.made)
+                    self.add(row.made, is_new=False)
             if shard.index not in self.shards:
                 return  # lost
         with self.lock:
@@ -253,8 +253,13 @@ class ShardWriter:
             if not shard.missing:
                 self.finish(shard)
 
-    def add(self, row: Any) -> None:
-        """Keep a row; commit and finish when it is time."""
+    def add(self, row: Any, *, is_new: bool = True) -> None:
+        """Keep a row; commit and finish when it is time.
+
+        Args:
+            row: a record.
+            is_new: it was written now: its tokens count in how fast that goes.
+        """
         with self.lock:
             self._raise_failure()
             shard = self.shards.get(self.shard_of.get(row.sample_id, -1))
@@ -271,7 +276,8 @@ class ShardWriter:
                 self.job.report.advance(kept_tokens=tokens)
                 return
             shard.missing.discard(row_key)
-            self.job.report.advance(rows=1, tokens=tokens, errors=int(is_error(row)))
+            new_tokens = tokens if is_new else 0
+            self.job.report.advance(rows=1, tokens=new_tokens, errors=int(is_error(row)))
             if shard.is_planned and not shard.missing:
                 self.finish(shard)
             elif len(shard.rows) >= COMMIT_ROWS or shard.num_tokens >= COMMIT_TOKENS:

@@ -117,7 +117,8 @@ def _probing_job(job: Job, inputs: Iterable[str]) -> Job:
     }
     folders = [job.folder(name) for name in inputs]
     metadata = identify(job.stage, settings, job.metadata.growing, folders)
-    return replace(job, metadata=metadata, budget=job.budget.renewed())
+    title = f"{job.stage}: probes"
+    return replace(job, stage=title, metadata=metadata, budget=job.budget.renewed())
 
 
 def _probing(job: Job, num_rollouts: int, hard_below: float) -> Pass:
