@@ -113,6 +113,24 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Thinking:
+    """How well a rollout thinks, as a judge model has it. Table `thinking`."""
+
+    sample_id: Text
+    caption_index: Int32
+    rollout_index: Int32
+    thinking_reward: Annotated[float | None, pa.float32(), REQUIRED] = None
+    """R_t of SophiaVL-R1, in [0, 1] in steps of 0.1; null: the judge named no score."""
+    text: OptionalText = None
+    """The judgement."""
+    num_tokens: Int32 = 0
+    token_ids: TokenIds = None
+    finish_reason: Text = "error"
+    model: OptionalText = None
+    error: OptionalText = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reward:
     """What became of a rollout. Table `rewards`."""
 

@@ -181,6 +181,31 @@ def verify(
     )
 
 
+@app.command(rich_help_panel="Stages", epilog=settings_help("judge"))
+def judge(
+    run: Run,
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+    redo: Redo = None,
+    follow: Follow = False,
+    time_budget: TimeBudget = None,
+    worker: Worker = None,
+    num_workers: NumWorkers = 1,
+) -> None:
+    """A judge model scores the thinking of on-policy rollouts (SophiaVL-R1)."""
+    if num_workers > 1:
+        sys.exit(run_workers(num_workers))
+    _stage(
+        "judge",
+        run,
+        config,
+        set_,
+        as_json,
+        attempt_of(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
+    )
+
+
 @app.command(rich_help_panel="Stages", epilog=settings_help("propagate-reward"))
 def propagate_reward(
     run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False

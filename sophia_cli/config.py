@@ -25,6 +25,7 @@ from stages import STAGES
 from stages.caption import Config as CaptionConfig
 from stages.engines import ModelConfig
 from stages.eval import Config as EvalConfig
+from stages.judge import Config as JudgeConfig
 from stages.prompts import load_prompt
 from stages.propagate_reward import Config as PropagateConfig
 from stages.reason import Config as ReasonConfig
@@ -67,6 +68,8 @@ class Models(BaseModel):
     """The trainable vision-language model."""
     reasoner: ModelConfig = ModelConfig()
     """The frozen text-only model that thinks."""
+    judge: ModelConfig = ModelConfig()
+    """The model that scores the thinking of on-policy rollouts."""
     hard_reasoner: ModelConfig = ModelConfig()
     """A second, stronger one for questions that the reasoner fails at; without a path there is
     none."""
@@ -88,6 +91,7 @@ class RunConfig(BaseModel):
     caption: CaptionConfig = CaptionConfig()
     reason: ReasonConfig = ReasonConfig()
     verify: VerifyConfig = VerifyConfig()
+    judge: JudgeConfig = JudgeConfig()
     propagate: PropagateConfig = PropagateConfig()
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()

@@ -17,9 +17,17 @@ from stages.identity import identify
 from stages.propagate_reward import FUNNEL
 
 STAGE_SECTIONS = frozenset(map(section_name, STAGES))
-WRITES = {"caption": "captions", "reason": "rollouts", "verify": "verdicts"}
-TABLES = ("samples", "captions", "probes", "rollouts", "verdicts", "rewards", "trajectories")
-OPTIONAL_TABLES = frozenset({"probes"})
+WRITES = {
+    "caption": "captions",
+    "reason": "rollouts",
+    "verify": "verdicts",
+    "judge": "thinking",
+}
+TABLES = (
+    *("samples", "captions", "probes", "rollouts", "verdicts", "thinking"),
+    *("rewards", "trajectories"),
+)
+OPTIONAL_TABLES = frozenset({"probes", "thinking"})
 """Of which nothing is said where they are not."""
 
 
@@ -176,6 +184,10 @@ def table_status(folder: Path, num_shards: int | None) -> dict[str, Any]:
 
 
 def stage_order(config: RunConfig) -> list[str]:
-    """The stages of a whole run in order; without captions where nothing reads them."""
-    reads_captions = "captions" in stage_module("reason").tables_read(config.reason)
-    return [stage for stage in STAGES if stage != "caption" or reads_captions]
+    """The stages of a whole run in order; without captions or a judge where nothing needs them."""
+    left_out = set()
+    if "captions" not in stage_module("reason").tables_read(config.reason):
+        left_out.add("caption")
+    if config.models.judge.path is None:
+        left_out.add("judge")
+    return [stage for stage in STAGES if stage not in left_out]

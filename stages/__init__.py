@@ -8,6 +8,7 @@ STAGES = {
     "caption": "stages.caption",
     "reason": "stages.reason",
     "verify": "stages.verify",
+    "judge": "stages.judge",
     "propagate-reward": "stages.propagate_reward",
     "train": "stages.train",
     "eval": "stages.eval",

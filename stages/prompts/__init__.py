@@ -2,7 +2,7 @@ r"""What the models are asked, and the conversations built from it: one text fil
 
 Training, evaluation and on-policy rollouts use the same `answer_messages`, so that a policy is
 asked at the end what it was trained on. To change a prompt, name another file in the
-configuration; `{{question}}` and `{{caption}}` stand for the sample's own text.
+configuration; `{{question}}`, `{{caption}}` and `{{thinking}}` stand for the row's own text.
 """
 
 import re
@@ -21,8 +21,8 @@ def load_prompt(name: str) -> str:
     """The text of a prompt, without surrounding blank lines.
 
     Args:
-        name: a built-in prompt (`caption`, `reason`, `slow_thinking`), a file of the built-in
-            world (`world:prompts/caption.txt`), or the path of a text file.
+        name: a built-in prompt (`caption`, `reason`, `slow_thinking`, `judge`), a file of the
+            built-in world (`world:prompts/caption.txt`), or the path of a text file.
 
     Raises:
         ConfigError: there is no such prompt.
@@ -82,6 +82,14 @@ def answer_messages(sample: Mapping[str, Any], system: str | None) -> list[Messa
     if system:
         messages.insert(0, {"role": "system", "content": [{"type": "text", "text": system}]})
     return messages
+
+
+def judge_messages(
+    sample: Mapping[str, Any], thinking: str, prompt: str, *, with_images: bool
+) -> list[Message]:
+    """Ask for a score of somebody's thinking about the question; its answer is not shown."""
+    text = fill(prompt, {"question": question_text(sample), "thinking": thinking})
+    return [_user(sample if with_images else {}, text)]
 
 
 def _user(sample: Mapping[str, Any], text: str) -> Message:

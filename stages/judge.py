@@ -1,0 +1,161 @@
+"""Judge: how well each on-policy rollout thinks, whatever its final answer.
+
+Input tables: samples, rollouts (behavior `image`). Output table: thinking (one row per rollout).
+
+SophiaVL-R1's thinking reward R_t: a judge model reads question, images and the thinking alone, and
+gives a score in [0, 1] in steps of 0.1 for five aspects: logical soundness, correctness of the
+reasoning, freedom from errors, consistency of language, and no redundancy.
+
+    sophia judge --run RUN
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data import tables
+from data.records import Rollout, Sample, Thinking
+from stages.engines import Completion, Request, Sampling
+from stages.generation import (
+    complete,
+    encoded_images,
+    group_rows,
+    require_table,
+    unknown_sample,
+)
+from stages.job import Job, Outcome, Planned
+from stages.prompts import judge_messages, load_prompt
+from stages.seeds import seed_for
+from stages.shards import map_shards
+
+ROLLOUT_COLUMNS = (
+    *("sample_id", "caption_index", "rollout_index"),
+    *("text", "prefill", "finish_reason", "error"),
+)
+THINKING = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
+SCORE = re.compile(r"(?:score|rating)\W{0,12}((?:0|1)(?:\.\d+)?)(?![\d.]*\d)", re.IGNORECASE)
+ALONE = re.compile(r"\s*((?:0|1)(?:\.\d+)?)\s*")
+
+
+class Config(BaseModel):
+    """Settings of the judge stage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    ENGINE_ONLY: ClassVar[tuple[str, ...]] = ()
+    GROWING: ClassVar[tuple[str, ...]] = ()
+
+    prompt: str = "judge"
+    """What the judge is asked: a built-in prompt, or the path of a text file."""
+    temperature: float = Field(0.0, ge=0)
+    """0: the likeliest token always."""
+    max_tokens: int = Field(1024, ge=1)
+    """Longest judgement, in tokens of the judge."""
+    with_images: bool = True
+    """Whether the judge sees the images; turn it off for a text-only one."""
+
+
+def models_used(config: Config) -> tuple[str, ...]:
+    """The models this stage runs."""
+    return ("judge",)
+
+
+def tables_read(config: Config) -> tuple[str, ...]:
+    """The tables this stage reads."""
+    return ("samples", "rollouts")
+
+
+def run(job: Job, config: Config) -> Outcome:
+    """Score the rollouts that have no score yet."""
+    samples, rollouts = job.folder("samples"), job.folder("rollouts")
+    count = require_table(samples, "sophia ingest")
+    require_table(rollouts, "sophia reason --set reason.behavior=image", count, job.follow)
+    prompt = load_prompt(config.prompt)
+    model = job.models["judge"]
+    sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
+
+    def plan(index: int) -> Iterator[Planned]:
+        path = tables.shard_path(samples, index, count)
+        by_id = {row["sample_id"]: row for row in tables.read_rows(path, Sample)}
+        path = tables.shard_path(rollouts, index, count)
+        for row in tables.read_rows(path, Rollout, ROLLOUT_COLUMNS):
+            if row["sample_id"] not in by_id:
+                raise unknown_sample(path, row["sample_id"])
+            key = (row["sample_id"], row["caption_index"], row["rollout_index"])
+            yield Planned(key=key, group=key, item=(by_id[row["sample_id"]], row))
+
+    def grouped(index: int) -> Iterator[Planned]:
+        prompts = ((row.key, row.item) for row in plan(index))
+        for row in group_rows(prompts, range(1), model.group_size):
+            yield replace(row, key=row.key[:-1])  # a rollout is judged once
+
+    def request(row: Planned) -> Request | Completion:
+        sample, rollout = row.item
+        if error := sample["error"] or rollout["error"]:
+            return Completion(id=row.key, error=error)
+        thinking = thinking_of(rollout)
+        if thinking is None:
+            return Completion(id=row.key, error="thinking: the rollout has none")
+        return Request(
+            id=row.key,
+            messages=judge_messages(sample, thinking, prompt, with_images=config.with_images),
+            images=encoded_images(sample) if config.with_images else [],
+            sampling=sampling,
+            seed=seed_for(job.seed, "judge", *row.key),
+            group=row.group,
+            prefix=row.prefix,
+        )
+
+    return map_shards(
+        job,
+        record=Thinking,
+        table="thinking",
+        count=count,
+        plan=grouped,
+        execute=lambda rows: complete(job, "judge", rows, request, to_thinking(job)),
+        total=tables.estimate_rows(rollouts, samples),
+        inputs=tables_read(config),
+    )
+
+
+def thinking_of(rollout: Mapping[str, Any]) -> str | None:
+    """What a rollout thinks before it answers; None where it doesn't."""
+    found = THINKING.search((rollout["prefill"] or "") + (rollout["text"] or ""))
+    return found[1].strip() or None if found else None
+
+
+def parse_score(text: str) -> float | None:
+    """The last score that a judgement names, in [0, 1], to the nearest tenth; None without one."""
+    alone = ALONE.fullmatch(text)
+    found = [alone[1]] if alone else SCORE.findall(text)
+    if not found:
+        return None
+    score = float(found[-1])
+    return round(score, 1) if score <= 1 else None
+
+
+def to_thinking(job: Job) -> Any:
+    """How a completion becomes a row of `thinking`."""
+
+    def record(row: Planned, completion: Completion) -> Thinking:
+        sample_id, caption_index, rollout_index = row.key
+        score = parse_score(completion.text) if completion.text else None
+        error = completion.error
+        if error is None and completion.finish_reason in ("stop", "length") and score is None:
+            error = "score: the judge named none"
+        return Thinking(
+            sample_id=sample_id,
+            caption_index=caption_index,
+            rollout_index=rollout_index,
+            thinking_reward=score,
+            text=completion.text,
+            num_tokens=completion.length,
+            token_ids=completion.known_token_ids,
+            finish_reason=completion.finish_reason,
+            model=job.models["judge"].path,
+            error=error,
+        )
+
+    return record
