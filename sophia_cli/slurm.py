@@ -24,7 +24,7 @@ ORDER = tuple(SlurmStage)
 PARTS = {SlurmStage.REWARD: (SlurmStage.VERIFY, SlurmStage.PROPAGATE_REWARD)}
 ONE_JOB = frozenset({SlurmStage.PROPAGATE_REWARD, SlurmStage.TRAIN})
 """One takes no longer than a moment, the other is one process group: no use for more workers."""
-FOLLOWERS = frozenset({SlurmStage.REASON, SlurmStage.VERIFY, SlurmStage.REWARD})
+FOLLOWERS = frozenset({SlurmStage.REASON, SlurmStage.VERIFY, SlurmStage.JUDGE, SlurmStage.REWARD})
 """Stages that can work on some shards of their input while others are missing."""
 
 

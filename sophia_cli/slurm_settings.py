@@ -14,6 +14,7 @@ class SlurmStage(StrEnum):
     CAPTION = "caption"
     REASON = "reason"
     VERIFY = "verify"
+    JUDGE = "judge"
     PROPAGATE_REWARD = "propagate-reward"
     REWARD = "reward"
     TRAIN = "train"
