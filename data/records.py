@@ -201,6 +201,14 @@ def required_columns(record: type) -> tuple[str, ...]:
 KEYS = ("sample_id", "caption_index", "rollout_index")
 
 
+@cache
+def _key_columns(record: type) -> tuple[str, ...]:
+    names = {f.name for f in fields(record)}
+    return tuple(name for name in KEYS if name in names)
+
+
 def key(row: Any) -> tuple[Any, ...]:
     """A record's key: sample_id, then caption_index and rollout_index where it has them."""
-    return tuple(vars(row)[name] for name in KEYS if name in vars(row))
+    record: type = type(row)
+    values = vars(row)
+    return tuple([values[name] for name in _key_columns(record)])

@@ -73,6 +73,11 @@ def shard_path(folder: Path, index: int, count: int) -> Path:
     return folder / f"part-{index:05d}-of-{count:05d}.parquet"
 
 
+def shard_index(path: Path) -> int:
+    """The 3 of `part-00003-of-00016.parquet`."""
+    return int(path.name[5:10])
+
+
 def shards(folder: Path) -> list[Path]:
     """The finished shards of a table, in order; an empty list where there is none."""
     if not folder.is_dir():
@@ -242,7 +247,11 @@ def write_atomically(path: Path, table: pa.Table, metadata: Metadata) -> bool:
 
 
 def stream_atomically(
-    path: Path, columns: pa.Schema, pieces: Iterable[pa.Table], metadata: Callable[[], Metadata]
+    path: Path,
+    columns: pa.Schema,
+    pieces: Iterable[pa.Table],
+    metadata: Callable[[], Metadata],
+    folder: Path | None = None,
 ) -> bool:
     """Write a table that need not fit into memory, as `write_atomically` does.
 
@@ -251,9 +260,10 @@ def stream_atomically(
         columns: its schema.
         pieces: its rows, in order.
         metadata: asked for when all rows are written.
+        folder: where it is written first, on the same file system; by default beside its name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}"
+    temporary = (folder or path.parent) / f".{path.name}.{uuid.uuid4().hex}"
     try:
         with pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
             for group in _row_groups(pieces):
@@ -289,6 +299,17 @@ def link_into_place(temporary: Path, path: Path) -> bool:
     return True
 
 
+def look_anew(folder: Path) -> None:
+    """Have a network file system forget what it remembers of a folder.
+
+    It may go on saying for a minute that a file is not there which another machine has just made;
+    after a change of our own it asks the server again.
+    """
+    mark = folder / ".look"
+    mark.touch()
+    mark.unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in a folder durable, where the file system can."""
     with contextlib.suppress(OSError):
@@ -301,7 +322,7 @@ def sync_folder(folder: Path) -> None:
 
 def count_rows(folder: Path) -> int:
     """Rows of the finished shards, from their footers."""
-    return sum(open_parquet(path).metadata.num_rows for path in shards(folder))
+    return sum(map(count_rows_of_part, shards(folder)))
 
 
 def estimate_rows(folder: Path, samples: Path) -> int:
@@ -313,7 +334,7 @@ def estimate_rows(folder: Path, samples: Path) -> int:
 
 
 def count_rows_of_part(path: Path) -> int:
-    """Rows of a part; 0 where its shard has been finished meanwhile, and the part is gone."""
+    """Rows of a part or shard; 0 where it is gone: finished meanwhile, or taken up again."""
     try:
         return int(open_parquet(path).metadata.num_rows)
     except InputError:

@@ -81,13 +81,11 @@ class ConsoleReport:
     ) -> None:
         """Count what was done."""
         self.done += rows
-        self.counts.update(
-            rows=rows,
-            tokens=tokens,
-            errors=errors,
-            kept_tokens=kept_tokens,
-            lost_tokens=lost_tokens,
-        )
+        self.counts["rows"] += rows
+        self.counts["tokens"] += tokens
+        self.counts["errors"] += errors
+        self.counts["kept_tokens"] += kept_tokens
+        self.counts["lost_tokens"] += lost_tokens
         self.first_row = self.first_row or time.monotonic()
         if self.progress:
             self.progress.update(self.task, completed=self.done, rates=self._rates())

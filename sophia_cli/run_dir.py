@@ -1,8 +1,8 @@
 """Where everything of a run lies, what it was made with, and how far it is: from files alone."""
 
 import json
-import os
 import time
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from sophia_cli.config import RunConfig, section, section_name, stage_module, st
 from sophia_cli.pulse import read_pulses
 from stages import STAGES
 from stages.identity import identify
+from stages.job import default_worker
 from stages.propagate_reward import FUNNEL
 
 STAGE_SECTIONS = frozenset(map(section_name, STAGES))
@@ -53,7 +54,7 @@ class RunDir:
     def log_path(self, stage: str) -> Path:
         """A fresh log file for one attempt at a stage."""
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        path = self.root / "logs" / f"{stage}-{stamp}-{os.getpid()}.log"
+        path = self.root / "logs" / f"{stage}-{stamp}-{default_worker()}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -89,7 +90,7 @@ class RunDir:
             "config": resolved,
             "digests": saved["digests"] | {metadata.stage: metadata.digest},
         }
-        temporary = self.root / f".config.json.{os.getpid()}"
+        temporary = self.root / f".config.json.{uuid.uuid4().hex}"
         temporary.write_text(json.dumps(content, indent=2) + "\n")
         temporary.replace(self.root / "config.json")
 

@@ -43,7 +43,14 @@ def is_outdated(path: Path, now: tables.Metadata, redo: str | None = None) -> bo
         RefusedError: it was made with other settings or inputs; the message names what differs.
     """
     found = tables.read_metadata(path)
-    if found is None or found.digest == now.digest:
+    return found is not None and differs(path, found, now, redo)
+
+
+def differs(
+    path: Path, found: tables.Metadata, now: tables.Metadata, redo: str | None = None
+) -> bool:
+    """As `is_outdated`, of a file whose metadata has been read."""
+    if found.digest == now.digest:
         return False
     folder = path.parents[2] if path.parents[1].name == ".parts" else path.parent
     if not found.root or found.root != now.root:
@@ -66,8 +73,3 @@ def is_outdated(path: Path, now: tables.Metadata, redo: str | None = None) -> bo
                 "Add --redo length to make again what it cut off, or set it back.",
             )
     return True
-
-
-def check_identity(path: Path, now: tables.Metadata, redo: str | None = None) -> None:
-    """As `is_outdated`, for those who only want to be refused."""
-    is_outdated(path, now, redo)

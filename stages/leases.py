@@ -8,7 +8,7 @@ database.
 
 A worker that was frozen past its time sees the higher number before it writes. What slips through
 between that look and the write does no harm: a key that is there twice is merged into one row, and
-a finished shard is never replaced (`shard_writer.py`).
+a finished shard is never replaced (`shard.py`).
 """
 
 import contextlib
@@ -23,10 +23,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import psutil
-
 NAME = re.compile(r"lease-(\d{6})")
 GIVEN_BACK = (0.0, 0.0)
+CLOCK_SECONDS = 20.0
+"""How long a look at the file server's clock is good for."""
+
+_clocks: dict[Path, tuple[float, float]] = {}
+"""Table -> when we looked, by our steady clock, and what the server's clock is ahead of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,8 @@ class Holder:
     """Names a machine, its boot, and the process table that `pid` is of."""
     pid: int
     started: float
-    """When the process was created: numbers of processes come round again."""
+    """When the process was created, in ticks since the boot: numbers of processes come round again.
+    (In seconds since 1970 it would change whenever the machine's clock is set.)"""
     token: str = ""
     """Unique to the lease."""
 
@@ -96,12 +100,15 @@ def claim(folder: Path, worker: str, seconds: float) -> Lease | None:
     number = 1 + (int(newest.name.removeprefix("lease-")) if newest else 0)
     ours = Holder.ours(worker)
     lease = Lease(path=folder / f"lease-{number:06d}", token=uuid.uuid4().hex)
-    try:
-        with _file_with(folder, json.dumps(vars(ours) | {"token": lease.token})) as temporary:
-            os.link(temporary, lease.path)
-    except (FileExistsError, FileNotFoundError):  # another worker was first, or has finished it
-        return None
-    return lease
+    # FileExistsError: another worker was first; FileNotFoundError: it has finished the shard. Or
+    # we were first, and the server's answer was lost: who has the lease is what stands in it.
+    with (
+        contextlib.suppress(FileExistsError, FileNotFoundError),
+        _file_with(folder, json.dumps(vars(ours) | {"token": lease.token})) as temporary,
+    ):
+        os.link(temporary, lease.path)
+    holder = _read(lease.path)
+    return lease if holder is not None and holder.token == lease.token else None
 
 
 def holder_of(folder: Path, seconds: float) -> Holder | None:
@@ -125,6 +132,7 @@ def _newest(folder: Path) -> Path | None:
 
 def _is_free(lease: Path, seconds: float) -> bool:
     """Whether a lease was given back, has run out, or its holder is known to be dead."""
+    now = _now(lease.parent)  # first: were we frozen in between, it would look too old
     try:
         with lease.open() as file:
             # Opened, not only looked at: a network file system may answer `stat` from its cache.
@@ -136,7 +144,7 @@ def _is_free(lease: Path, seconds: float) -> bool:
     holder = _read(lease)
     if holder is not None and holder.is_known_dead():
         return True
-    return _now(lease.parent) - touched > seconds
+    return now - touched > seconds
 
 
 def _read(lease: Path) -> Holder | None:
@@ -147,12 +155,17 @@ def _read(lease: Path) -> Holder | None:
 
 
 def _now(folder: Path) -> float:
-    """The time by the clock that also dates the leases."""
-    try:
-        with _file_with(folder, "") as probe:
-            return probe.stat().st_mtime
-    except FileNotFoundError:  # the shard was finished, and its folder is gone
-        return time.time()
+    """The time by the clock that also dates the leases, not later than it is."""
+    table = folder.parent
+    looked, ahead = _clocks.get(table, (0.0, 0.0))
+    if table not in _clocks or time.monotonic() - looked > CLOCK_SECONDS:
+        try:
+            with _file_with(folder, "") as probe:
+                ahead = probe.stat().st_mtime - time.monotonic()
+        except FileNotFoundError:  # the shard was finished, and its folder is gone
+            return 0.0
+        _clocks[table] = (time.monotonic(), ahead)
+    return time.monotonic() + ahead
 
 
 @contextlib.contextmanager
@@ -179,7 +192,8 @@ def _host() -> str:
 def _started(pid: int) -> float | None:
     """When a process was created; None where there is none, or only its remains."""
     try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.Error:
+        # Behind the program's name, which may hold anything: the state, and 18 fields on the start.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
         return None
+    return None if fields[0] in "ZX" else float(fields[19])

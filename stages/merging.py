@@ -16,7 +16,8 @@ from data.records import KEYS, schema
 from stages.job import Key
 
 ROWS_AT_ONCE = 4096
-"""Rows held of all parts together, about."""
+BYTES_AT_ONCE = 2**26
+"""Held of all parts together, about, whichever is less."""
 UNFINISHED = "unfinished"
 """The finish_reason of a row in a part whose answer was cut short by a stop."""
 
@@ -25,9 +26,9 @@ def merge(parts: Sequence[Path], record: type, position: Mapping[Key, int]) -> I
     """Stream the rows of parts in order.
 
     Where a key is there more than once, a finished row goes before a pruned one, that before a
-    failed one, and that before an unfinished one; then the one with more tokens. (Two workers may
-    each have given up a rollout for the sake of one that only the other gave up.) Keys without a
-    position are left out.
+    failed one, and that before an unfinished one; of finished ones, one that ended by itself before
+    one that was cut off; then the one with more tokens. (Two workers may each have given up a
+    rollout for the sake of one that only the other gave up.) Keys without a position are left out.
 
     Args:
         parts: files of the record's schema, each sorted by position.
@@ -37,8 +38,7 @@ def merge(parts: Sequence[Path], record: type, position: Mapping[Key, int]) -> I
     Raises:
         InputError: a part is gone or broken.
     """
-    batch_size = max(16, ROWS_AT_ONCE // max(1, len(parts)))
-    cursors = [_Cursor(part, record, position, batch_size) for part in parts]
+    cursors = [_Cursor(part, record, position, _batch_size(part, len(parts))) for part in parts]
     cursors = [cursor for cursor in cursors if cursor.fill()]
     while cursors:
         limit = min(int(cursor.positions[-1]) for cursor in cursors)
@@ -46,6 +46,20 @@ def merge(parts: Sequence[Path], record: type, position: Mapping[Key, int]) -> I
         positions = np.concatenate([positions for positions, _ in taken])
         yield _each_once(pa.concat_tables([table for _, table in taken]), positions)
         cursors = [cursor for cursor in cursors if len(cursor.positions) or cursor.fill()]
+
+
+def _batch_size(part: Path, num_parts: int) -> int:
+    """Rows of a part to read at once."""
+    footer = tables.open_parquet(part).metadata
+    columns = (
+        footer.row_group(group).column(number)
+        for group in range(footer.num_row_groups)
+        for number in range(footer.num_columns)
+    )
+    # Values that repeat take less room in the file than in memory: a token four bytes there.
+    num_bytes = sum(max(each.total_uncompressed_size, 4 * each.num_values) for each in columns)
+    share: int = BYTES_AT_ONCE * footer.num_rows // max(1, num_bytes * num_parts)
+    return max(1, min(share, ROWS_AT_ONCE // num_parts))
 
 
 class _Cursor:
@@ -90,12 +104,16 @@ def _each_once(table: pa.Table, positions: np.ndarray) -> pa.Table:
 
 
 def _rank(table: pa.Table) -> np.ndarray:
-    """0 for a finished row, 1 for a pruned one, 2 for a failed one, 3 for an unfinished one."""
+    """Lower is better: a row that ended, one cut off, a pruned, a failed, an unfinished one."""
     failed = is_failed(table).to_numpy(zero_copy_only=False)
     unfinished = is_unfinished(table).to_numpy(zero_copy_only=False)
-    is_pruned = pc.fill_null(pc.equal(column(table, "finish_reason", ""), "pruned"), False)
-    pruned = is_pruned.to_numpy(zero_copy_only=False)
-    return np.select([unfinished, failed, pruned], [3, 2, 1], 0)
+    pruned, cut_off = (
+        pc.fill_null(pc.equal(column(table, "finish_reason", ""), reason), False).to_numpy(
+            zero_copy_only=False
+        )
+        for reason in ("pruned", "length")
+    )
+    return np.select([unfinished, failed, pruned, cut_off], [4, 3, 2, 1], 0)
 
 
 def is_failed(table: pa.Table) -> pa.Array:

@@ -5,15 +5,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from data import tables
 from data.records import KEYS, schema
 from stages.engines import Prefix
-from stages.identity import check_identity
+from stages.identity import differs
 from stages.job import Job, Key
 from stages.merging import column, is_failed, is_unfinished, keys
+
+ROWS_AT_ONCE = 64
+"""Whole rows, each of up to some ten thousand tokens, that are read at once."""
+CUT_OFF = ("unfinished", "length")
+"""The finish_reason of rows that can be gone on with."""
 
 
 @dataclass
@@ -22,9 +28,15 @@ class Done:
 
     keys: set[Key] = field(default_factory=set)
     """Rows that need not be made."""
-    prefixes: dict[Key, Prefix] = field(default_factory=dict)
-    """What there is of rows that do."""
+    prefixes: dict[Key, tuple[np.ndarray, float]] = field(default_factory=dict)
+    """What there is of rows that do: token ids, packed because they may be many, and logprob."""
     revision: int = 0
+
+    def take_prefix(self, key: Key) -> Prefix | None:
+        """What there is of a row; it is told once."""
+        if (found := self.prefixes.pop(key, None)) is None:
+            return None
+        return Prefix(token_ids=found[0].tolist(), logprob=found[1])
 
 
 def parts_folder(table: Path, index: int) -> Path:
@@ -34,7 +46,17 @@ def parts_folder(table: Path, index: int) -> Path:
 
 def list_parts(table: Path, index: int) -> list[Path]:
     """What attempts so far have committed of a shard."""
-    return sorted(parts_folder(table, index).glob("[!.]*.parquet"))
+    return sorted(filter(is_part, parts_folder(table, index).glob("*.parquet")))
+
+
+def parts_of_table(table: Path) -> list[Path]:
+    """All parts of all shards."""
+    return sorted(filter(is_part, table.glob(".parts/*/*.parquet")))
+
+
+def is_part(path: Path) -> bool:
+    """Whether a file beside the leases of a shard is a part, complete and on disk."""
+    return path.suffix == ".parquet" and not path.name.startswith(".")
 
 
 def read_done(job: Job, record: type, parts: Sequence[Path]) -> Done:
@@ -45,15 +67,17 @@ def read_done(job: Job, record: type, parts: Sequence[Path]) -> Done:
         InputError: a part is gone or broken.
     """
     done = Done()
-    names = schema(record).names
-    columns = [name for name in (*KEYS, "finish_reason", "error", "status") if name in names]
+    with_prefixes = []
     for part in parts:
-        check_identity(part, job.metadata, job.redo)
         metadata = tables.read_metadata(part)
-        done.revision = max(done.revision, metadata.revision if metadata else 0)
-        is_older = metadata is not None and metadata.finished_at < job.started_at
+        if metadata is None:
+            continue  # a part is always ours
+        is_outdated = differs(part, metadata, job.metadata, job.redo)
+        done.revision = max(done.revision, metadata.revision)
+        # A worker that goes by a lower limit may still be at it.
+        is_older = is_outdated or metadata.finished_at < job.started_at
         has_prefixes = False
-        for batch in tables.read_batches(part, record, columns):
+        for batch in tables.read_batches(part, record, _columns(record)):
             table = pa.Table.from_batches([batch])
             waiting = is_unfinished(table)
             if is_older:
@@ -61,30 +85,41 @@ def read_done(job: Job, record: type, parts: Sequence[Path]) -> Done:
             done.keys.update(keys(table.filter(pc.invert(waiting))))
             has_prefixes = has_prefixes or bool(pc.any(waiting).as_py())
         if has_prefixes:
-            _read_prefixes(part, record, done)
-    for key in done.keys & done.prefixes.keys():
-        del done.prefixes[key]
+            with_prefixes.append(part)
+    for part in with_prefixes:
+        _read_prefixes(part, record, done)
     return done
 
 
+def _columns(record: type) -> list[str]:
+    """What says whether a row is done."""
+    names = schema(record).names
+    return [name for name in (*KEYS, "finish_reason", "error", "status") if name in names]
+
+
 def _read_prefixes(part: Path, record: type, done: Done) -> None:
-    """Remember how far unfinished and cut-off rows are; of two that are the same, the longer."""
-    if "token_ids" not in schema(record).names:
+    """Remember how far rows are that are not done; of two that are the same, the longer."""
+    names = schema(record).names
+    if "token_ids" not in names:
         return
-    for row in tables.read_rows(part, record):
-        key = tuple(row[name] for name in KEYS if name in row)
-        token_ids = row["token_ids"]
-        if row["finish_reason"] not in ("unfinished", "length") or not token_ids:
-            continue
-        if key not in done.prefixes or len(done.prefixes[key].token_ids) < len(token_ids):
-            logprob = row.get("logprob") or 0.0
-            done.prefixes[key] = Prefix(token_ids=token_ids, logprob=logprob)
+    columns = [*_columns(record), "token_ids", *(["logprob"] if "logprob" in names else [])]
+    for batch in tables.read_batches(part, record, columns, ROWS_AT_ONCE):
+        table = pa.Table.from_batches([batch])
+        cut_off = pc.is_in(table["finish_reason"], pa.array(CUT_OFF))
+        table = table.filter(cut_off)
+        found = keys(table)
+        table = table.filter(pa.array([key not in done.keys for key in found], pa.bool_()))
+        logprobs = column(table, "logprob", None).to_pylist()
+        for key, token_ids, logprob in zip(keys(table), table["token_ids"], logprobs, strict=True):
+            known = done.prefixes.get(key)
+            if token_ids.is_valid and len(token_ids) > (0 if known is None else len(known[0])):
+                done.prefixes[key] = (token_ids.values.to_numpy(), logprob or 0.0)
 
 
 def read_rows(parts: Sequence[Path], record: type, wanted: set[Key]) -> Iterator[dict[str, Any]]:
     """The rows that parts hold of some keys."""
     for part in parts:
-        for row in tables.read_rows(part, record):
+        for row in tables.read_rows(part, record, batch_size=ROWS_AT_ONCE):
             if tuple(row[name] for name in KEYS if name in row) in wanted:
                 yield row
 
@@ -98,14 +133,13 @@ def is_to_redo(table: pa.Table, redo: str | None) -> pa.Array:
     return pa.array([False] * table.num_rows, pa.bool_())
 
 
-def has_rows_to_redo(job: Job, record: type, shard: Path) -> bool:
+def has_rows_to_redo(job: Job, record: type, shard: Path, metadata: tables.Metadata) -> bool:
     """Whether a finished shard, older than this attempt, has rows to make again."""
-    metadata = tables.read_metadata(shard)
-    if job.redo is None or metadata is None or metadata.finished_at >= job.started_at:
+    if job.redo is None or metadata.finished_at >= job.started_at:
         return False
-    names = schema(record).names
-    columns = [name for name in (*KEYS, "finish_reason", "error", "status") if name in names]
+    if job.redo == "errors" and not metadata.num_errors:
+        return False
     return any(
         pc.any(is_to_redo(pa.Table.from_batches([batch]), job.redo)).as_py()
-        for batch in tables.read_batches(shard, record, columns)
+        for batch in tables.read_batches(shard, record, _columns(record))
     )

@@ -1,10 +1,15 @@
 """Map a function over shards: claim, work, commit parts, finish, resume. The only such loop.
 
-Any number of workers may run it on one table. Each claims shards nobody has (`leases.py`), one
+Any number of workers may run it on one table. Each claims shards nobody has (`claims.py`), one
 after the other, as its engine has room: the stream of rows runs across shard borders, so that the
-engine never drains before the end. What is under way lies in parts (`shard_writer.py`). When no
-shard is free a worker ends its engine and waits until the others have finished, in case one of them
-dies.
+engine never drains before the end. When no shard is free a worker ends its engine and waits until
+the others have finished, in case one of them dies.
+
+    finished.py       which shards are there, as they are wanted now
+    claims.py         who works on which of the others (leases.py)
+    shard_writer.py   our shards' rows, collected and committed in time
+    shard.py          one of them: its parts, and how they become the shard (joining.py, merging.py)
+    parts.py          what earlier attempts have left of it
 """
 
 import time
@@ -13,13 +18,18 @@ from typing import Any
 
 from data import tables
 from data.errors import Stopped
+from stages.claims import Claims
+from stages.finished import FinishedShards, no_shard
 from stages.job import Job, Outcome, Planned
-from stages.shard_writer import Remember, ShardWriter, no_shard
+from stages.parts import parts_of_table
+from stages.shard_writer import Remember, ShardWriter
 
 POLL_SECONDS = 0.5
 """How soon a worker without work notices a stop."""
 LOOK_SECONDS = 2.0
-"""How often it looks for something to do."""
+LOOK_SECONDS_PER_SHARD = 0.05
+"""How often it looks for something to do. A look costs some file operations for each shard that
+others have, and all who wait look at the same shards."""
 
 
 def map_shards(
@@ -52,8 +62,10 @@ def map_shards(
         is_short: whether a finished shard lacks rows that its plan has now, for a reason that the
             job's metadata does not know.
     """
-    writer = ShardWriter(job, record, job.folder(table), count, is_short)
-    job.report.start(job.stage, total, writer.count_done())
+    finished = FinishedShards(job, record, job.folder(table), count, is_short)
+    claims = Claims(job, finished)
+    writer = ShardWriter(job, record, claims)
+    job.report.start(job.stage, total, _count_rows(finished))
 
     def is_ready(index: int) -> bool:
         return all(tables.shard_path(job.folder(name), index, count).exists() for name in inputs)
@@ -62,40 +74,70 @@ def map_shards(
         for index in indices:
             if job.should_stop() or not job.budget.admits():
                 return
-            if is_ready(index) and (shard := writer.claim(index)):
+            if is_ready(index) and claims.claim(index):
                 try:
-                    yield from writer.open(shard, plan(index), remember)
+                    yield from writer.open(index, plan(index), remember)
                 except Stopped:
                     return
 
-    remaining = writer.remaining()
-    while remaining and not job.should_stop() and job.budget.admits():
+    while remaining := claims.remaining():
+        _wait_for_work(job, claims, is_ready, remaining)
+        if job.should_stop() or not job.budget.admits():
+            break
         with writer.working():
             for row in execute(stream(remaining)):
                 writer.add(row)
-        if remaining := writer.remaining():
-            _wait_for_work(job, writer, is_ready, remaining)
-            remaining = writer.remaining()
-    return writer.outcome()
+        if not job.should_stop() and job.budget.admits():
+            _check_progress(writer)
+    return _outcome(finished, not remaining)
+
+
+def _check_progress(writer: ShardWriter) -> None:
+    """Don't go round and round.
+
+    Raises:
+        RuntimeError: rows were asked for, and none came.
+    """
+    if not writer.num_asked:
+        time.sleep(POLL_SECONDS)  # what seemed free was not
+    elif not writer.num_kept and not writer.num_lost:
+        raise RuntimeError(f"{writer.num_asked} rows were asked for, and none came")
 
 
 def _wait_for_work(
-    job: Job, writer: ShardWriter, is_ready: Callable[[int], bool], remaining: list[int]
+    job: Job, claims: Claims, is_ready: Callable[[int], bool], remaining: list[int]
 ) -> None:
     """Return when a shard is free and its inputs are there, all are done, or it is time to stop."""
     said = ""
     while remaining and not job.should_stop() and job.budget.admits():
-        ready = [index for index in remaining if is_ready(index)]
-        holders = {writer.holder(index) for index in ready}
-        if None in holders:
-            return
+        holders = set[str]()
+        num_held = 0
+        for index in filter(is_ready, remaining):
+            if (holder := claims.holder(index)) is None:
+                return
+            holders.add(holder)
+            num_held += 1
         text = f"waiting for {len(remaining)} shards"
         if holders:
-            text += f"; {len(ready)} are with {', '.join(sorted(map(str, holders)))}"
+            text += f"; {num_held} are with {', '.join(sorted(holders))}"
         if text != said:
             job.report.note(text)
             said = text
-        wake = time.monotonic() + LOOK_SECONDS
+        wake = time.monotonic() + max(LOOK_SECONDS, LOOK_SECONDS_PER_SHARD * len(remaining))
         while time.monotonic() < wake and not job.should_stop():
             time.sleep(POLL_SECONDS)
-        remaining = writer.remaining()
+        remaining = claims.remaining()
+
+
+def _count_rows(finished: FinishedShards) -> int:
+    """Rows on disk; a row that two workers made counts twice until its shard is finished."""
+    rows, _ = finished.totals()
+    return rows + sum(map(tables.count_rows_of_part, parts_of_table(finished.folder)))
+
+
+def _outcome(finished: FinishedShards, is_complete: bool) -> Outcome:
+    """What the finished shards hold; while some are not, the rows of parts count too."""
+    if not is_complete:
+        return Outcome(rows=_count_rows(finished), complete=False)
+    rows, errors = finished.totals()
+    return Outcome(rows=rows, errors=errors)

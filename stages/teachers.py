@@ -23,10 +23,11 @@ from typing import Any
 from data import tables
 from data.errors import InputError, Stopped
 from data.records import KEYS, Caption, Rollout, Sample
+from stages.finished import FinishedShards, no_shard
 from stages.identity import identify
 from stages.job import Job, Key, Outcome, Planned
 from stages.seeds import seed_for
-from stages.shard_writer import Remember, ShardWriter, no_shard
+from stages.shard_writer import Remember
 from stages.verifiers import Attempt
 from stages.verifiers.pool import Judge
 
@@ -96,7 +97,8 @@ def teach(
     """
     count = tables.shard_count(job.folder("samples"))
     # Where the rollouts are there already, their probes may have been deleted.
-    if ShardWriter(job, Rollout, job.folder("rollouts"), count).remaining():
+    finished = FinishedShards(job, Rollout, job.folder("rollouts"), count)
+    if not all(map(finished.has, range(count))):
         first = write(_probing_job(job, inputs), _probing(job, num_rollouts, hard_below))
         if not first.complete:
             return first

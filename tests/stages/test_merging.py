@@ -60,6 +60,8 @@ def test_like_sorting_everything(
         ((("unfinished", 90), ("stop", 3)), ("stop", 3)),
         ((("unfinished", 9), ("error", 0)), ("error", 0)),
         ((("length", 10), ("length", 20)), ("length", 20)),
+        ((("length", 10), ("stop", 3)), ("stop", 3)),
+        ((("length", 10), ("pruned", 20)), ("length", 10)),
         ((("unfinished", 5), ("unfinished", 9)), ("unfinished", 9)),
         ((("pruned", 9), ("stop", 3)), ("stop", 3)),
         ((("pruned", 9), ("error", 0)), ("pruned", 9)),

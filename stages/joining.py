@@ -1,0 +1,105 @@
+"""Rows into files that say what they hold: a part, parts joined to a larger one, a whole shard."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data import tables
+from data.errors import InputError
+from data.records import schema
+from stages.identity import differs
+from stages.job import Job, Key
+from stages.merging import is_failed, merge
+
+
+@dataclass
+class Counts:
+    """Of rows that are being written."""
+
+    rows: int = 0
+    errors: int = 0
+    tokens: int = 0
+
+    def add(self, table: pa.Table) -> pa.Table:
+        """Count a table's rows, and hand it on."""
+        self.rows += table.num_rows
+        self.errors += pc.sum(is_failed(table)).as_py() or 0
+        if "num_tokens" in table.column_names:
+            self.tokens += pc.sum(table["num_tokens"]).as_py() or 0
+        return table
+
+    def describe(self, job: Job, revision: int, seconds: float) -> tables.Metadata:
+        """What a file of these rows, written now, says of itself."""
+        return replace(
+            job.metadata,
+            num_rows=self.rows,
+            num_errors=self.errors,
+            num_tokens=self.tokens,
+            revision=revision,
+            seconds=round(seconds, 3),
+            finished_at=time.time(),
+        )
+
+
+def join(
+    job: Job,
+    record: type,
+    parts: Sequence[Path],
+    position: Mapping[Key, int],
+    target: Path,
+    *,
+    revision: int,
+    seconds: float = 0.0,
+    is_whole: bool = False,
+) -> bool:
+    """Write parts as one file, in order, each key once; a file that is there already stays.
+
+    Args:
+        job: the attempt.
+        record: the record class of the rows.
+        parts: files in one folder, where the new one is written before it gets its name.
+        position: of each key in the table; rows of others are left out.
+        target: the file's final name.
+        revision: how often rows were replaced; parts may know of more.
+        seconds: spent on what is not in parts yet.
+        is_whole: the target is a shard: every key must have its row.
+
+    Returns:
+        False where the name was taken.
+
+    Raises:
+        RefusedError: a part was made with other settings, by a worker that came later.
+        InputError: a part is gone or broken, or rows are missing.
+    """
+    found = []
+    for part in parts:
+        if metadata := tables.read_metadata(part):
+            differs(part, metadata, job.metadata, job.redo)
+            found.append(metadata)
+    counts = Counts()
+
+    def describe() -> tables.Metadata:
+        if is_whole and counts.rows != len(position):
+            raise InputError(
+                f"{target.name} would have {counts.rows} rows where {len(position)} were made.",
+                "Files under .parts/ were deleted or changed: run the same command again.",
+            )
+        made = counts.describe(
+            job,
+            max([revision, *(metadata.revision for metadata in found)]),
+            seconds + sum(metadata.seconds for metadata in found),
+        )
+        # A part is as old as its oldest rows: those may still have to be made again.
+        oldest = min((metadata.finished_at for metadata in found), default=made.finished_at)
+        return made if is_whole else replace(made, finished_at=oldest)
+
+    def pieces() -> Iterator[pa.Table]:
+        return map(counts.add, merge(parts, record, position))
+
+    # Beside the parts it is found, and deleted, with them if we are killed.
+    folder = parts[0].parent if parts else target.parent
+    return tables.stream_atomically(target, schema(record), pieces(), describe, folder)
