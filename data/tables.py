@@ -47,6 +47,12 @@ class Metadata:
     num_rows: int = 0
     num_errors: int = 0
     num_tokens: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    """Rows by status, or else by finish_reason; `unfinished` ones only in parts."""
+    error_kinds: dict[str, int] = field(default_factory=dict)
+    """Failed rows by what failed, such as `image` or `prompt_too_long`."""
+    kept_tokens: int = 0
+    """Tokens of unfinished rows, behind which the next attempt goes on."""
     seconds: float = 0.0
     """Time spent on these rows, by all attempts."""
     finished_at: float = 0.0

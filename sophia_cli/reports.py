@@ -80,6 +80,12 @@ def show_status(status: dict[str, Any], as_json: bool) -> None:
         for name, table in status["tables"].items()
     ]
     print_table(status["run"], ["table", "shards", "rows", "errors", "tokens", "time"], rows)
+    for name, table in status["tables"].items():
+        if table["error_kinds"]:
+            kinds = ", ".join(f"{kind} {n:,}" for kind, n in table["error_kinds"].items())
+            out.print(f"{name}: failed rows by kind: {kinds}", markup=False)
+        if table["tokens_kept"]:
+            out.print(f"{name}: {table['tokens_kept']:,} tokens of unfinished answers are kept")
     show_workers(status)
     if status["funnel"]:
         out.print("funnel")

@@ -171,17 +171,40 @@ def _is_whole(table: dict[str, Any]) -> bool:
 def table_status(folder: Path, num_shards: int | None) -> dict[str, Any]:
     """Shards, rows, errors and tokens of one table; rows of parts count as under way."""
     finished = tables.shards(folder)
-    found = [metadata for path in finished if (metadata := tables.read_metadata(path))]
-    parts = sorted(folder.glob(".parts/*/[!.]*.parquet"))
+    done = _all_metadata(finished)
+    under_way = _all_metadata(sorted(folder.glob(".parts/*/[!.]*.parquet")))
+    outcomes, error_kinds = Counter[str](), Counter[str]()
+    for metadata in done + under_way:
+        outcomes.update(metadata.outcomes)
+        error_kinds.update(metadata.error_kinds)
+    unfinished = outcomes.pop("unfinished", 0)
     return {
         "num_shards": tables.shard_count(folder) if finished else num_shards,
         "finished_shards": len(finished),
-        "rows": tables.count_rows(folder),
-        "rows_under_way": sum(map(tables.count_rows_of_part, parts)),
-        "errors": sum(metadata.num_errors for metadata in found),
-        "tokens": sum(metadata.num_tokens for metadata in found),
-        "seconds": round(sum(metadata.seconds for metadata in found), 1),
+        "rows": sum(map(tables.count_rows_of_part, finished)),
+        "rows_under_way": sum(metadata.num_rows for metadata in under_way) - unfinished,
+        "errors": sum(metadata.num_errors for metadata in done + under_way),
+        "error_kinds": dict(error_kinds),
+        "outcomes": dict(outcomes),
+        "tokens": sum(metadata.num_tokens for metadata in done + under_way),
+        "tokens_kept": sum(metadata.kept_tokens for metadata in under_way),
+        "seconds": round(sum(metadata.seconds for metadata in done), 1),
     }
+
+
+def _all_metadata(paths: list[Path]) -> list[tables.Metadata]:
+    """What files say of themselves; those of other tools, and those just renamed, say nothing."""
+    found = []
+    for path in paths:
+        try:
+            metadata = tables.read_metadata(path)
+        except InputError:
+            if path.exists():
+                raise
+            continue
+        if metadata:
+            found.append(metadata)
+    return found
 
 
 def stage_order(config: RunConfig) -> list[str]:

@@ -1,8 +1,9 @@
 """Rows into files that say what they hold: a part, parts joined to a larger one, a whole shard."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from data.errors import InputError
 from data.records import schema
 from stages.identity import differs
 from stages.job import Job, Key
-from stages.merging import is_failed, merge
+from stages.merging import is_failed, is_unfinished, merge
 
 
 @dataclass
@@ -23,13 +24,26 @@ class Counts:
     rows: int = 0
     errors: int = 0
     tokens: int = 0
+    kept_tokens: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    error_kinds: Counter[str] = field(default_factory=Counter)
 
     def add(self, table: pa.Table) -> pa.Table:
         """Count a table's rows, and hand it on."""
         self.rows += table.num_rows
-        self.errors += pc.sum(is_failed(table)).as_py() or 0
+        failed = is_failed(table)
+        self.errors += _total(failed)
         if "num_tokens" in table.column_names:
-            self.tokens += pc.sum(table["num_tokens"]).as_py() or 0
+            unfinished = is_unfinished(table)
+            self.kept_tokens += _total(table["num_tokens"].filter(unfinished))
+            self.tokens += _total(table["num_tokens"].filter(pc.invert(unfinished)))
+        for name in ("status", "finish_reason"):
+            if name in table.column_names:
+                self.outcomes.update(_frequencies(table[name]))
+                break
+        if "error" in table.column_names:
+            kinds = pc.list_element(pc.split_pattern(table["error"].filter(failed), ":"), 0)
+            self.error_kinds.update(_frequencies(pc.fill_null(kinds, "error")))
         return table
 
     def describe(self, job: Job, revision: int, seconds: float) -> tables.Metadata:
@@ -39,10 +53,21 @@ class Counts:
             num_rows=self.rows,
             num_errors=self.errors,
             num_tokens=self.tokens,
+            kept_tokens=self.kept_tokens,
+            outcomes=dict(sorted(self.outcomes.items())),
+            error_kinds=dict(sorted(self.error_kinds.items())),
             revision=revision,
             seconds=round(seconds, 3),
             finished_at=time.time(),
         )
+
+
+def _total(column: pa.ChunkedArray) -> int:
+    return int(pc.sum(column).as_py() or 0)
+
+
+def _frequencies(column: pa.ChunkedArray) -> dict[str, int]:
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()}
 
 
 def join(
