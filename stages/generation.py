@@ -17,6 +17,8 @@ Row = TypeVar("Row")
 
 MOST_FAILURES = 2
 """An engine that fails so often without a completion in between is given up."""
+MOST_SETTLED = 1000
+"""Rows that need no model wait for a completion to come out with, but no more than these."""
 
 
 def group_rows(prompts: Iterable[tuple[Key, Any]], repeats: range, size: int) -> Iterator[Planned]:
@@ -64,6 +66,7 @@ def complete(
     planned: Iterator[Planned],
     request: Callable[[Planned], Request | Completion],
     record: Callable[[Planned, Completion], Row],
+    figures: Callable[[], Mapping[str, float]] = dict,
 ) -> Iterator[Row]:
     """Answer planned rows with one of the run's models.
 
@@ -74,6 +77,7 @@ def complete(
         request: what to ask for a row, or its completion where the model need not be asked: an
             error, for one.
         record: how the row and its completion become a record.
+        figures: what to show beside those of the engine.
 
     Raises:
         EngineError: the engine failed repeatedly.
@@ -82,46 +86,61 @@ def complete(
     settled: deque[Row] = deque()
 
     def requests() -> Iterator[Request]:
-        for row in planned:
+        while not job.should_stop() and job.budget.admits():
+            if (row := next(planned, None)) is None:
+                return
             asked = request(row)
             if isinstance(asked, Completion):
                 settled.append(record(row, asked))
             else:
                 waiting[row.key] = _Waiting(row, asked)
                 yield asked
-            if not job.budget.admits():
-                return
+            if not waiting and len(settled) >= MOST_SETTLED:
+                return  # there is no completion to come out with
 
-    fresh = requests()
-    todo: Iterator[Request] = fresh
+    todo = requests()
     failures = 0
-    while (first := next(todo, None)) is not None:
-        try:
-            for completion in _answers(job, role, chain([first], todo)):
-                failures = 0
-                asked = waiting.pop(completion.id)
-                if completion.finish_reason in ("stop", "length"):
-                    job.budget.note(time.monotonic() - asked.since)
-                yield record(asked.row, completion)
-                while settled:
-                    yield settled.popleft()
-            break
-        except EngineError as error:
-            failures += 1
-            if failures == MOST_FAILURES:
-                raise
-            job.report.note(f"{error.what} Starting the engine again.")
-            todo = chain([asked.request for asked in waiting.values()], fresh)
-    yield from settled
+    while True:
+        if (first := next(todo, None)) is None:
+            if not settled:
+                return
+            todo = requests()
+        else:
+            try:
+                for completion in _answers(job, role, chain([first], todo), figures):
+                    failures = 0
+                    asked = waiting.pop(completion.id)
+                    if completion.finish_reason in ("stop", "length"):
+                        job.budget.note(time.monotonic() - asked.since)
+                    yield record(asked.row, completion)
+                    yield from _taken(settled)
+                waiting.clear()  # what is left was dropped on a stop
+            except EngineError as error:
+                failures += 1
+                if failures == MOST_FAILURES:
+                    raise
+                job.report.note(f"{error.what} Starting the engine again.")
+            todo = chain([asked.request for asked in waiting.values()], requests())
+        yield from _taken(settled)
 
 
-def _answers(job: Job, role: str, requests: Iterator[Request]) -> Iterator[Completion]:
+def _taken(rows: deque[Row]) -> Iterator[Row]:
+    while rows:
+        yield rows.popleft()
+
+
+def _answers(
+    job: Job,
+    role: str,
+    requests: Iterator[Request],
+    figures: Callable[[], Mapping[str, float]],
+) -> Iterator[Completion]:
     """Start the engine, have it answer, and end it."""
     model = job.models[role]
     if model.path is not None:
         job.report.note(f"loading {model.path} with {model.engine}")
     engine = load_engine(role, model)
-    job.report.watch(engine.figures)
+    job.report.watch(lambda: {**engine.figures(), **figures()})
     try:
         yield from engine.generate(requests, job.should_stop)
     finally:

@@ -204,7 +204,9 @@ def _run(config: Config, job: Job, which: Pass, verdicts: EarlyVerdicts | None =
         table=which.table,
         count=count,
         plan=plan,
-        execute=lambda rows: complete(job, which.role, rows, request, record),
+        execute=lambda rows: complete(
+            job, which.role, rows, request, record, verdicts.pruner.figures if verdicts else dict
+        ),
         total=num_prompts * config.num_rollouts,
         inputs=(*tables_read(config), *which.also_read),
         remember=which.remember,

@@ -129,3 +129,26 @@ def test_no_engine_is_started_for_rows_that_cannot_be_asked(
 
     rows = complete(JOB, "policy", planned, request, lambda row, done: done.error)
     assert list(rows) == ["no", "no", "no"]
+
+
+def test_rows_that_need_no_model_don_t_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_engine(role: str, config: ModelConfig) -> object:
+        raise AssertionError("no row needs it")
+
+    monkeypatch.setattr(generation, "load_engine", no_engine)
+    read = 0
+
+    def planned() -> Iterator[Planned]:
+        nonlocal read
+        for read in range(5000):
+            yield Planned(key=(str(read),), group=read, item=None)
+
+    def request(row: Planned) -> Request | Completion:
+        return Completion(id=row.key, error="image: broken")
+
+    most = 0
+    rows = complete(JOB, "policy", planned(), request, lambda row, done: row.key)
+    for number, _ in enumerate(rows, 1):
+        most = max(most, read + 1 - number)
+    assert number == 5000
+    assert most <= generation.MOST_SETTLED
