@@ -12,7 +12,14 @@ from data.errors import ConfigError, SophiaError
 from sophia_cli import reports
 from sophia_cli.config import Resolved, resolve_config, settings_help
 from sophia_cli.console import clear_screen, print_error, print_json
-from sophia_cli.execute import Attempt, exit_code, finish, session, stopping
+from sophia_cli.execute import (
+    Attempt,
+    exit_code,
+    finish,
+    full_disk_explained,
+    session,
+    stopping,
+)
 from sophia_cli.options import (
     ConfigFiles,
     Follow,
@@ -93,7 +100,7 @@ def ingest(
     from data.ingest import ingest as read_samples
 
     resolved = _resolve(config, set_)
-    with stopping() as (report, should_stop):
+    with stopping() as (report, should_stop), full_disk_explained(run):
         summary = read_samples(
             source,
             run / "samples",

@@ -27,6 +27,8 @@ from rich.table import Table
 from data.errors import SophiaError
 
 LINE_SECONDS = 30.0
+RATES_SECONDS = 0.5
+"""Rates on a terminal are worked out no more often than that."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class ConsoleReport:
         self.figures: Callable[[], Mapping[str, float]] = dict
         self.started = self.last_line = time.monotonic()
         self.first_row: float | None = None
+        self.last_rates = 0.0
 
     def start(self, what: str, total: int, done: int) -> None:
         """Begin a bar of `total` rows, `done` of which are there already."""
@@ -87,9 +90,11 @@ class ConsoleReport:
         self.counts["kept_tokens"] += kept_tokens
         self.counts["lost_tokens"] += lost_tokens
         self.first_row = self.first_row or time.monotonic()
-        if self.progress:
+        now = time.monotonic()
+        if self.progress and now - self.last_rates > RATES_SECONDS:
+            self.last_rates = now
             self.progress.update(self.task, completed=self.done, rates=self._rates())
-        if time.monotonic() - self.last_line > LINE_SECONDS:
+        if now - self.last_line > LINE_SECONDS:
             self._line()
 
     def watch(self, figures: Callable[[], Mapping[str, float]]) -> None:
@@ -106,6 +111,7 @@ class ConsoleReport:
         if self.stage and self.done != self.before:
             self._line()
         if self.progress:
+            self.progress.update(self.task, completed=self.done, rates=self._rates())
             self.progress.stop()
             self.progress = None
         self.stage = ""

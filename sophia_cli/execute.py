@@ -16,7 +16,7 @@ from data.errors import ConfigError, SophiaError, Stopped
 from sophia_cli.config import RunConfig, borrowed_settings, section, stage_module
 from sophia_cli.console import ConsoleReport, err
 from sophia_cli.pulse import pulse
-from sophia_cli.run_dir import RunDir
+from sophia_cli.run_dir import WRITES, RunDir
 from sophia_cli.signals import stop_on_signal
 from stages.budget import Budget
 from stages.job import Job, Outcome, default_worker
@@ -103,6 +103,7 @@ class Session:
             lease_seconds=config.run.lease_seconds,
             redo=self.attempt.redo,
             follow=self.attempt.follow,
+            inputs=self._followed(stage, config) if self.attempt.follow else {},
             budget=self.budget.renewed(),
             borrowed=borrowed_settings(config, stage),
         )
@@ -117,6 +118,15 @@ class Session:
             logger.info("%s", outcome)
         self.run.save_config(config, metadata)
         return outcome
+
+    def _followed(self, stage: str, config: RunConfig) -> dict[str, tables.Metadata]:
+        """What the tables that other stages are writing will say of themselves."""
+        names = stage_module(stage).tables_read(section(config, stage))
+        return {
+            table: self.run.metadata(config, writer)
+            for writer, table in WRITES.items()
+            if table in names
+        }
 
     def _inputs_have_begun(self, stage: str, config: RunConfig) -> bool:
         """Wait until every input table has a shard; False where it was time to stop first."""

@@ -40,6 +40,8 @@ def pulse(path: Path, stage: str, worker: str, report: ConsoleReport) -> Iterato
     ended = threading.Event()
 
     def write(state: str) -> None:
+        if report.counts["rows"] < recent[-1][1]:
+            recent.clear()  # another part of the work began
         recent.append((time.monotonic(), report.counts["rows"], report.counts["tokens"]))
         while len(recent) > 2 and recent[-1][0] - recent[0][0] > RATE_SECONDS:
             recent.popleft()
@@ -81,9 +83,9 @@ def pulse(path: Path, stage: str, worker: str, report: ConsoleReport) -> Iterato
 
 
 def read_pulses(folder: Path) -> list[dict[str, Any]]:
-    """All attempts that left a sign, oldest first, each with `is_alive`."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
+    """The last sign of each worker of each stage, oldest first, each with `is_alive`."""
+    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in sorted(folder.glob("*.json"), key=lambda path: path.name):
         try:
             content = json.loads(path.read_text())
             holder = Holder(**{name: content[name] for name in Holder.__dataclass_fields__})
@@ -91,5 +93,7 @@ def read_pulses(folder: Path) -> list[dict[str, Any]]:
             continue
         working = content["state"] == "working" and not holder.is_known_dead()
         content["is_alive"] = working and time.time() - content["updated"] < DEAD_SECONDS
-        found.append(content)
-    return sorted(found, key=lambda content: float(content["began"]))
+        before = newest.get((content["stage"], content["worker"]))
+        if before is None or before["began"] < content["began"]:
+            newest[content["stage"], content["worker"]] = content
+    return sorted(newest.values(), key=lambda content: float(content["began"]))

@@ -105,7 +105,7 @@ def show_workers(status: dict[str, Any]) -> None:
         [
             pulse["worker"],
             pulse["stage"],
-            "alive" if pulse["is_alive"] else "dead",
+            _state(pulse),
             f"{pulse['rows']:,}",
             f"{pulse['errors']:,}",
             f"{pulse['tokens_per_second']:,.0f}",
@@ -141,6 +141,12 @@ def show_slurm(scripts: "list[Script]", paths: list[Path], jobs: list[str], as_j
         if len(scripts) > 1:
             out.print(f"#---------- {script.file}", markup=False)
         sys.stdout.write(script.text)
+
+
+def _state(pulse: dict[str, Any]) -> str:
+    if pulse["state"] == "failed":
+        return "failed"
+    return "alive" if pulse["is_alive"] else "dead"
 
 
 def show_config(resolved: Resolved, as_json: bool) -> None:

@@ -135,8 +135,8 @@ class RunDir:
 
 
 def is_recent(pulse: dict[str, Any]) -> bool:
-    """Whether an attempt still works, or died; those that ended well are of no interest."""
-    return bool(pulse["is_alive"] or pulse["state"] == "working")
+    """Whether an attempt still works, failed or died; those that ended well are of no interest."""
+    return bool(pulse["state"] != "ended")
 
 
 def stage_rates(

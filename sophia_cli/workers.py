@@ -26,7 +26,7 @@ def run_workers(number: int) -> int:
     """Run this very command as several workers.
 
     Returns:
-        The exit code: 0 as soon as one of them found the table complete.
+        The exit code: 0 if one of them found the table complete.
 
     Raises:
         ConfigError: the GPUs can't be shared evenly.
@@ -42,19 +42,28 @@ def run_workers(number: int) -> int:
                 for worker in workers:
                     worker.process.terminate()
             time.sleep(POLL_SECONDS)
-    code = joint_exit_code([worker.process.wait() for worker in workers])
-    speaker = next(worker for worker in workers if worker.process.returncode == code)
+    codes = [worker.process.wait() for worker in workers]
+    code = joint_exit_code(codes, is_stopped=told)
+    speaker = workers[codes.index(code) if code in codes else 0]
     speaker.listener.join()
     sys.stdout.write("".join(speaker.said))
     return code
 
 
-def joint_exit_code(codes: Sequence[int]) -> int:
-    """What the workers' exit codes come to: a table is complete if one of them says so."""
+def joint_exit_code(codes: Sequence[int], *, is_stopped: bool = False) -> int:
+    """What the workers' exit codes come to: a table is complete if one of them says so.
+
+    Args:
+        codes: of the workers; negative where a signal ended one.
+        is_stopped: everything was to stop, which may end a worker before it can say 75.
+    """
     for code in (0, TOO_MANY_ERRORS):
         if code in codes:
             return code
-    return next((code for code in codes if code != Stopped.exit_code), Stopped.exit_code)
+    if is_stopped:
+        return Stopped.exit_code
+    failures = [code for code in codes if code != Stopped.exit_code]
+    return max(1, failures[0]) if failures else Stopped.exit_code
 
 
 def share_devices(devices: Sequence[str], number: int) -> list[Sequence[str]]:

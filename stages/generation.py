@@ -17,6 +17,8 @@ Row = TypeVar("Row")
 
 MOST_FAILURES = 2
 """An engine that fails so often without a completion in between is given up."""
+MOST_RESTARTS = 8
+"""So is one that fails so often in all: each start of a large model takes minutes."""
 MOST_SETTLED = 1000
 """Rows that need no model wait for a completion to come out with, but no more than these."""
 
@@ -99,7 +101,7 @@ def complete(
                 return  # there is no completion to come out with
 
     todo = requests()
-    failures = 0
+    failures = restarts = 0
     while True:
         if (first := next(todo, None)) is None:
             if not settled:
@@ -117,7 +119,8 @@ def complete(
                 waiting.clear()  # what is left was dropped on a stop
             except EngineError as error:
                 failures += 1
-                if failures == MOST_FAILURES:
+                restarts += 1
+                if failures == MOST_FAILURES or restarts == MOST_RESTARTS:
                     raise
                 job.report.note(f"{error.what} Starting the engine again.")
             todo = chain([asked.request for asked in waiting.values()], requests())

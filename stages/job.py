@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -60,6 +60,8 @@ class Job:
     """Rows to make again although they are there: failed ones, or those cut off by max_tokens."""
     follow: bool = False
     """Wait for shards of the input tables that are not there yet, instead of failing."""
+    inputs: Mapping[str, tables.Metadata] = field(default_factory=dict)
+    """What the input tables that are followed will say of themselves when they are up to date."""
     budget: Budget = field(default_factory=Budget)
     """The time there is."""
     started_at: float = field(default_factory=time.time)

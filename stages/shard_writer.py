@@ -178,11 +178,14 @@ class ShardWriter:
                 # Made again for the sake of its group, or its shard is another worker's now.
                 self.job.report.advance(lost_tokens=tokens)
                 return
-            shard.keep(row_key, row, tokens)
             self.num_kept += 1
             if getattr(row, "finish_reason", None) == UNFINISHED:
-                self.job.report.advance(kept_tokens=tokens)
+                can_go_on = getattr(row, "token_ids", None) is not None
+                if can_go_on:
+                    shard.keep(row_key, row, tokens)
+                self.job.report.advance(**{"kept_tokens" if can_go_on else "lost_tokens": tokens})
                 return
+            shard.keep(row_key, row, tokens)
             shard.missing.discard(row_key)
             new_tokens = tokens if is_new else 0
             self.job.report.advance(rows=1, tokens=new_tokens, errors=int(_is_error(row)))

@@ -13,13 +13,16 @@ the others have finished, in case one of them dies.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from data import tables
-from data.errors import Stopped
+from data.errors import InputError, Stopped
 from stages.claims import Claims
 from stages.finished import FinishedShards, no_shard
+from stages.identity import is_outdated
 from stages.job import Job, Outcome, Planned
 from stages.parts import parts_of_table
 from stages.shard_writer import Remember, ShardWriter
@@ -68,7 +71,10 @@ def map_shards(
     job.report.start(job.stage, total, _count_rows(finished))
 
     def is_ready(index: int) -> bool:
-        return all(tables.shard_path(job.folder(name), index, count).exists() for name in inputs)
+        return all(
+            _is_up_to_date(job, name, tables.shard_path(job.folder(name), index, count))
+            for name in inputs
+        )
 
     def stream(indices: list[int]) -> Iterator[Planned]:
         for index in indices:
@@ -84,12 +90,34 @@ def map_shards(
         _wait_for_work(job, claims, is_ready, remaining)
         if job.should_stop() or not job.budget.admits():
             break
-        with writer.working():
-            for row in execute(stream(remaining)):
+        with writer.working(), _closing(execute(stream(remaining))) as rows:
+            for row in rows:
                 writer.add(row)
         if not job.should_stop() and job.budget.admits():
             _check_progress(writer)
     return _outcome(finished, not remaining)
+
+
+@contextmanager
+def _closing(rows: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    """End what makes the rows, an engine for one, though they are not read to their end."""
+    try:
+        yield rows
+    finally:
+        if isinstance(rows, Generator):
+            rows.close()
+
+
+def _is_up_to_date(job: Job, table: str, shard: Path) -> bool:
+    """Whether a shard of an input table is there, and will not be added to."""
+    try:
+        return shard.exists() and not (
+            table in job.inputs and is_outdated(shard, job.inputs[table], redo="length")
+        )
+    except InputError:
+        if shard.exists():
+            raise
+        return False  # it has just been taken up, to be added to
 
 
 def _check_progress(writer: ShardWriter) -> None:

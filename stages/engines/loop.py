@@ -66,8 +66,8 @@ class InFlight(Generic[Result]):
     ) -> Iterator[Future[Result]]:
         """Answer requests, and yield each answer when it is there.
 
-        Requests are read as there is room. On a stop the iterator ends, and what is under way is
-        left in `futures`.
+        Requests are read as there is room. On a stop the iterator ends with what is there, and what
+        is under way is left in `futures`.
         """
         source = iter(requests)
         is_exhausted = False
@@ -86,6 +86,9 @@ class InFlight(Generic[Result]):
                 future = finished.get(timeout=POLL_SECONDS)
                 self.futures.remove(future)
                 yield future
+        for future in [future for future in self.futures if future.done()]:
+            self.futures.remove(future)
+            yield future
 
     def cancel(self) -> None:
         """Give up what is under way."""

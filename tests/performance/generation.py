@@ -206,9 +206,9 @@ class Arms:
     """A model in two engines, ours and vLLM's own, with the same arguments."""
 
     def __init__(self, model: Path, run: Path, arguments: argparse.Namespace, median: int) -> None:
-        from vllm import LLM
+        from stages.engines.vllm_start import engine_settings  # first: it quiets vLLM
 
-        from stages.engines.vllm_start import engine_settings
+        from vllm import LLM  # isort: skip
 
         engine_args = {"max_num_seqs": arguments.concurrency, "max_model_len": 1024}
         engine_args["kv_cache_memory_bytes"] = 1 << 30
