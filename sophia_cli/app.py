@@ -10,6 +10,7 @@ import typer
 
 from data.errors import ConfigError, SophiaError
 from sophia_cli import reports
+from sophia_cli import results as evaluations
 from sophia_cli.config import Resolved, resolve_config, settings_help
 from sophia_cli.console import clear_screen, print_error, print_json
 from sophia_cli.execute import Attempt, exit_code, finish, session, stopping
@@ -351,6 +352,44 @@ def status(
         if not watch:
             return
         time.sleep(watch)
+
+
+@app.command(rich_help_panel="Look")
+def results(
+    run: Run,
+    paper: Annotated[bool, typer.Option("--paper", help="Beside the paper's Table 1.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What the run's evaluations found, in all and by subject, type and level."""
+    found = evaluations.read_results(run / "evals")
+    if as_json:
+        print_json(found | ({"paper": evaluations.paper_rows()} if paper else {}))
+        return
+    evaluations.show_evaluations(found)
+    if paper:
+        evaluations.show_beside_paper(found)
+
+
+@app.command(rich_help_panel="Look")
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of an evaluation: RUN/evals/mmmu@base.")],
+    second: Annotated[Path, typer.Argument(help="Another one on the same questions.")],
+    as_json: Json = False,
+) -> None:
+    """Pair two evaluations question by question: difference, interval, p-value, what flipped."""
+    evaluations.show_comparison(evaluations.compare_evaluations(first, second), as_json)
+
+
+@app.command("fetch-benchmarks", rich_help_panel="Whole runs")
+def fetch_benchmarks(
+    names: Annotated[list[str], typer.Argument(help="Such as mmmu; `paper`: the paper's eight.")],
+    root: Annotated[Path, typer.Option(help="Folder of the copies: what eval.root will be.")],
+) -> None:
+    """Copy benchmarks from the hub to a folder, for machines without internet."""
+    from stages.benchmarks.published import fetch
+
+    for folder in fetch(names, root):
+        sys.stdout.write(f"{folder}\n")
 
 
 @app.command("config", rich_help_panel="Look")

@@ -21,10 +21,10 @@ from stages.benchmarks.rows import (
     make_question,
     number_of,
     parse_list,
+    read_letter,
     required_image,
 )
 from stages.verifiers import Judgement
-from stages.verifiers.choice import choice_letter
 from stages.verifiers.text import normalize
 
 VALUE = "and provide the final value, e.g.,"
@@ -67,13 +67,14 @@ def make(row: Row, part: Part) -> Question:
 def score(question: Question, text: str) -> Judgement | None:
     """The authors' comparison of an extracted answer."""
     sample, kind = question.sample, question.details["kind"]
-    answer, gold = answer_of(text), sample.answer or ""
+    gold = sample.answer or ""
+    answer = answer_of(text) or (read_letter(text, sample.choices) if sample.choices else None)
     if answer is None:
         return judged(False, None, "mathvista")
     if kind == "multi_choice":
         choices = sample.choices or []
-        # By the letter where it is one: options that are there twice have no letter of their own.
-        letter = choice_letter(answer, [""] * len(choices)) or choice_letter(answer, choices)
+        letter = read_letter(text, choices)
+        # An option that is there twice can be named by its text, though that is no one's letter.
         chosen = choices[ord(letter) - 65] if letter else answer
         return judged(normalize(chosen) == normalize(gold), answer, "mathvista")
     if kind == "list":

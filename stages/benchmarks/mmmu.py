@@ -13,9 +13,15 @@ from itertools import chain
 from data.columns import Row
 from stages.benchmarks import Question
 from stages.benchmarks.published import Part, Published
-from stages.benchmarks.rows import NUMBER, final_part, judged, make_question, parse_list
+from stages.benchmarks.rows import (
+    NUMBER,
+    final_part,
+    judged,
+    make_question,
+    parse_list,
+    read_letter,
+)
 from stages.verifiers import Judgement
-from stages.verifiers.choice import choice_letter
 from stages.verifiers.extract import extract_answer
 
 SUBJECTS = [
@@ -53,8 +59,6 @@ SUBJECTS = [
 IMAGES = tuple(f"image_{number}" for number in range(1, 8))
 HINT_CHOICE = "Answer with the option's letter from the given choices directly."
 HINT_OPEN = "Answer the question using a single word or phrase."
-SHORTEST_OPTION_TEXT = 5
-"""Words a response must have more of before options are looked for by their text."""
 INDICATORS = re.compile(
     r"(?:could be|would be|\bso\b|\bis\b|thus|therefore|final|answer|result)", re.IGNORECASE
 )
@@ -88,30 +92,13 @@ def score(question: Question, text: str) -> Judgement | None:
     sample = question.sample
     tail = final_part(text)
     if sample.choices:
-        letter = read_letter(text, tail, sample.choices)
+        letter = read_letter(text, sample.choices)
         return judged(letter == sample.answer, letter, "mmmu")
     answers = list(open_answers(extract_answer(text) or tail))
     golds = [_normal(gold) for gold in (sample.answer or "", *question.alternatives)]
     correct = any(_agree(gold, answer) for gold in golds for answer in answers)
     shown = extract_answer(text) or (str(answers[0])[:500] if answers else None)
     return judged(correct, shown, "mmmu")
-
-
-def read_letter(text: str, tail: str, choices: list[str]) -> str | None:
-    """The option a response names: marked or boxed, else the last `(A)`, `A` or `A.` of it."""
-    marked = extract_answer(text)
-    if marked is not None and (letter := choice_letter(marked, choices)) is not None:
-        return letter
-    letters = "".join(chr(65 + index) for index in range(len(choices)))
-    padded = f" {tail.strip(',.!?;:* ')} "
-    for pattern in (rf"\(([{letters}])\)", rf" ([{letters}]) ", rf"\b([{letters}])\."):
-        if found := re.findall(pattern, padded):
-            return str(found[-1])
-    if len(tail.split()) <= SHORTEST_OPTION_TEXT:
-        return None
-    places = {tail.lower().rfind(choice.lower()): index for index, choice in enumerate(choices)}
-    last = max(places, default=-1)
-    return chr(65 + places[last]) if last >= 0 else None
 
 
 def open_answers(tail: str) -> set[str | float]:

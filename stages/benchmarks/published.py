@@ -6,6 +6,7 @@ it; a row that lacks its image or answer becomes a question with an error.
 """
 
 import hashlib
+import importlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,15 @@ from typing import Any
 from data.columns import Row
 from data.errors import ConfigError, InputError
 from data.sources import unreadable
-from stages.benchmarks import Benchmark, Question, Score, Selection
+from stages.benchmarks import (
+    BENCHMARKS,
+    PAPER,
+    Benchmark,
+    Question,
+    Score,
+    Selection,
+    expand,
+)
 from stages.benchmarks.files import Rows, dataset_rows, file_rows, snapshot
 
 BATCH_ROWS = 16
@@ -181,3 +190,23 @@ def _identity(question: Question) -> bytes:
     images = [hashlib.sha256(image["bytes"]).hexdigest() for image in question.sample.images or []]
     rest: Sequence[Any] = (question.options, question.alternatives, question.details)
     return json.dumps([told, images, *rest], sort_keys=True, default=str).encode()
+
+
+def fetch(names: Sequence[str], root: Path) -> Iterator[Path]:
+    """Copy benchmarks from the hub, and say where each of them lies.
+
+    Raises:
+        ConfigError: a name is none of a published benchmark; nothing is copied then.
+        InputError: the hub can't be reached.
+    """
+    found = []
+    for name in expand(names):
+        module = BENCHMARKS.get(name, "").partition(":")[0]
+        published = getattr(importlib.import_module(module), "PUBLISHED", None) if module else None
+        if published is None:
+            raise ConfigError(
+                f"There is no published benchmark {name!r}.", f"Choose from {', '.join(PAPER)}."
+            )
+        found.append(published)
+    for each in found:
+        yield each.fetch(root)

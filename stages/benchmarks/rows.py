@@ -10,11 +10,14 @@ from data.images import ImageError, check_image
 from data.records import Sample
 from stages.benchmarks import Question
 from stages.verifiers import Judgement
+from stages.verifiers.choice import choice_letter
 from stages.verifiers.extract import extract_answer
 
 MENTION = re.compile(r"<\s*image[\s_]?(\d+)\s*>", re.IGNORECASE)
 NUMBER = re.compile(r"[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?\.?\d+(?:[eE][-+]?\d{1,3})?")
 LONGEST_NUMBER = 60
+SHORTEST_OPTION_TEXT = 5
+"""Words a response must have more of before options are looked for by their text."""
 
 
 def make_question(
@@ -116,6 +119,28 @@ def answer_of(text: str) -> str | None:
     lines = final_part(text).strip().splitlines()
     last = lines[-1].strip().strip("*$ ") if lines else ""
     return last if 0 < len(last.split()) <= 5 else None
+
+
+def read_letter(text: str, choices: Sequence[str]) -> str | None:
+    """The option a response names: marked or boxed, else the last `(A)`, `A` or `A.` of it.
+
+    Failing that it is the option whose text comes last, in a response that is long enough. These
+    are the rules of MMMU's authors, but for their random guess at the end.
+    """
+    tail = final_part(text)
+    marked = extract_answer(text)
+    if marked is not None and (letter := choice_letter(marked, choices)) is not None:
+        return letter
+    letters = "".join(chr(65 + index) for index in range(len(choices)))
+    padded = f" {tail.strip(',.!?;:* ')} "
+    for pattern in (rf"\(([{letters}])\)", rf" ([{letters}]) ", rf"\b([{letters}])\."):
+        if found := re.findall(pattern, padded):
+            return str(found[-1])
+    if len(tail.split()) <= SHORTEST_OPTION_TEXT:
+        return None
+    places = {tail.lower().rfind(choice.lower()): index for index, choice in enumerate(choices)}
+    last = max(places, default=-1)
+    return chr(65 + places[last]) if last >= 0 else None
 
 
 def number_of(text: str | None) -> float | None:
