@@ -86,6 +86,14 @@ def ingest(
     image_folder: Annotated[
         Path | None, typer.Option(help="Where relative image paths begin.")
     ] = None,
+    exclude_benchmarks: Annotated[
+        bool,
+        typer.Option(
+            "--exclude-benchmarks",
+            help="Leave out what overlaps a benchmark of eval.benchmarks, by words or image, and "
+            "list it in the run's excluded.jsonl.",
+        ),
+    ] = False,
     config: ConfigFiles = None,
     set_: Set = None,
     as_json: Json = False,
@@ -95,6 +103,12 @@ def ingest(
 
     resolved = _resolve(config, set_)
     with stopping() as (report, should_stop):
+        excluded = None
+        if exclude_benchmarks:
+            from stages.benchmarks.exclusion import exclusions
+
+            wanted = resolved.config.eval
+            excluded = exclusions(wanted.benchmarks, wanted.root, report, should_stop)
         summary = read_samples(
             source,
             run / "samples",
@@ -105,6 +119,7 @@ def ingest(
             image_folder=image_folder,
             report=report,
             should_stop=should_stop,
+            exclusions=excluded,
         )
     reports.show_ingest(summary, as_json)
     failed = sum(summary.num_errors.values())

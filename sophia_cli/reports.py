@@ -29,6 +29,8 @@ def show_ingest(summary: "IngestSummary", as_json: bool) -> None:
         out.print(f"  {number} can't be used: {kind}")
     if summary.num_duplicates:
         out.print(f"  {summary.num_duplicates} duplicates left out")
+    for what, number in sorted(summary.num_excluded.items()):
+        out.print(f"  {number} left out, which overlap {what}; see excluded.jsonl")
     if summary.num_without_answer:
         out.print(f"  {summary.num_without_answer} without an answer")
 

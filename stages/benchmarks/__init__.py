@@ -39,6 +39,8 @@ class Question:
 
     sample: Sample
     """What is asked. Its id is the benchmark's own name of the question, unique in it."""
+    text: str | None = None
+    """What the question says without instructions; None: the sample's question."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Sub-score -> the group the question is in, such as `subject` -> `Physics`."""
     cluster: str | None = None

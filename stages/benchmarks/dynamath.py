@@ -54,6 +54,7 @@ def make(row: Row, part: Part) -> Question:
         row["ground_truth"],
         required_image(row["decoded_image"]),
         answer_type="choice" if kind == "multiple choice" else None,
+        text=row["question"] or "",
         cluster=str(row["id"]),
         details={"kind": kind},
         labels={"subject": row["subject"], "type": kind, "level": str(row["knowledge_level"])},

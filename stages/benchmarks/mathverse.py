@@ -31,6 +31,7 @@ def make(row: Row, part: Part) -> Question | None:
         row["answer"],
         required_image(row["image"]),
         answer_type="choice" if is_choice else None,
+        text=row["question_for_eval"] or "",
         options=tuple(option for _, option in options) if in_order else (),
         labels={
             "type": row["question_type"],

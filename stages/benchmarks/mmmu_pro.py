@@ -24,6 +24,7 @@ def make(row: Row, part: Part) -> Question:
         row["answer"],
         required_image(row["image"]),
         answer_type="choice",
+        text="",
         options=tuple(parse_list(row["options"])),
         labels={"subject": row["subject"]},
     )
