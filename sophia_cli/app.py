@@ -395,6 +395,19 @@ def compare(
     evaluations.show_comparison(evaluations.compare_evaluations(first, second), as_json)
 
 
+@app.command("export-predictions", rich_help_panel="Look")
+def export_predictions(
+    evaluation: Annotated[Path, typer.Argument(help="Folder of an evaluation: RUN/evals/mmmu.")],
+    file: Annotated[Path, typer.Argument(help="Table to write, such as predictions.tsv.")],
+    sample: Annotated[int, typer.Option(help="Which answer to each question.", min=0)] = 0,
+) -> None:
+    """Write an evaluation's answers as VLMEvalKit keeps them, for others to score anew."""
+    from sophia_cli.predictions import export_predictions as export
+
+    number = export(evaluation, file, sample)
+    sys.stdout.write(f"{number} answers in {file}\n")
+
+
 @app.command("fetch-benchmarks", rich_help_panel="Whole runs")
 def fetch_benchmarks(
     names: Annotated[list[str], typer.Argument(help="Such as mmmu; `paper`: the paper's eight.")],

@@ -1,5 +1,6 @@
 """The paper's benchmarks through `sophia eval` with a real engine, and what comes after."""
 
+import csv
 import json
 import subprocess
 from pathlib import Path
@@ -87,6 +88,23 @@ def test_an_evaluation_compared_with_itself(folder: Path, results: dict[str, Any
     other = folder / "run" / "evals" / "mathvista@base"
     assert_refused(sophia("compare", evaluation, other), 5, "share no question")
     assert_refused(sophia("compare", evaluation, folder), 5, "holds no evaluation")
+
+
+def test_predictions_are_a_table_for_other_scorers(
+    folder: Path, results: dict[str, Any], tmp_path: Path
+) -> None:
+    evaluation, file = folder / "run" / "evals" / "mathvision@base", tmp_path / "predictions.tsv"
+    done = sophia("export-predictions", evaluation, file, "--sample", "1")
+    assert done.returncode == 0, done.stderr
+    with file.open(encoding="utf-8", newline="") as lines:
+        found = list(csv.DictReader(lines, delimiter="\t"))
+    assert [row["id"] for row in found] == ["1", "2", "3", "4"]
+    assert [found[0][name] for name in ("index", "A", "E", "answer")] == ["0", "2", "6", "B"]
+    answers = {row["sample_id"]: row for row in rows(evaluation) if row["rollout_index"] == 1}
+    assert [row["prediction"] for row in found] == [answers[row["id"]]["text"] for row in found]
+    assert {row["level"] for row in found} == {"3"}
+    done = sophia("export-predictions", evaluation, file, "--sample", "2")
+    assert_refused(done, 5, "no answer number 2")
 
 
 def test_two_workers_share_a_benchmark(folder: Path, tmp_path: Path) -> None:
