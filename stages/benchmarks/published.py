@@ -15,6 +15,7 @@ from typing import Any
 
 from data.columns import Row
 from data.errors import ConfigError, InputError
+from data.records import Sample
 from data.sources import unreadable
 from stages.benchmarks import (
     BENCHMARKS,
@@ -116,9 +117,22 @@ class Published:
         for first in range(start, stop, BATCH_ROWS):
             batch = rows.read(first, min(first + BATCH_ROWS, stop))
             for position, row in enumerate(batch, first):
-                if (question := self.make(row, part)) is not None:
+                if (question := self._made(row, part, position)) is not None:
                     sample = replace(question.sample, source=self.name)
                     yield position, replace(question, sample=sample)
+
+    def _made(self, row: Row, part: Part, position: int) -> Question | None:
+        try:
+            return self.make(row, part)
+        except KeyError as error:
+            raise InputError(
+                f"{self.repo} ({part.name}) has no {error} where {self.name} was published with "
+                f"it, in row {position}.",
+                "Take another version of it.",
+            ) from error
+        except (TypeError, ValueError) as error:
+            name = f"{part.name}/row {position}"
+            return Question(sample=Sample(sample_id=name, error=f"row: it can't be read ({error})"))
 
     def open(self, part: Part, root: Path | None) -> Rows:
         """One part, from a local copy or from the hub.

@@ -11,7 +11,7 @@ from stages.benchmarks import PAPER, Benchmark, Question, load_benchmark
 from stages.benchmarks.mmmu import PUBLISHED as MMMU
 from stages.benchmarks.mmmu_pro import PUBLISHED as MMMU_PRO
 from stages.prompts import answer_messages
-from tests.data.pictures import png, truncated_png
+from tests.data.pictures import png
 from tests.stages.benchmarks import layouts
 
 NUM_QUESTIONS = {
@@ -160,15 +160,22 @@ def test_a_missing_column_of_a_file_is_named(tmp_path: Path) -> None:
         load_benchmark("mv_math", 0, tmp_path)
 
 
-@pytest.mark.parametrize("broken", [None, {"bytes": truncated_png(), "path": None}])
-def test_a_missing_or_broken_image_is_an_error_of_its_row(
-    tmp_path: Path, broken: dict[str, bytes] | None
+@pytest.mark.parametrize(
+    ("column", "value", "error"),
+    [
+        ("image", None, "image: the row has none"),
+        ("answer", None, "answer: the row has none"),
+        ("options", "A, B and C", "row: it can't be read (no list"),
+    ],
+)
+def test_what_a_row_lacks_is_its_own_error(
+    tmp_path: Path, column: str, value: str | None, error: str
 ) -> None:
     part = MMMU_PRO.parts[0]
     first, second = layouts.mmmu_pro(part)
-    layouts.write_part(tmp_path, MMMU_PRO, part, [{**first, "image": broken}, second])
+    layouts.write_part(tmp_path, MMMU_PRO, part, [{**first, column: value}, second])
     found = questions(load_benchmark("mmmu_pro", 0, tmp_path))
-    assert (found[0].sample.error or "").startswith("image: ")
+    assert (found[0].sample.error or "").startswith(error)
     assert found[1].sample.error is None
 
 
