@@ -273,8 +273,11 @@ def evaluate(
     redo: Redo = None,
     time_budget: TimeBudget = None,
     worker: Worker = None,
+    num_workers: NumWorkers = 1,
 ) -> None:
     """Measure pass@1 of the trained policy, or of the base, with standard errors."""
+    if num_workers > 1:
+        sys.exit(run_workers(num_workers))
     _stage(
         "eval",
         run,

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from data import tables
 from data.records import Attempted
 from stages.benchmarks import PAPER
-from tests.command import SOPHIA, assert_refused, result_of, sophia
+from tests.command import assert_refused, result_of, sophia
 from tests.stages.benchmarks import layouts
 from tests.stages.benchmarks.test_published import NUM_QUESTIONS
 from tests.tiny_models import save_policy
@@ -114,11 +113,7 @@ def test_two_workers_share_a_benchmark(folder: Path, tmp_path: Path) -> None:
     for run in (alone, shared):
         result_of("ingest", "world:train", "--run", run, "--limit", "1")
     result_of("eval", "--run", alone, *arguments)
-    workers = [
-        subprocess.Popen([SOPHIA, "eval", "--run", str(shared), *arguments], stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    result_of("eval", "--run", shared, *arguments, "--num-workers", "2")
     evaluations = [run / "evals" / "world@base" for run in (alone, shared)]
     assert len(tables.shards(evaluations[0])) == 2
     for path in tables.shards(evaluations[0]):
