@@ -3,23 +3,27 @@
 Input: a source as `data.sources` knows them. Output: `samples/`.
 
 The source is read twice. The first pass only hashes: it finds the samples' ids, drops exact
-duplicates, and with that fixes how many shards there are, what lies in which, and the digest of
-the whole. The second pass decodes every image once, to see that it can be, and writes the shards
-that are not there yet, each in one go. So a kill loses at most the shard under way, and nothing
-is written next to samples of another content.
+duplicates and what overlaps a benchmark, and with that fixes how many shards there are, what lies
+in which, and the digest of the whole. The second pass decodes every image once, to see that it can
+be, and writes the shards that are not there yet, each in one go. So a kill loses at most the shard
+under way, and nothing is written next to samples of another content.
 """
 
 import hashlib
 import json
+import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 from data import tables
 from data.columns import Columns, choose_columns
 from data.errors import InputError, RefusedError, Stopped
+from data.overlap import Exclusions, as_json
 from data.records import Sample
 from data.report import Report
 from data.rows import make_sample
@@ -42,6 +46,8 @@ class IngestSummary:
     `missing_file`."""
     num_duplicates: int
     """Rows of the source that were dropped, for the same sample had come before."""
+    num_excluded: dict[str, int]
+    """Rows left out because they overlap a benchmark, by benchmark and by what they share."""
     num_images: int
     num_without_answer: int
     """Samples that can be asked, but not verified."""
@@ -57,6 +63,8 @@ class _Plan:
     """In the order of the source, each once."""
     duplicates: dict[int, str] = field(default_factory=dict)
     """Position in the source -> id of a sample that had come before."""
+    excluded: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Position in the source -> which question of a benchmark it overlaps."""
     digest: str = ""
     num_shards: int = 0
 
@@ -103,6 +111,7 @@ def ingest(
     image_folder: Path | None,
     report: Report,
     should_stop: Callable[[], bool],
+    exclusions: Exclusions | None = None,
 ) -> IngestSummary:
     """Fill a run's `samples/`, or what is missing of it.
 
@@ -116,6 +125,8 @@ def ingest(
         image_folder: what the paths of images are relative to.
         report: where progress goes.
         should_stop: turns true when no more work is to be done.
+        exclusions: questions of benchmarks; rows that overlap one are left out, and listed in
+            `excluded.jsonl` beside the table.
 
     Raises:
         InputError: the source can't be read, or holds no rows.
@@ -126,12 +137,14 @@ def ingest(
     opened = open_source(source, split=split, limit=limit, image_folder=image_folder)
     columns = choose_columns(opened.columns, {**opened.meanings, **mapping})
     reader = _Reader(source=opened, columns=columns, limit=limit, should_stop=should_stop)
-    plan = _make_plan(reader, num_shards, report)
+    plan = _make_plan(reader, num_shards, report, exclusions)
     # Names and numbers only: a path would differ where the content does not.
     settings = {"source": opened.name, "split": split, "limit": limit, "map": mapping}
     settings |= {"num_shards": plan.num_shards, "num_samples": len(plan.sample_ids)}
     metadata = tables.Metadata(stage="ingest", digest=plan.digest, settings=settings)
     _refuse_other_content(samples_folder, metadata)
+    if exclusions is not None:
+        _list_excluded(samples_folder.parent / "excluded.jsonl", plan)
     if len(tables.shards(samples_folder)) == plan.num_shards:
         report.note(f"{samples_folder.name}/ holds these samples already: nothing to do.")
     else:
@@ -144,6 +157,9 @@ def ingest(
         num_samples=counts.num_samples,
         num_errors=dict(counts.num_errors.most_common()),
         num_duplicates=len(plan.duplicates),
+        num_excluded=dict(
+            Counter(f"{row['benchmark']}, {row['kind']}" for row in plan.excluded.values())
+        ),
         num_images=counts.num_images,
         num_without_answer=counts.num_without_answer,
         num_shards=plan.num_shards,
@@ -151,7 +167,9 @@ def ingest(
     )
 
 
-def _make_plan(reader: _Reader, num_shards: int | None, report: Report) -> _Plan:
+def _make_plan(
+    reader: _Reader, num_shards: int | None, report: Report, exclusions: Exclusions | None
+) -> _Plan:
     plan = _Plan()
     seen: set[str] = set()
     digest = hashlib.sha256()
@@ -164,6 +182,9 @@ def _make_plan(reader: _Reader, num_shards: int | None, report: Report) -> _Plan
         if sample.sample_id in seen:
             plan.duplicates[position] = sample.sample_id
             continue
+        if exclusions is not None and (overlap := exclusions.find(sample)) is not None:
+            plan.excluded[position] = as_json(position, sample, overlap)
+            continue
         seen.add(sample.sample_id)
         plan.sample_ids.append(sample.sample_id)
         # What a row says besides its id, but not the source's own name, which may be a folder's.
@@ -173,7 +194,9 @@ def _make_plan(reader: _Reader, num_shards: int | None, report: Report) -> _Plan
         digest.update(json.dumps(identity).encode())
     if not plan.sample_ids:
         raise InputError(
-            f"{reader.source.name} holds no rows.", "Check the source, --split and --limit."
+            f"{reader.source.name} holds no rows"
+            + (" but those of benchmarks." if plan.excluded else "."),
+            "Check the source, --split and --limit.",
         )
     if plan.duplicates:
         first = ", ".join(islice(plan.duplicates.values(), NUM_DUPLICATES_NAMED))
@@ -224,7 +247,16 @@ def _write_shards(
 
 def _positions_to_skip(plan: _Plan, there: set[int]) -> Callable[[int], bool]:
     """Of the source's rows those that are duplicates or lie in a finished shard."""
-    num_rows = len(plan.sample_ids) + len(plan.duplicates)
-    kept = [position for position in range(num_rows) if position not in plan.duplicates]
+    left_out = plan.duplicates.keys() | plan.excluded.keys()
+    num_rows = len(plan.sample_ids) + len(left_out)
+    kept = [position for position in range(num_rows) if position not in left_out]
     finished = {position for index in there for position in kept[plan.bounds(index)]}
-    return lambda position: position in plan.duplicates or position in finished
+    return lambda position: position in left_out or position in finished
+
+
+def _list_excluded(path: Path, plan: _Plan) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in plan.excluded.values())
+    temporary.write_text("".join(lines), encoding="utf-8")
+    temporary.replace(path)

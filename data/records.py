@@ -178,6 +178,17 @@ class Attempted:
     extracted_answer: OptionalText = None
     gold: OptionalText = None
     error: OptionalText = None
+    rule: OptionalText = None
+    """What decided: the benchmark's own rule, or one of the verifier's."""
+    verifier_reward: OptionalFloat32 = None
+    """What the project's verifier says, where a benchmark has a rule of its own."""
+    cluster: OptionalText = None
+    """Questions made from the same seed share this; null: the question is on its own."""
+    labels: OptionalText = None
+    """JSON: sub-score -> the group that the question is in."""
+    question: OptionalText = None
+    """What was asked, with hint and options."""
+    choices: Annotated[list[str] | None, pa.list_(pa.string())] = None
 
 
 @cache

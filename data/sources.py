@@ -48,7 +48,7 @@ class Source:
         """
         rows = itertools.islice(self.read(columns), limit)
         while True:
-            with _unreadable(self.name):
+            with unreadable(self.name):
                 try:
                     row = next(rows)
                 except StopIteration:
@@ -75,7 +75,7 @@ def open_source(
     path = Path(source)
     if image_folder is not None and not image_folder.is_dir():
         raise InputError(f"There is no folder {image_folder}.", "Check --image-folder.")
-    with _unreadable(source):
+    with unreadable(source):
         if source.startswith("world:"):
             return _world(source.removeprefix("world:"), limit)
         if path.is_dir():
@@ -91,7 +91,7 @@ def open_source(
 
 
 @contextlib.contextmanager
-def _unreadable(name: str) -> Iterator[None]:
+def unreadable(name: str) -> Iterator[None]:
     """Put what libraries raise about data that they can't read into an `InputError`."""
     try:
         yield

@@ -10,6 +10,7 @@ import typer
 
 from data.errors import ConfigError, SophiaError
 from sophia_cli import reports
+from sophia_cli import results as evaluations
 from sophia_cli.config import Resolved, resolve_config, settings_help
 from sophia_cli.console import clear_screen, print_error, print_json
 from sophia_cli.execute import (
@@ -92,6 +93,14 @@ def ingest(
     image_folder: Annotated[
         Path | None, typer.Option(help="Where relative image paths begin.")
     ] = None,
+    exclude_benchmarks: Annotated[
+        bool,
+        typer.Option(
+            "--exclude-benchmarks",
+            help="Leave out what overlaps a benchmark of eval.benchmarks, by words or image, and "
+            "list it in the run's excluded.jsonl.",
+        ),
+    ] = False,
     config: ConfigFiles = None,
     set_: Set = None,
     as_json: Json = False,
@@ -101,6 +110,12 @@ def ingest(
 
     resolved = _resolve(config, set_)
     with stopping() as (report, should_stop), full_disk_explained(run):
+        excluded = None
+        if exclude_benchmarks:
+            from stages.benchmarks.exclusion import exclusions
+
+            wanted = resolved.config.eval
+            excluded = exclusions(wanted.benchmarks, wanted.root, report, should_stop)
         summary = read_samples(
             source,
             run / "samples",
@@ -111,6 +126,7 @@ def ingest(
             image_folder=image_folder,
             report=report,
             should_stop=should_stop,
+            exclusions=excluded,
         )
     reports.show_ingest(summary, as_json)
     failed = sum(summary.num_errors.values())
@@ -264,8 +280,11 @@ def evaluate(
     redo: Redo = None,
     time_budget: TimeBudget = None,
     worker: Worker = None,
+    num_workers: NumWorkers = 1,
 ) -> None:
     """Measure pass@1 of the trained policy, or of the base, with standard errors."""
+    if num_workers > 1:
+        sys.exit(run_workers(num_workers))
     _stage(
         "eval",
         run,
@@ -358,6 +377,57 @@ def status(
         if not watch:
             return
         time.sleep(watch)
+
+
+@app.command(rich_help_panel="Look")
+def results(
+    run: Run,
+    paper: Annotated[bool, typer.Option("--paper", help="Beside the paper's Table 1.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What the run's evaluations found, in all and by subject, type and level."""
+    found = evaluations.read_results(run / "evals")
+    if as_json:
+        print_json(found | ({"paper": evaluations.paper_rows()} if paper else {}))
+        return
+    evaluations.show_evaluations(found)
+    if paper:
+        evaluations.show_beside_paper(found)
+
+
+@app.command(rich_help_panel="Look")
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of an evaluation: RUN/evals/mmmu@base.")],
+    second: Annotated[Path, typer.Argument(help="Another one on the same questions.")],
+    as_json: Json = False,
+) -> None:
+    """Pair two evaluations question by question: difference, interval, p-value, what flipped."""
+    evaluations.show_comparison(evaluations.compare_evaluations(first, second), as_json)
+
+
+@app.command("export-predictions", rich_help_panel="Look")
+def export_predictions(
+    evaluation: Annotated[Path, typer.Argument(help="Folder of an evaluation: RUN/evals/mmmu.")],
+    file: Annotated[Path, typer.Argument(help="Table to write, such as predictions.tsv.")],
+    sample: Annotated[int, typer.Option(help="Which answer to each question.", min=0)] = 0,
+) -> None:
+    """Write an evaluation's answers as VLMEvalKit keeps them, for others to score anew."""
+    from sophia_cli.predictions import export_predictions as export
+
+    number = export(evaluation, file, sample)
+    sys.stdout.write(f"{number} answers in {file}\n")
+
+
+@app.command("fetch-benchmarks", rich_help_panel="Whole runs")
+def fetch_benchmarks(
+    names: Annotated[list[str], typer.Argument(help="Such as mmmu; `paper`: the paper's eight.")],
+    root: Annotated[Path, typer.Option(help="Folder of the copies: what eval.root will be.")],
+) -> None:
+    """Copy benchmarks from the hub to a folder, for machines without internet."""
+    from stages.benchmarks.published import fetch
+
+    for folder in fetch(names, root):
+        sys.stdout.write(f"{folder}\n")
 
 
 @app.command("config", rich_help_panel="Look")

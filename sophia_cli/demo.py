@@ -15,6 +15,7 @@ from sophia_cli.config import RunConfig
 from sophia_cli.console import err
 from sophia_cli.execute import Session, finish, session
 from sophia_cli.run_dir import RunDir, stage_order
+from stages.comparison import mcnemar
 
 DEMO_CONFIG = Path(f"{PREFIX}demo.toml")
 BENCHMARK = "world"
@@ -97,18 +98,12 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def paired_p_value(evals: Path) -> float:
-    """Exact McNemar test of base and trained policy on the same questions.
-
-    Under the null hypothesis each question that only one of the two got right is as likely to be
-    the one's as the other's.
-    """
-    from scipy.stats import binomtest
-
+    """Exact McNemar test of base and trained policy on the same questions."""
     before, after = _first_answers(evals / f"{BENCHMARK}@base"), _first_answers(evals / BENCHMARK)
     shared = before.keys() & after.keys()
     gained = sum(after[key] > before[key] for key in shared)
     lost = sum(after[key] < before[key] for key in shared)
-    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    return mcnemar(gained, lost)
 
 
 def _first_answers(folder: Path) -> dict[str, float]:

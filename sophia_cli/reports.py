@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sophia_cli.config import Resolved
 from sophia_cli.console import format_seconds, out, print_json, print_table
+from sophia_cli.results import percent, show_evaluations
 from stages.job import Outcome
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def show_ingest(summary: "IngestSummary", as_json: bool) -> None:
         out.print(f"  {number} can't be used: {kind}")
     if summary.num_duplicates:
         out.print(f"  {summary.num_duplicates} duplicates left out")
+    for what, number in sorted(summary.num_excluded.items()):
+        out.print(f"  {number} left out, which overlap {what}; see excluded.jsonl")
     if summary.num_without_answer:
         out.print(f"  {summary.num_without_answer} without an answer")
 
@@ -37,13 +40,16 @@ def show_outcome(stage: str, outcome: Outcome) -> None:
     state = "complete" if outcome.complete else "stopped early"
     errors = f", {outcome.errors} failed" if outcome.errors else ""
     out.print(f"{stage}: {state}, {outcome.rows} rows{errors}")
+    scores = {}
     for name, figure in outcome.figures.items():
         if name == "funnel":
             show_funnel(figure)
         elif isinstance(figure, dict) and "pass_at_1" in figure:
-            out.print(f"  {name}: {format_score(figure)}", markup=False)
+            scores[name] = figure
         else:
             out.print(f"  {name.replace('_', ' ')}: {figure}", markup=False)
+    if scores:
+        show_evaluations(scores)
 
 
 def show_funnel(funnel: dict[str, int]) -> None:
@@ -56,11 +62,6 @@ def format_score(results: dict[str, Any]) -> str:
     """`pass@1 41.2 ± 2.5 (400 questions)`."""
     value, error = percent(results["pass_at_1"]), percent(results["standard_error"])
     return f"pass@1 {value} ± {error} ({results['num_questions']} questions)"
-
-
-def percent(share: float | None) -> str:
-    """`41.2`, or `-` where there is nothing to say."""
-    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def show_status(status: dict[str, Any], as_json: bool) -> None:

@@ -1,7 +1,7 @@
 """Eval: pass@1 of a checkpoint on benchmarks, with standard errors.
 
-Input: a checkpoint (or the base policy) and a benchmark: the held-out split of the built-in world,
-or any ingested set with answers. Output: evals/BENCHMARK/ (a row per attempt, and results.json).
+Input: a checkpoint (or the base policy) and a benchmark: one of `stages.benchmarks`, or any
+ingested set with answers. Output: evals/BENCHMARK/ (a row per attempt, and results.json).
 
 Section 6.1 of the paper: zero-shot, temperature 1.0, top-p 0.8, up to 16,384 new tokens, always
 with the slow-thinking system prompt.
@@ -10,11 +10,10 @@ with the slow-thinking system prompt.
 """
 
 import json
-import math
-import statistics
-from collections import Counter, defaultdict
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,15 +23,23 @@ from data import tables
 from data.errors import ConfigError, InputError
 from data.records import Attempted, Sample
 from data.world import PREFIX
-from stages.benchmarks import Benchmark, load_benchmark
+from stages.benchmarks import Benchmark, Question, Score, expand, load_benchmark
 from stages.engines import Completion, Request, Sampling
 from stages.generation import complete, encoded_images, group_rows
 from stages.job import Job, Outcome, Planned
-from stages.prompts import answer_messages, load_prompt
+from stages.prompts import answer_messages, load_prompt, question_text
+from stages.scores import summarize
 from stages.seeds import seed_for
 from stages.shards import map_shards
 from stages.verifiers import Attempt, Judgement
 from stages.verifiers.pool import Judge
+
+QUESTIONS_PER_SHARD = 128
+"""So that several workers can share a benchmark."""
+RESULT_COLUMNS = (
+    *("sample_id", "rollout_index", "outcome_reward", "status", "num_tokens", "extracted_answer"),
+    *("verifier_reward", "cluster", "labels"),
+)
 
 
 class Config(BaseModel):
@@ -40,11 +47,15 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     # Each benchmark's identity is its own, so that adding one leaves the others as they are.
-    ENGINE_ONLY: ClassVar[tuple[str, ...]] = ("benchmarks", "checkpoint")
+    ENGINE_ONLY: ClassVar[tuple[str, ...]] = ("benchmarks", "checkpoint", "root")
     GROWING: ClassVar[tuple[str, ...]] = ("num_samples",)
 
     benchmarks: tuple[str, ...] = ("world",)
-    """`world` (the built-in held-out questions), or the folder of a run with ingested samples."""
+    """`world` (the built-in held-out questions); mmmu, mmmu_pro, mathvista, mathverse, dynamath,
+    mathvision, mv_math, olympiadbench, or `paper` for these eight; or the folder of a run with
+    ingested samples. `olympiadbench:OE_MM` is the parts whose name begins so."""
+    root: Path | None = None
+    """Where `sophia fetch-benchmarks` put local copies; by default they come from the hub."""
     checkpoint: str = "final"
     """`final`: what this run trained; `base`: the policy it started from; or a model's path."""
     temperature: float = Field(1.0, ge=0)
@@ -64,18 +75,6 @@ class Config(BaseModel):
     @classmethod
     def _one_or_several(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """pass@1 over questions."""
-
-    value: float | None
-    """Mean over questions of the mean over their judged answers; None without any."""
-    standard_error: float | None
-    """Standard deviation of the question means over the root of their number; None below two."""
-    num_questions: int
-    """Questions with at least one judged answer: the denominator."""
 
 
 def models_used(config: Config) -> tuple[str, ...]:
@@ -127,8 +126,8 @@ def run(job: Job, config: Config) -> Outcome:
     path = checkpoint_path(job.run_dir, config, job.models["policy"].path)
     model = job.models["policy"].model_copy(update={"path": path})
     job = replace(job, models={"policy": model})
-    for name in config.benchmarks:
-        benchmark = load_benchmark(name, config.num_questions)
+    for name in expand(config.benchmarks):
+        benchmark = load_benchmark(name, config.num_questions, config.root)
         part = _evaluate(job, config, benchmark)
         outcome.rows += part.rows
         outcome.errors += part.errors
@@ -136,7 +135,7 @@ def run(job: Job, config: Config) -> Outcome:
         if not part.complete:
             break
         folder = job.folder(evaluation_name(benchmark.name, config))
-        results = summarize(_read_attempts(folder))
+        results = summarize(read_attempts(folder), has_variants=benchmark.has_variants)
         results |= {"benchmark": benchmark.name, "checkpoint": config.checkpoint}
         _write_json(folder / "results.json", results)
         outcome.figures[folder.name] = results
@@ -166,12 +165,19 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
     )
     job = replace(job, metadata=metadata)
 
+    by_default = -(-benchmark.num_questions // QUESTIONS_PER_SHARD)
+    # An evaluation that is there already keeps the way it was cut.
+    there = bool(tables.shards(job.folder(name)))
+    count = tables.shard_count(job.folder(name)) if there else by_default
+    size = QUESTIONS_PER_SHARD if count == by_default else -(-benchmark.num_questions // count)
+
     def plan(index: int) -> Iterator[Planned]:
-        prompts = (((sample.sample_id, 0), sample) for sample in benchmark.samples())
+        questions = benchmark.read(size * index, min(size * (index + 1), benchmark.num_questions))
+        prompts = (((each.sample.sample_id, 0), each) for each in questions)
         return group_rows(prompts, range(config.num_samples), model.group_size)
 
     def request(row: Planned) -> Request | Completion:
-        sample: Sample = row.item
+        sample: Sample = row.item.sample
         if sample.error:
             return Completion(id=row.key, error=sample.error)
         return Request(
@@ -188,14 +194,18 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
     def execute(rows: Iterator[Planned]) -> Iterator[Attempted]:
         answered = complete(job, "policy", rows, request, lambda row, done: (row, done))
         with Judge() as judge:
-            for answer, found in judge.judge(_to_judge(answered), job.should_stop):
-                yield _record(*answer, found)
+            judged = judge.judge(_to_judge(answered), job.should_stop)
+            for _, tagged in groupby(judged, key=lambda found: found[0][0].key):
+                answers, found = zip(*tagged, strict=True)
+                row, completion = answers[0]
+                if len(found) == 1 + len(row.item.alternatives):  # or it is time to stop
+                    yield _record(row, completion, _best(found), benchmark.score)
 
     return map_shards(
         job,
         record=Attempted,
         table=name,
-        count=1,
+        count=count,
         plan=plan,
         execute=execute,
         total=benchmark.num_questions * config.num_samples,
@@ -205,11 +215,31 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
 def _to_judge(
     answered: Iterator[tuple[Planned, Completion]],
 ) -> Iterator[tuple[tuple[Planned, Completion], Attempt]]:
+    """Each answer, once for each gold answer that will do."""
     for row, completion in answered:
-        yield (row, completion), Attempt.of(vars(row.item), vars(completion))
+        question: Question = row.item
+        asked = vars(question.sample)
+        choices = list(question.options) or asked["choices"]
+        for gold in (asked["answer"], *question.alternatives):
+            sample = asked | {"answer": gold, "choices": choices}
+            yield (row, completion), Attempt.of(sample, vars(completion))
 
 
-def _record(row: Planned, completion: Completion, found: Judgement) -> Attempted:
+def _best(found: Sequence[Judgement]) -> Judgement:
+    """Of judgements by several gold answers: the right one, else one that was not judged."""
+    rank = {1.0: 0, None: 1, 0.0: 2}
+    return min(found, key=lambda each: rank[each.outcome_reward])
+
+
+def _record(
+    row: Planned, completion: Completion, found: Judgement, score: Score | None
+) -> Attempted:
+    question: Question = row.item
+    by_verifier = None
+    if score is not None and completion.finish_reason == "stop" and completion.text is not None:
+        own = score(question, (completion.prefill or "") + completion.text)
+        # The verifier's word is kept beside the benchmark's own, to see where the two part.
+        by_verifier, found = found.outcome_reward, own or found
     sample_id, caption_index, rollout_index = row.key
     return Attempted(
         sample_id=sample_id,
@@ -221,54 +251,27 @@ def _record(row: Planned, completion: Completion, found: Judgement) -> Attempted
         status=found.status,
         outcome_reward=found.outcome_reward,
         extracted_answer=found.extracted_answer,
-        gold=row.item.answer,
+        gold=question.sample.answer,
         error=completion.error,
+        rule=found.verifier,
+        verifier_reward=by_verifier,
+        cluster=question.cluster,
+        labels=json.dumps(question.labels, ensure_ascii=False) if question.labels else None,
+        question=question_text(vars(question.sample)),
+        choices=list(question.options) or question.sample.choices,
     )
 
 
-def pass_at_1(rewards: Sequence[Sequence[float]]) -> Score:
-    """pass@1 and its standard error from each question's judged rewards (Miller 2411.00640).
-
-    A question without a judged answer is left out of both.
-    """
-    means = [statistics.fmean(row) for row in rewards if row]
-    n = len(means)
-    return Score(
-        value=statistics.fmean(means) if n else None,
-        standard_error=statistics.stdev(means) / math.sqrt(n) if n > 1 else None,
-        num_questions=n,
-    )
-
-
-def summarize(attempts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The results of one evaluation, from its rows."""
-    by_question: dict[str, list[float]] = defaultdict(list)
-    for row in attempts:
-        judged = by_question[row["sample_id"]]
-        if row["outcome_reward"] is not None:
-            judged.append(row["outcome_reward"])
-    score = pass_at_1(list(by_question.values()))
-    tokens = [row["num_tokens"] for row in attempts if row["status"] != "error"]
-    return {
-        "pass_at_1": score.value,
-        "standard_error": score.standard_error,
-        "num_questions": score.num_questions,
-        "num_unjudged_questions": len(by_question) - score.num_questions,
-        "num_answers": len(attempts),
-        "statuses": dict(sorted(Counter(row["status"] for row in attempts).items())),
-        "num_tokens": sum(tokens),
-        "mean_tokens_per_answer": statistics.fmean(tokens) if tokens else None,
-    }
-
-
-def _read_attempts(folder: Path) -> list[dict[str, Any]]:
-    columns = ("sample_id", "outcome_reward", "status", "num_tokens")
+def read_attempts(folder: Path) -> list[dict[str, Any]]:
+    """The rows of an evaluation, as far as its results need them."""
     return [
-        row for path in tables.shards(folder) for row in tables.read_rows(path, Attempted, columns)
+        row
+        for path in tables.shards(folder)
+        for row in tables.read_rows(path, Attempted, RESULT_COLUMNS)
     ]
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(content, indent=2) + "\n")
     temporary.replace(path)

@@ -64,7 +64,9 @@ def make_tokenizer(*, multimodal: bool) -> PreTrainedTokenizerFast:
     return fast
 
 
-def language_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2Config:
+def language_config(
+    tokenizer: PreTrainedTokenizerFast, context_length: int = CONTEXT_LENGTH
+) -> Qwen2Config:
     """One layer, sharp enough that the likeliest token is no matter of rounding."""
     return Qwen2Config(
         vocab_size=len(tokenizer),
@@ -73,7 +75,7 @@ def language_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2Config:
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
-        max_position_embeddings=CONTEXT_LENGTH,
+        max_position_embeddings=context_length,
         initializer_range=0.15,
         tie_word_embeddings=False,
         pad_token_id=tokenizer.pad_token_id,
@@ -90,7 +92,7 @@ def save_reasoner(folder: Path) -> None:
     Qwen2ForCausalLM(language_config(tokenizer)).save_pretrained(folder)
 
 
-def save_policy(folder: Path) -> None:
+def save_policy(folder: Path, context_length: int = CONTEXT_LENGTH) -> None:
     """A vision-language model; a picture is four tokens."""
     torch.manual_seed(0)
     tokenizer = make_tokenizer(multimodal=True)
@@ -113,7 +115,7 @@ def save_policy(folder: Path) -> None:
             "patch_size": [7, 7],
             "layer_scale_init_value": 1.0,
         },
-        text_config=language_config(tokenizer).to_dict(),
+        text_config=language_config(tokenizer, context_length).to_dict(),
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKENS["context_image_token"]),
         image_seq_length=num_image_tokens,
         downsample_ratio=0.5,

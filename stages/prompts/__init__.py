@@ -15,6 +15,7 @@ from data.world import resolve
 from stages.engines import Message
 
 PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+MENTION = re.compile(r"<image (\d+)>")
 
 
 def load_prompt(name: str) -> str:
@@ -93,5 +94,20 @@ def judge_messages(
 
 
 def _user(sample: Mapping[str, Any], text: str) -> Message:
-    images = [{"type": "image"} for _ in sample.get("images") or []]
-    return {"role": "user", "content": [*images, {"type": "text", "text": text}]}
+    """The sample's images, and the text; an image stands where the text has its `<image n>`.
+
+    Images that the text doesn't mention come first. Models are given the images in the sample's
+    order, so where the text mentions them in another one, all come first and the text stays.
+    """
+    number = len(sample.get("images") or [])
+    mentioned = list(dict.fromkeys(int(found) for found in MENTION.findall(text)))
+    if mentioned != list(range(number - len(mentioned) + 1, number + 1)):
+        mentioned = []
+    content: list[dict[str, Any]] = [{"type": "image"}] * (number - len(mentioned))
+    for image in mentioned:
+        before, _, text = text.partition(f"<image {image}>")
+        content += [{"type": "text", "text": before}] if before.strip() else []
+        content.append({"type": "image"})
+    if text.strip() or not mentioned:
+        content.append({"type": "text", "text": text})
+    return {"role": "user", "content": content}

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from stages.eval import Config, evaluation_name, pass_at_1, summarize
+from stages.eval import Config, evaluation_name
+from stages.scores import pass_at_1, summarize
 
 
 def test_one_answer_each_is_a_proportion() -> None:

@@ -1,0 +1,86 @@
+r"""MathVision, test: 3040 questions of competitions, 1532 with five options (2402.14804).
+
+A question has one image, whatever number its text mentions it by. Options that are but their
+letters stand in the image. Scored by the project's verifier, which takes an option by letter or by
+value; numbers that agree to two decimals are the same, as for the authors.
+"""
+
+import re
+
+from data.columns import Row
+from stages.benchmarks import Question
+from stages.benchmarks.published import Part, Published
+from stages.benchmarks.rows import (
+    MENTION,
+    answer_of,
+    judged,
+    make_question,
+    number_of,
+    required_image,
+)
+from stages.verifiers import Judgement
+from stages.verifiers.text import numeric_value
+
+HINT = (
+    'Please solve the problem and put your answer in one "\\boxed{}". If it is a multiple choice '
+    'question, only one letter is allowed in the "\\boxed{}".'
+)
+DECIMALS = 2
+BOXED = re.compile(r"\$?\\boxed\{(.*)\}\$?", re.DOTALL)
+
+
+def make(row: Row, part: Part) -> Question:
+    """A row of the only part."""
+    options = tuple(row["options"] or ())
+    are_letters = all(option == chr(65 + index) for index, option in enumerate(options))
+    answer = clean_gold(row["answer"])
+    return make_question(
+        str(row["id"]),
+        MENTION.sub("", row["question"] or "").strip(),
+        answer,
+        required_image(row["decoded_image"]),
+        choices=() if are_letters else options,
+        hint=HINT,
+        answer_type="choice" if options or answer == "C" else None,
+        labels={
+            "level": str(row["level"]),
+            "subject": row["subject"],
+            "type": "multiple-choice" if options else "free-form",
+        },
+    )
+
+
+def clean_gold(answer: str | None) -> str | None:
+    r"""A gold answer without what went wrong when it was published.
+
+    That is a form feed in the place of the `\f` of `\frac`, a unit in braces, and a box.
+    """
+    if answer is None:
+        return None
+    text = answer.replace("\f", "\\f").replace("{degrees}", "").strip()
+    boxed = BOXED.fullmatch(text)
+    return boxed[1] if boxed else text
+
+
+def score(question: Question, text: str) -> Judgement | None:
+    """The authors' two decimals, where question and answer are plain numbers."""
+    gold, answer = numeric_value(question.sample.answer or ""), answer_of(text)
+    if gold is None or answer is None or question.sample.answer_type == "choice":
+        return None
+    exact = numeric_value(answer)
+    value = number_of(answer) if exact is None else float(exact)
+    if value is None:
+        return None
+    same = round(value, DECIMALS) == round(float(gold), DECIMALS)
+    return judged(same, answer, "mathvision")
+
+
+PUBLISHED = Published(
+    name="mathvision",
+    repo="MathLLMs/MathVision",
+    parts=(Part(split="test"),),
+    columns=("id", "question", "options", "decoded_image", "answer", "level", "subject"),
+    make=make,
+    score=score,
+)
+load = PUBLISHED.load

@@ -1,0 +1,144 @@
+"""MMMU, validation: 900 questions of college subjects, 847 with options and 53 open (2311.16502).
+
+Images are mentioned in questions and options as `<image n>`. A gold answer that is a list in text
+form holds answers of which each will do.
+
+Scored as the authors do, but for their random guess where no option can be read from a response:
+that is no answer here. Boxed answers, which their rules don't know, are read first.
+"""
+
+import re
+from itertools import chain
+
+from data.columns import Row
+from stages.benchmarks import Question
+from stages.benchmarks.published import Part, Published
+from stages.benchmarks.rows import (
+    NUMBER,
+    final_part,
+    judged,
+    make_question,
+    parse_list,
+    read_letter,
+)
+from stages.verifiers import Judgement
+from stages.verifiers.extract import extract_answer
+
+SUBJECTS = [
+    "Accounting",
+    "Agriculture",
+    "Architecture_and_Engineering",
+    "Art",
+    "Art_Theory",
+    "Basic_Medical_Science",
+    "Biology",
+    "Chemistry",
+    "Clinical_Medicine",
+    "Computer_Science",
+    "Design",
+    "Diagnostics_and_Laboratory_Medicine",
+    "Economics",
+    "Electronics",
+    "Energy_and_Power",
+    "Finance",
+    "Geography",
+    "History",
+    "Literature",
+    "Manage",
+    "Marketing",
+    "Materials",
+    "Math",
+    "Mechanical_Engineering",
+    "Music",
+    "Pharmacy",
+    "Physics",
+    "Psychology",
+    "Public_Health",
+    "Sociology",
+]
+IMAGES = tuple(f"image_{number}" for number in range(1, 8))
+HINT_CHOICE = "Answer with the option's letter from the given choices directly."
+HINT_OPEN = "Answer the question using a single word or phrase."
+INDICATORS = re.compile(
+    r"(?:could be|would be|\bso\b|\bis\b|thus|therefore|final|answer|result)", re.IGNORECASE
+)
+SENTENCE = re.compile(r"\.\s(?=[A-Z])|\n")
+
+
+def make(row: Row, part: Part) -> Question:
+    """A row of one subject."""
+    is_choice = row["question_type"] == "multiple-choice"
+    answer = row["answer"]
+    golds = parse_list(answer) if (answer or "").startswith("[") and not is_choice else [answer]
+    return make_question(
+        row["id"],
+        row["question"],
+        golds[0] if golds else None,
+        {number: row.get(column) for number, column in enumerate(IMAGES, 1)},
+        choices=parse_list(row["options"]) if is_choice else (),
+        hint=HINT_CHOICE if is_choice else HINT_OPEN,
+        answer_type="choice" if is_choice else None,
+        alternatives=tuple(golds[1:]),
+        labels={
+            "subject": part.name,
+            "type": row["question_type"],
+            "difficulty": row["topic_difficulty"],
+        },
+    )
+
+
+def score(question: Question, text: str) -> Judgement | None:
+    """The authors' rules for options and for open answers."""
+    sample = question.sample
+    tail = final_part(text)
+    if sample.choices:
+        letter = read_letter(text, sample.choices)
+        return judged(letter == sample.answer, letter, "mmmu")
+    answers = list(open_answers(extract_answer(text) or tail))
+    golds = [_normal(gold) for gold in (sample.answer or "", *question.alternatives)]
+    correct = any(_agree(gold, answer) for gold in golds for answer in answers)
+    shown = extract_answer(text) or (str(answers[0])[:500] if answers else None)
+    return judged(correct, shown, "mmmu")
+
+
+def open_answers(tail: str) -> set[str | float]:
+    """Answers that an open response may be read as: its key phrases, and the numbers in them."""
+    sentences = [part.strip() for part in SENTENCE.split(tail.strip()) if part.strip()]
+    keys: list[str] = []
+    for number, sentence in enumerate(sentences, 1):
+        is_last = number == len(sentences)
+        if INDICATORS.search(sentence) or (is_last and "=" in sentence):
+            phrase = INDICATORS.split(sentence)[-1].rpartition("=")[2].strip(" :,.*$")
+            keys += [phrase] if phrase else []
+    keys = keys or [tail.strip()]
+    numbers = chain.from_iterable(NUMBER.findall(key) for key in keys)
+    return {_normal(found) for found in (*keys, *numbers)}
+
+
+def _normal(text: str) -> str | float:
+    """A number rounded to two decimals, or a text in lower case."""
+    plain = text.strip().replace(",", "").strip("$% ")
+    if NUMBER.fullmatch(plain):
+        return round(float(plain.replace("−", "-")), 2)
+    return text.strip().lower()
+
+
+def _agree(gold: str | float, answer: str | float) -> bool:
+    """Equal numbers, or a gold text that is found in the answer."""
+    if isinstance(gold, str) and isinstance(answer, str):
+        return gold in answer
+    return gold == answer
+
+
+PUBLISHED = Published(
+    name="mmmu",
+    repo="MMMU/MMMU",
+    parts=tuple(Part(split="validation", config=subject) for subject in SUBJECTS),
+    columns=(
+        *("id", "question", "options", "answer", "question_type", "topic_difficulty"),
+        *IMAGES,
+    ),
+    make=make,
+    score=score,
+)
+load = PUBLISHED.load

@@ -1,0 +1,40 @@
+"""MMMU-Pro, vision: 1730 questions that stand in the image alone (2409.02813).
+
+The up to ten options are known, so that an answer by text counts, but they aren't shown. The
+authors ask for a last line `Answer: $LETTER`, which the project's verifier reads.
+"""
+
+from data.columns import Row
+from stages.benchmarks import Question
+from stages.benchmarks.published import Part, Published
+from stages.benchmarks.rows import make_question, parse_list, required_image
+
+PROMPT = (
+    "Write out the multiple-choice question in the image and then solve it. The last line of your "
+    "response should be of the following format: 'Answer: $LETTER' (without quotes) where LETTER "
+    "is one of options. Think step by step before answering."
+)
+
+
+def make(row: Row, part: Part) -> Question:
+    """A row of the only part."""
+    return make_question(
+        row["id"],
+        PROMPT,
+        row["answer"],
+        required_image(row["image"]),
+        answer_type="choice",
+        text="",
+        options=tuple(parse_list(row["options"])),
+        labels={"subject": row["subject"]},
+    )
+
+
+PUBLISHED = Published(
+    name="mmmu_pro",
+    repo="MMMU/MMMU_Pro",
+    parts=(Part(split="test", config="vision"),),
+    columns=("id", "image", "options", "answer", "subject"),
+    make=make,
+)
+load = PUBLISHED.load

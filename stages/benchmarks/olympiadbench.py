@@ -1,0 +1,170 @@
+r"""OlympiadBench without proofs: 6728 olympiad questions on mathematics and physics (2402.14008).
+
+English and Chinese, with images (`OE_MM_...`) and without (`OE_TO_...`); `olympiadbench:OE_MM` asks
+those with images alone. The question is asked in the authors' own words, in its own language.
+
+Scored as the authors do where the answers are numbers: each within the error the row allows, in any
+order, 1e-8 by default. Everything else is the project's verifier's: theirs takes any two answers in
+Chinese for the same.
+"""
+
+from collections.abc import Iterable
+
+from data.columns import Row
+from stages.benchmarks import Question
+from stages.benchmarks.published import Part, Published
+from stages.benchmarks.rows import answer_of, judged, make_question
+from stages.verifiers import Judgement
+from stages.verifiers.text import numeric_value
+
+CONFIGS = (
+    *("OE_MM_maths_en_COMP", "OE_MM_maths_zh_CEE", "OE_MM_maths_zh_COMP"),
+    *("OE_MM_physics_en_COMP", "OE_MM_physics_zh_CEE", "OE_TO_maths_en_COMP"),
+    *("OE_TO_maths_zh_CEE", "OE_TO_maths_zh_COMP", "OE_TO_physics_en_COMP"),
+    "OE_TO_physics_zh_CEE",
+)
+MOST_IMAGES = 9
+DEFAULT_ERROR = 1e-8
+ROUNDING = 1e-12
+
+ENGLISH = (
+    "The following is an open-ended problem from an International {subject} competition. {type}"
+    "Please calculate the answer according to the given requirements and the information provided. "
+    "Please use LaTeX format to represent the variables and formulas used in the solution process "
+    'and results. Please end your solution with "So the final answer is {box}." and give the '
+    "result explicitly{unit}."
+)
+CHINESE = (
+    "以下是中国{subject}竞赛中的解答题{type}。请根据题目的要求和所提供的信息计算得出答案。"
+    "解答过程和结果中使用的变量和公式请使用LaTeX格式表示。"
+    '请在最后以"所以最终答案是{box}。"显式给出结果{unit}。'
+)
+TYPES = {
+    "Numerical": ("a numerical value", "数值"),
+    "Expression": ("an expression", "表达式"),
+    "Equation": ("an equation", "方程"),
+    "Interval": ("an interval", "区间"),
+}
+
+
+def make(row: Row, part: Part) -> Question:
+    """A row of one configuration."""
+    parts = [row["context"], row["question"]] if row["question"] else []
+    answers = [str(answer) for answer in row["final_answer"] or []]
+    numbered = {number: row.get(f"image_{number}") for number in range(1, MOST_IMAGES + 1)}
+    images = dict(enumerate(row.get("images") or [], 1)) or numbered
+    return make_question(
+        f"{part.name}/{row['id']}",
+        "\n".join(filter(None, parts)),
+        ", ".join(answers) or None,
+        images,
+        hint=prompt_of(row, is_chinese="_zh_" in part.name),
+        details={
+            "type": row["answer_type"],
+            "error": row["error"],
+            "is_multiple": bool(row["is_multiple_answer"]),
+        },
+        labels={
+            "subject": row["subject"],
+            "language": "Chinese" if "_zh_" in part.name else "English",
+            "images": "with images" if "_MM_" in part.name else "without images",
+            "type": row["answer_type"],
+            "subfield": row["subfield"],
+        },
+    )
+
+
+def prompt_of(row: Row, *, is_chinese: bool) -> str:
+    """The authors' instruction for a row, in its language."""
+    is_physics = "hysics" in row["subject"] or "物理" in row["subject"]
+    several = bool(row["is_multiple_answer"])
+    kinds = [name.strip() for name in (row["answer_type"] or "").split(",")]
+    names = [TYPES[name][is_chinese] for name in kinds if name in TYPES]
+    if is_chinese:
+        box = r"\boxed{用英文逗号连接的多个答案}" if several else r"\boxed{答案}"
+        return CHINESE.format(
+            subject="物理" if is_physics else "数学",
+            type=_chinese_type(names, several),
+            box=box + ("(单位)" if row["unit"] else ""),
+            unit="，注意答案的单位不要放在\\boxed{}中" if row["unit"] else "",
+        )
+    connected = r"\boxed{multiple answers connected with commas}"
+    return ENGLISH.format(
+        subject="Physics" if is_physics else "Math",
+        type=_english_type(names, several),
+        box=(connected if several else r"\boxed{answer}") + ("(unit)" if row["unit"] else ""),
+        unit=", note that the unit of the answer should not be included in \\boxed{}"
+        if row["unit"]
+        else "",
+    )
+
+
+def _english_type(names: list[str], several: bool) -> str:
+    if not names:
+        return ""
+    if not several:
+        return f"The answer of The problem should be {names[0]}. "
+    if len(set(names)) == 1:
+        return f"The problem has multiple answers, each of them should be {names[0]}. "
+    return f"The problem has multiple answers, with the answers in order being {', '.join(names)}. "
+
+
+def _chinese_type(names: list[str], several: bool) -> str:
+    if not names:
+        return ""
+    if not several:
+        return f"，答案类型为{names[0]}"
+    if len(set(names)) == 1:
+        return f"，题目有多个答案，答案类型均为{names[0]}"
+    return f"，题目有多个答案，答案类型分别为{'、'.join(names)}"
+
+
+def score(question: Question, text: str) -> Judgement | None:
+    """The authors' tolerance, where all answers are plain numbers."""
+    answer = answer_of(text)
+    if answer is None or question.details["type"] != "Numerical":
+        return None
+    golds, given = _numbers(question.sample.answer or ""), _numbers(answer)
+    if golds is None or given is None:
+        return None
+    if len(golds) != len(given):
+        return judged(False, answer, "olympiadbench")
+    errors = _errors(question.details["error"], len(golds))
+    return judged(_match(golds, given, errors), answer, "olympiadbench")
+
+
+def _numbers(text: str) -> list[float] | None:
+    plain = text.strip().strip("$").replace("$", "").replace("\\,", "")
+    values = [numeric_value(part) for part in plain.split(",")]
+    return None if None in values else [float(value) for value in values if value is not None]
+
+
+def _errors(text: str | None, number: int) -> list[float]:
+    """The error that each answer may have; one for all where there is one."""
+    found = [float(part) for part in (text or "").split(",") if part.strip()]
+    return found if len(found) == number else (found[:1] or [DEFAULT_ERROR]) * number
+
+
+def _match(golds: Iterable[float], given: list[float], errors: Iterable[float]) -> bool:
+    """Whether each gold number has a given one of its own that is near enough."""
+    left = list(given)
+    for gold, error in zip(golds, errors, strict=True):
+        near = [value for value in left if abs(value - gold) <= error + ROUNDING * abs(gold)]
+        if not near:
+            return False
+        left.remove(min(near, key=lambda value: abs(value - gold)))
+    return True
+
+
+PUBLISHED = Published(
+    name="olympiadbench",
+    repo="Hothan/OlympiadBench",
+    parts=tuple(Part(split="train", config=config) for config in CONFIGS),
+    columns=(
+        *("id", "subfield", "context", "question", "final_answer", "is_multiple_answer", "unit"),
+        *("answer_type", "error", "subject"),
+    ),
+    make=make,
+    score=score,
+)
+load = PUBLISHED.load

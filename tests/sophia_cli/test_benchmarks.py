@@ -1,0 +1,135 @@
+"""The paper's benchmarks through `sophia eval` with a real engine, and what comes after."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from data import tables
+from data.records import Attempted
+from stages.benchmarks import PAPER
+from tests.command import assert_refused, result_of, sophia
+from tests.stages.benchmarks import layouts
+from tests.stages.benchmarks.test_published import NUM_QUESTIONS
+from tests.tiny_models import save_policy
+
+CONTEXT_LENGTH = 4096
+
+
+def settings(folder: Path) -> list[str]:
+    values = [
+        f"models.policy.path={folder / 'policy'}",
+        "models.policy.batch_size=64",
+        f"eval.root={folder / 'benchmarks'}",
+        "eval.checkpoint=base",
+        "eval.max_tokens=4",
+        "eval.system_prompt=world:prompts/system.txt",
+    ]
+    return [argument for value in values for argument in ("--set", value)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run, an untrained policy, and a local copy of every benchmark."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    save_policy(folder / "policy", CONTEXT_LENGTH)
+    layouts.write_all(folder / "benchmarks")
+    result_of("ingest", "world:train", "--run", folder / "run", "--limit", "1")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path) -> dict[str, Any]:
+    run = folder / "run"
+    more = ["--set", "eval.benchmarks=paper", "--set", "eval.num_samples=2"]
+    figures: dict[str, Any] = result_of("eval", "--run", run, *settings(folder), *more)["eval"]
+    return figures["figures"]  # type: ignore[no-any-return]
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [row for path in tables.shards(folder) for row in tables.read_rows(path, Attempted)]
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_every_benchmark_is_asked_and_scored(
+    folder: Path, results: dict[str, Any], name: str
+) -> None:
+    found = results[f"{name}@base"]
+    asked = rows(folder / "run" / "evals" / f"{name}@base")
+    assert found["num_answers"] == len(asked) == 2 * NUM_QUESTIONS[name]
+    assert [row["error"] for row in asked if row["error"]] == []
+    assert all(row["question"] and row["gold"] for row in asked)
+    assert found["sub_scores"]
+    assert set(found["pass_at_k"]) <= {"2"}
+    written = json.loads((folder / "run" / "evals" / f"{name}@base" / "results.json").read_text())
+    assert written == found
+
+
+def test_variants_are_a_cluster_and_have_a_worst_case(results: dict[str, Any]) -> None:
+    assert results["dynamath@base"]["worst_case"]["num_questions"] == 2
+
+
+def test_results_are_printed_beside_the_papers(folder: Path, results: dict[str, Any]) -> None:
+    done = sophia("results", "--run", folder / "run", "--paper", COLUMNS="300")
+    assert done.returncode == 0, done.stderr
+    for text in ("mathvista@base", "worst case", "subject: Math", "55.51", "InternVL3.0-38B"):
+        assert text in done.stdout, done.stdout
+
+
+def test_an_evaluation_compared_with_itself(folder: Path, results: dict[str, Any]) -> None:
+    evaluation = folder / "run" / "evals" / "mmmu@base"
+    found = result_of("compare", evaluation, evaluation / "results.json")
+    assert (found["difference"], found["p_value"]) == (0.0, 1.0)
+    assert found["num_questions"] == NUM_QUESTIONS["mmmu"]
+    other = folder / "run" / "evals" / "mathvista@base"
+    assert_refused(sophia("compare", evaluation, other), 5, "share no question")
+    assert_refused(sophia("compare", evaluation, folder), 5, "holds no evaluation")
+
+
+def test_predictions_are_a_table_for_other_scorers(
+    folder: Path, results: dict[str, Any], tmp_path: Path
+) -> None:
+    evaluation, file = folder / "run" / "evals" / "mathvision@base", tmp_path / "predictions.tsv"
+    done = sophia("export-predictions", evaluation, file, "--sample", "1")
+    assert done.returncode == 0, done.stderr
+    with file.open(encoding="utf-8", newline="") as lines:
+        found = list(csv.DictReader(lines, delimiter="\t"))
+    assert [row["id"] for row in found] == ["1", "2", "3", "4"]
+    assert [found[0][name] for name in ("index", "A", "E", "answer")] == ["0", "2", "6", "B"]
+    answers = {row["sample_id"]: row for row in rows(evaluation) if row["rollout_index"] == 1}
+    assert [row["prediction"] for row in found] == [answers[row["id"]]["text"] for row in found]
+    assert {row["level"] for row in found} == {"3"}
+    done = sophia("export-predictions", evaluation, file, "--sample", "2")
+    assert_refused(done, 5, "no answer number 2")
+
+
+def test_two_workers_share_a_benchmark(folder: Path, tmp_path: Path) -> None:
+    arguments = [*settings(folder), "--set", "eval.benchmarks=world", "--set", "eval.max_tokens=2"]
+    arguments += ["--set", "eval.num_questions=140", "--set", "run.commit_seconds=0.1"]
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    for run in (alone, shared):
+        result_of("ingest", "world:train", "--run", run, "--limit", "1")
+    result_of("eval", "--run", alone, *arguments)
+    result_of("eval", "--run", shared, *arguments, "--num-workers", "2")
+    evaluations = [run / "evals" / "world@base" for run in (alone, shared)]
+    assert len(tables.shards(evaluations[0])) == 2
+    for path in tables.shards(evaluations[0]):
+        other = pq.read_table(evaluations[1] / path.name)
+        assert other.replace_schema_metadata(None).equals(
+            pq.read_table(path).replace_schema_metadata(None)
+        )
+    assert json.loads((evaluations[0] / "results.json").read_text()) == json.loads(
+        (evaluations[1] / "results.json").read_text()
+    )
+
+
+def test_an_unknown_benchmark_names_the_nearest(folder: Path) -> None:
+    done = sophia(
+        "eval", "--run", folder / "run", *settings(folder), "--set", "eval.benchmarks=mathvison"
+    )
+    assert_refused(done, 5, "mathvison", "mathvision")
+    done = sophia("fetch-benchmarks", "mmu", "--root", folder / "none")
+    assert_refused(done, 2, "mmu", "mmmu")
