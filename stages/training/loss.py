@@ -4,14 +4,13 @@ A step's loss is the sum over all its response tokens, of all micro-batches and 
 denominator that is known before the first forward pass; so its gradient does not depend on how the
 step is split.
 
-T: response tokens of a micro-batch, of all its rows. V: vocabulary.
+T: response tokens of a micro-batch, of all its rows.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn import functional
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +21,6 @@ class ResponseTokens:
     """log pi_theta(y_l | y_<l, x, v), float32, at temperature 1; the only part with a gradient."""
     reward_T: Tensor
     """R of the token's trajectory, float32; 1 for mixed-in rows."""
-
-
-def token_logprobs(logits_TV: Tensor, target_T: Tensor) -> Tensor:
-    """Log-probability of each target token, in float32 whatever the logits' type. Shape [T]."""
-    return -functional.cross_entropy(logits_TV.float(), target_T, reduction="none")
 
 
 def sophia(tokens: ResponseTokens) -> Tensor:

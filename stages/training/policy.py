@@ -20,7 +20,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from data.images import open_image
 from stages.families import Family, ImageFeatures, load_family, model_type
-from stages.training.loss import token_logprobs
+from stages.training.head import Head
 from stages.training.plan import Plan, Row
 
 CACHED_FEATURE_BYTES = 1 << 30
@@ -55,7 +55,7 @@ class LanguageModel(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.language_model = model.model.language_model
-        self.lm_head = model.lm_head
+        self.lm_head = Head(model.lm_head)
         self.image_token_id: int = model.config.image_token_id
 
     def forward(self, batch: Batch) -> Tensor:
@@ -76,8 +76,8 @@ class LanguageModel(nn.Module):
             use_cache=False,
             **deeper,
         ).last_hidden_state
-        logits_TV = self.lm_head(hidden_BLH.flatten(0, 1)[batch.source_T])
-        return token_logprobs(logits_TV, batch.target_T)
+        logprob_T: Tensor = self.lm_head(hidden_BLH.flatten(0, 1)[batch.source_T], batch.target_T)
+        return logprob_T
 
 
 class Policy:

@@ -3,13 +3,7 @@ import math
 import pytest
 import torch
 
-from stages.training.loss import (
-    OBJECTIVES,
-    ResponseTokens,
-    denominator,
-    summed_loss,
-    token_logprobs,
-)
+from stages.training.loss import OBJECTIVES, ResponseTokens, denominator, summed_loss
 
 
 def tokens(reward: list[float]) -> ResponseTokens:
@@ -39,23 +33,3 @@ def test_objectives_give_one_loss_per_token(objective: str) -> None:
 def test_denominators() -> None:
     assert denominator("token", num_tokens=30, num_trajectories=4) == 30
     assert denominator("trajectory", num_tokens=30, num_trajectories=4) == 4
-
-
-def test_logprobs_are_float32_whatever_the_logits_are() -> None:
-    logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 4.0]])
-    logprobs = token_logprobs(logits.bfloat16(), torch.tensor([0, 1]))
-    assert logprobs.dtype == torch.float32
-    expected = [2 - math.log(math.exp(2) + 2), -math.log(math.exp(4) + 2)]
-    assert logprobs.tolist() == pytest.approx(expected, abs=1e-6)
-
-
-def test_gradient_of_sophia_is_the_weighted_score() -> None:
-    # d/dz of -R log softmax(z)_y is R (softmax(z) - onehot(y)).
-    logits = torch.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
-    logprob = token_logprobs(logits, torch.tensor([1]))
-    summed_loss(
-        "sophia", ResponseTokens(logprob_T=logprob, reward_T=torch.tensor([0.75])), 2
-    ).backward()
-    expected = 0.75 / 2 * (torch.softmax(logits, -1) - torch.tensor([[0.0, 1.0, 0.0]]))
-    assert logits.grad is not None
-    torch.testing.assert_close(logits.grad, expected)
