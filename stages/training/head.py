@@ -33,6 +33,8 @@ class Head(nn.Module):
         linear: the model's own head, whose parameters this one shares.
     """
 
+    bias: Tensor | None
+
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.weight = linear.weight
