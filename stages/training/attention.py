@@ -81,7 +81,9 @@ def packed_attention(
         )
         assert isinstance(out_LND, Tensor)
         return out_LND[None], None
-    rows = zip(*(torch.split(tensor, segments.lengths, dim=2) for tensor in tensors), strict=True)
+    rows = zip(
+        *(torch.split(tensor, [*segments.lengths], dim=2) for tensor in tensors), strict=True
+    )
     parts = [
         sdpa_attention_forward(
             module,

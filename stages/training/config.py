@@ -94,6 +94,10 @@ class Config(BaseModel):
         """Whether several trajectories share a forward pass."""
         return self.pack_length is not None or self.micro_batch_size > 1
 
+    def computes_in_float32(self, on_gpu: bool) -> bool:
+        """Whether the arithmetic is float32, and not bfloat16."""
+        return self.dtype == "float32" or (self.dtype == "auto" and not on_gpu)
+
     @model_validator(mode="after")
     def _unspread_gradients_are_float32(self) -> Self:
         if self.zero_stage == 0 and self.dtype == "bfloat16":

@@ -118,10 +118,8 @@ class Trainer:
     @property
     def dtype(self) -> torch.dtype:
         """Of weights and arithmetic."""
-        name = self.task.config.dtype
-        if name == "auto":
-            name = "bfloat16" if self.device.type == "cuda" else "float32"
-        return torch.bfloat16 if name == "bfloat16" else torch.float32
+        in_float32 = self.task.config.computes_in_float32(self.device.type == "cuda")
+        return torch.float32 if in_float32 else torch.bfloat16
 
     def step(self, stop: bool) -> bool:
         """Do the next optimizer step and enter it into the manifest.
