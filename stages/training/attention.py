@@ -6,6 +6,7 @@ only without a cache and a mask, not under M-RoPE, and by a mask of L x L.
 L: tokens of the pack. N: attention heads. K: key-value heads. D: size of a head.
 """
 
+import inspect
 import itertools
 from dataclasses import dataclass
 from typing import Any, Self
@@ -18,6 +19,10 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 PACKED = "packed"
 """What the implementation is called in a model's configuration."""
+FEWER_KEY_HEADS: dict[str, Any] = (
+    {"enable_gqa": True} if "enable_gqa" in inspect.signature(varlen_attn).parameters else {}
+)
+"""What the kernel has to be told of them, which before torch 2.12 is nothing."""
 LARGEST_HEAD = 256
 """Of the kernel for rows of different lengths."""
 
@@ -77,7 +82,7 @@ def packed_attention(
             scale=scaling,
             # Keys to the left of a query, and to its right.
             window_size=((sliding_window or 0) - 1, 0),
-            enable_gqa=query_LND.shape[1] != key_LKD.shape[1],
+            **FEWER_KEY_HEADS,
         )
         assert isinstance(out_LND, Tensor)
         return out_LND[None], None
