@@ -73,7 +73,7 @@ def run(job: Job, config: Config) -> Outcome:
         plan = plan_digest(job, config)
         checkpoint.check_same(checkpoints, job.metadata, plan)
         done = Manifest.load(checkpoints / checkpoint.FINAL)
-        if job.dry_run:
+        if job.dry_run and done is None:
             return _foretell(job, config, model, plan)
         return _outcome(done or _train(job, config, model, plan, lock))
 
