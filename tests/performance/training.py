@@ -1,8 +1,8 @@
-"""What training costs: the fused head's memory against that of all logits.
+"""What training costs: its steps against a bare loop, and the fused head against all logits.
 
-Each arm runs in a process of its own, whose peak resident memory says what it took beyond its
-inputs: one forward and backward pass of a head over the response tokens of a long trajectory, in
-float32 on the CPU.
+Steps: see `training_steps`; both arms take the same packs in turns. Head: each arm runs in a process
+of its own, whose peak resident memory says what it took beyond its inputs: one forward and backward
+pass of a head over the response tokens of a long trajectory, in float32 on the CPU.
 
     python tests/performance/training.py --json
 """
@@ -79,7 +79,9 @@ def main(given: Sequence[str] | None = None) -> None:
     """Measure, or run one arm."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", choices=["steps", "head"])
+    parser.add_argument("--steps", type=int, default=12, help="timed, after two to warm up")
+    parser.add_argument("--rounds", type=int, default=1, help="of the head's arms")
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--vocabulary", type=int, default=151_674)
     parser.add_argument("--hidden-size", type=int, default=512)
@@ -89,7 +91,15 @@ def main(given: Sequence[str] | None = None) -> None:
     if arguments.arm:
         print(json.dumps(run_arm(arguments.arm, *arguments.shape)))
         return
-    result = measure_head(arguments)
+    result: dict[str, Any] = {}
+    if arguments.only in (None, "steps"):
+        from tests.performance.training_steps import measure_steps
+
+        speeds = measure_steps(arguments.steps)
+        result["vs_bare_loop"] = round(speeds["ours"] / speeds["bare"], 3)
+        result["steps_tokens_per_second"] = speeds
+    if arguments.only in (None, "head"):
+        result |= measure_head(arguments)
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:
