@@ -1,8 +1,8 @@
 """What training costs: its steps against a bare loop, and the fused head against all logits.
 
-Steps: see `training_steps`; both arms take the same packs in turns. Head: each arm runs in a process
-of its own, whose peak resident memory says what it took beyond its inputs: one forward and backward
-pass of a head over the response tokens of a long trajectory, in float32 on the CPU.
+Steps: see `training_steps`; both arms take the same packs in turns. Head: each arm runs in a
+process of its own, whose peak resident memory says what it took beyond its inputs: one forward and
+backward pass of a head over the response tokens of a long trajectory, in float32 on the CPU.
 
     python tests/performance/training.py --json
 """
