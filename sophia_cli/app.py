@@ -23,6 +23,7 @@ from sophia_cli.execute import (
 )
 from sophia_cli.options import (
     ConfigFiles,
+    DryRun,
     Follow,
     Json,
     NumWorkers,
@@ -266,9 +267,11 @@ def train(
     as_json: Json = False,
     time_budget: TimeBudget = None,
     worker: Worker = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Train the policy on image + question -> trajectory, with DeepSpeed."""
-    _stage("train", run, config, set_, as_json, attempt_of(time_budget=time_budget, worker=worker))
+    attempt = attempt_of(time_budget=time_budget, worker=worker, dry_run=dry_run)
+    _stage("train", run, config, set_, as_json, attempt)
 
 
 @app.command("eval", rich_help_panel="Stages", epilog=settings_help("eval"))

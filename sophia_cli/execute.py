@@ -42,6 +42,8 @@ class Attempt:
     """Rows to make again."""
     follow: bool = False
     """Wait for shards of the input that are not there yet."""
+    dry_run: bool = False
+    """Say what there is to do, and do none of it."""
 
 
 def parse_duration(text: str) -> float:
@@ -104,6 +106,7 @@ class Session:
             redo=self.attempt.redo,
             follow=self.attempt.follow,
             inputs=self._followed(stage, config) if self.attempt.follow else {},
+            dry_run=self.attempt.dry_run,
             budget=self.budget.renewed(),
             borrowed=borrowed_settings(config, stage),
         )

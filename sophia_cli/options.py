@@ -60,6 +60,14 @@ NumWorkers = Annotated[
         min=1,
     ),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Plan on the CPU and stop: steps, rows, tokens, rejected rows by reason, packs, and "
+        "what training will take.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -69,6 +77,7 @@ def attempt_of(
     worker: str | None = None,
     redo: RedoRows | None = None,
     follow: bool = False,
+    dry_run: bool = False,
 ) -> Attempt:
     """What these options ask for."""
     return Attempt(
@@ -76,4 +85,5 @@ def attempt_of(
         seconds=parse_duration(time_budget) if time_budget else None,
         redo=redo.value if redo else None,
         follow=follow,
+        dry_run=dry_run,
     )

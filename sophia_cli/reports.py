@@ -38,6 +38,8 @@ def show_ingest(summary: "IngestSummary", as_json: bool) -> None:
 def show_outcome(stage: str, outcome: Outcome) -> None:
     """What a stage came to."""
     state = "complete" if outcome.complete else "stopped early"
+    if outcome.figures.get("dry_run"):
+        state = "planned, nothing trained"
     errors = f", {outcome.errors} failed" if outcome.errors else ""
     out.print(f"{stage}: {state}, {outcome.rows} rows{errors}")
     scores = {}

@@ -62,6 +62,8 @@ class Job:
     """Wait for shards of the input tables that are not there yet, instead of failing."""
     inputs: Mapping[str, tables.Metadata] = field(default_factory=dict)
     """What the input tables that are followed will say of themselves when they are up to date."""
+    dry_run: bool = False
+    """Say what there is to do, and do none of it. Training can."""
     budget: Budget = field(default_factory=Budget)
     """The time there is."""
     started_at: float = field(default_factory=time.time)

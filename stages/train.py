@@ -31,9 +31,14 @@ from stages.training.launch import alone, launch
 from stages.training.task import Task
 
 if TYPE_CHECKING:
+    from stages.training.plan import Plan
     from stages.training.render import Example
 
 __all__ = ["Config", "models_used", "run", "tables_read"]
+
+
+WORK = ".work"
+"""Folder of the plan and the ranks' task, as long as training is not finished."""
 
 
 def models_used(config: Config) -> tuple[str, ...]:
@@ -68,6 +73,8 @@ def run(job: Job, config: Config) -> Outcome:
         plan = plan_digest(job, config)
         checkpoint.check_same(checkpoints, job.metadata, plan)
         done = Manifest.load(checkpoints / checkpoint.FINAL)
+        if job.dry_run and done is None:
+            return _foretell(job, config, model, plan)
         return _outcome(done or _train(job, config, model, plan, lock))
 
 
@@ -113,16 +120,13 @@ def read_trajectories(job: Job) -> Iterator["Example"]:
             )
 
 
-def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Manifest | None:
-    """Plan, then run the ranks; the manifest of the finished policy, None where stopped early."""
+def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | None":
+    """Make the plan, or open the one that is there; None where it was stopped."""
     from stages.training.planning import make_plan
     from stages.training.render import Renderer
 
-    checkpoints = job.folder("checkpoints")
-    work = checkpoints / ".work"
-    checkpoint.remove_unfinished(checkpoints)
     plan = make_plan(
-        work / "plan",
+        job.folder("checkpoints") / WORK / "plan",
         plan_id,
         read_trajectories(job),
         lambda: Renderer(model, config.max_length, load_prompt(config.system_prompt)),
@@ -130,10 +134,49 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         job.seed,
         job.should_stop,
     )
+    if plan is not None:
+        rejected = "".join(f"; {count} rejected: {why}" for why, count in plan.rejected.items())
+        job.report.note(f"{len(plan.steps)} steps over {plan.num_rows} rows{rejected}")
+    return plan
+
+
+def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
+    """What training will do and take. The plan stays, for the training itself."""
+    from stages.training.estimate import Sizes, estimate
+
+    plan = _make_plan(job, config, model, plan_id)
+    if plan is None:
+        return Outcome(complete=False)
+    rejected = sum(plan.rejected.values())
+    num_ranks = config.num_ranks or _num_devices()
+    figures = {
+        "dry_run": True,
+        "steps": len(plan.steps),
+        **plan.totals(),
+        "trained_tokens": sum(map(plan.num_targets, range(len(plan.steps)))),
+        **estimate(plan, config, Sizes.of(model), num_ranks),
+        "seconds_left": _seconds_left(job.folder("checkpoints"), len(plan.steps)),
+    }
+    return Outcome(rows=plan.num_rows + rejected, errors=rejected, figures=figures)
+
+
+def _seconds_left(checkpoints: Path, num_steps: int) -> float | None:
+    """At the pace of the steps done so far; None where there is none."""
+    manifests = filter(None, map(Manifest.load, reversed(checkpoint.steps(checkpoints))))
+    newest = next(manifests, None)
+    if newest is None or not newest.step:
+        return None
+    return round(newest.seconds / newest.step * (num_steps - newest.step), 1)
+
+
+def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Manifest | None:
+    """Plan, then run the ranks; the manifest of the finished policy, None where stopped early."""
+    checkpoints = job.folder("checkpoints")
+    work = checkpoints / WORK
+    checkpoint.remove_unfinished(checkpoints)
+    plan = _make_plan(job, config, model, plan_id)
     if plan is None:
         return None
-    rejected = "".join(f"; {count} rejected: {why}" for why, count in plan.rejected.items())
-    job.report.note(f"{len(plan.steps)} steps over {plan.num_rows} rows{rejected}")
     start = Manifest(
         metadata=job.metadata,
         plan=plan_id,

@@ -51,15 +51,13 @@ class Family(Protocol):
         """
         ...
 
-    def position_ids(
-        self, model: Any, input_ids_BL: "Tensor", grids: "list[Tensor | None]"
-    ) -> "Tensor":
-        """Positions of right-padded rows, as the language model wants them.
+    def position_ids(self, model: Any, input_ids_L: "Tensor", grid_I3: "Tensor | None") -> "Tensor":
+        """Positions of one row, as the language model wants them. Shape [L] or [rows, L].
 
         Args:
             model: the whole model.
-            input_ids_BL: token ids.
-            grids: the `grid_I3` of each row.
+            input_ids_L: token ids.
+            grid_I3: of the row's images.
         """
         ...
 

@@ -21,7 +21,6 @@ def image_features(model: Any, pixels: Mapping[str, Tensor]) -> ImageFeatures:
     return ImageFeatures(features.flatten(0, 1))
 
 
-def position_ids(model: Any, input_ids_BL: Tensor, grids: list[Tensor | None]) -> Tensor:
-    """0, 1, 2, ... in every row. Shape [B, L]."""
-    length = input_ids_BL.shape[1]
-    return torch.arange(length, device=input_ids_BL.device).expand_as(input_ids_BL)
+def position_ids(model: Any, input_ids_L: Tensor, grid_I3: Tensor | None) -> Tensor:
+    """0, 1, 2, ... Shape [L]."""
+    return torch.arange(len(input_ids_L), device=input_ids_L.device)

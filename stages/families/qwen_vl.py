@@ -23,20 +23,17 @@ def image_features(model: Any, pixels: Mapping[str, Tensor]) -> ImageFeatures:
     )
 
 
-def position_ids(model: Any, input_ids_BL: Tensor, grids: list[Tensor | None]) -> Tensor:
-    """A plain ramp, by which rows are told apart, then time, height and width. Shape [4, B, L].
+def position_ids(model: Any, input_ids_L: Tensor, grid_I3: Tensor | None) -> Tensor:
+    """A plain ramp, then time, height and width. Shape [4, L].
 
-    The ramp has to be there: from three rows alone the language model builds no mask.
+    From three rows alone the language model would not know where a row begins.
     """
-    ramp_BL = torch.arange(input_ids_BL.shape[1], device=input_ids_BL.device).expand_as(
-        input_ids_BL
+    ramp_L = torch.arange(len(input_ids_L), device=input_ids_L.device)
+    if grid_I3 is None:
+        return ramp_L.expand(4, -1)
+    position_31L, _ = model.model.get_rope_index(
+        input_ids_L[None],
+        mm_token_type_ids=(input_ids_L == model.config.image_token_id).int()[None],
+        image_grid_thw=grid_I3,
     )
-    present = [grid for grid in grids if grid is not None]
-    if not present:
-        return ramp_BL.expand(4, -1, -1)
-    position_3BL, _ = model.model.get_rope_index(
-        input_ids_BL,
-        mm_token_type_ids=(input_ids_BL == model.config.image_token_id).int(),
-        image_grid_thw=torch.cat(present),
-    )
-    return torch.cat([ramp_BL[None], position_3BL])
+    return torch.cat([ramp_L[None], position_31L[:, 0]])

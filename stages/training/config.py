@@ -25,6 +25,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = (
         "micro_batch_size",
+        "pack_length",
         "num_ranks",
         "zero_stage",
         "gradient_checkpointing",
@@ -71,6 +72,9 @@ class Config(BaseModel):
     but a checkpoint is continued by as many ranks as wrote it."""
     micro_batch_size: int = Field(1, ge=1)
     """Trajectories in one forward pass of one rank. Engine-only: it moves last bits alone."""
+    pack_length: int | None = Field(None, ge=1)
+    """Tokens in one forward pass of one rank: as many whole trajectories as fit, in place of
+    `micro_batch_size`; a longer one goes alone. Engine-only: it moves last bits alone."""
     gradient_checkpointing: bool = True
     """Compute activations twice instead of keeping them. Engine-only."""
     checkpoint_every: int = Field(25, ge=1)
@@ -84,6 +88,15 @@ class Config(BaseModel):
         if set(value) != {"vision", "projector"}:
             raise ValueError('only ["vision", "projector"] is supported: the language model trains')
         return value
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether several trajectories share a forward pass."""
+        return self.pack_length is not None or self.micro_batch_size > 1
+
+    def computes_in_float32(self, on_gpu: bool) -> bool:
+        """Whether the arithmetic is float32, and not bfloat16."""
+        return self.dtype == "float32" or (self.dtype == "auto" and not on_gpu)
 
     @model_validator(mode="after")
     def _unspread_gradients_are_float32(self) -> Self:

@@ -31,6 +31,7 @@ from stages.training.export import export, gather_weights
 from stages.training.loss import ResponseTokens, denominator, summed_loss
 from stages.training.metrics import Metrics
 from stages.training.optimizer import gradient_norm, learning_rate, make_engine, set_learning_rate
+from stages.training.packing_check import check_packing
 from stages.training.plan import Plan
 from stages.training.policy import Policy
 from stages.training.task import Task
@@ -111,14 +112,14 @@ class Trainer:
         self.manifest = self.task.manifest
         if self.task.resume_from is not None:
             checkpoint.load(self.engine, self.task.resume_from)
+        if config.is_packed:
+            check_packing(self.engine, self.policy, self.plan, dtype)
 
     @property
     def dtype(self) -> torch.dtype:
         """Of weights and arithmetic."""
-        name = self.task.config.dtype
-        if name == "auto":
-            name = "bfloat16" if self.device.type == "cuda" else "float32"
-        return torch.bfloat16 if name == "bfloat16" else torch.float32
+        in_float32 = self.task.config.computes_in_float32(self.device.type == "cuda")
+        return torch.float32 if in_float32 else torch.bfloat16
 
     def step(self, stop: bool) -> bool:
         """Do the next optimizer step and enter it into the manifest.
@@ -166,7 +167,10 @@ class Trainer:
         rows = self.plan.steps[step]
         divisor = denominator(config.normalize, self.plan.num_targets(step), len(rows))
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        for part in self.plan.micro_batches(step, config.micro_batch_size, num_ranks)[rank]:
+        dealt = self.plan.micro_batches(
+            step, config.micro_batch_size, num_ranks, config.pack_length
+        )
+        for part in dealt[rank]:
             # An empty part goes along with a row that does not count.
             batch = self.policy.batch(self.plan, part or rows[:1])
             tokens = ResponseTokens(logprob_T=self.engine(batch), reward_T=batch.reward_T)

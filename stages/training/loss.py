@@ -4,14 +4,15 @@ A step's loss is the sum over all its response tokens, of all micro-batches and 
 denominator that is known before the first forward pass; so its gradient does not depend on how the
 step is split.
 
-T: response tokens of a micro-batch, of all its rows. V: vocabulary.
+T: response tokens of a micro-batch, of all its rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn import functional
+
+from stages.trust import annealed_reward, group_advantages, trust_weight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +23,6 @@ class ResponseTokens:
     """log pi_theta(y_l | y_<l, x, v), float32, at temperature 1; the only part with a gradient."""
     reward_T: Tensor
     """R of the token's trajectory, float32; 1 for mixed-in rows."""
-
-
-def token_logprobs(logits_TV: Tensor, target_T: Tensor) -> Tensor:
-    """Log-probability of each target token, in float32 whatever the logits' type. Shape [T]."""
-    return -functional.cross_entropy(logits_TV.float(), target_T, reduction="none")
 
 
 def sophia(tokens: ResponseTokens) -> Tensor:
@@ -41,6 +37,81 @@ def sophia(tokens: ResponseTokens) -> Tensor:
 def sft(tokens: ResponseTokens) -> Tensor:
     """Negative log-likelihood, whatever the reward. Shape [T]."""
     return -tokens.logprob_T
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutTokens:
+    """The response tokens of rollouts that are compared with others of their question."""
+
+    logprob_T: Tensor
+    """log pi_theta(y_l | y_<l, x, v), float32; the only part with a gradient."""
+    behavior_logprob_T: Tensor
+    """The same under the policy that wrote the rollout, at temperature 1, float32."""
+    advantage_T: Tensor
+    """Advantage of the token's rollout within its group, float32."""
+    reference_logprob_T: Tensor | None = None
+    """The same under the reference policy, float32; None: there is none, and no KL term."""
+
+
+def grpo(tokens: RolloutTokens, *, clip: float = 0.2, kl_weight: float = 0.0) -> Tensor:
+    r"""GRPO (arXiv 2402.03300, Eq. 3): PPO's clipped ratio, and a penalty for drift. Shape [T].
+
+    With r = pi_theta / pi_behavior of a token: -min(r A, clip(r, 1 - eps, 1 + eps) A) + beta KL.
+    Beyond the clip a token has no gradient where it would move further the same way. The paper
+    takes the mean over each rollout's tokens, then over rollouts: sum these with a weight of
+    1 / |o_i| each, and the denominator is rollouts. With response tokens as the denominator every
+    token counts alike, and a long rollout for more.
+
+    Args:
+        tokens: of any number of rollouts.
+        clip: eps.
+        kl_weight: beta.
+    """
+    ratio_T = (tokens.logprob_T - tokens.behavior_logprob_T).exp()
+    clipped_T = ratio_T.clamp(1 - clip, 1 + clip)
+    loss_T = -(ratio_T * tokens.advantage_T).minimum(clipped_T * tokens.advantage_T)
+    if tokens.reference_logprob_T is not None and kl_weight:
+        loss_T = loss_T + kl_weight * k3(tokens.logprob_T, tokens.reference_logprob_T)
+    return loss_T
+
+
+def k3(logprob_T: Tensor, reference_logprob_T: Tensor) -> Tensor:
+    r"""Estimate of KL(pi_theta || pi_ref) per token, never negative. Shape [T].
+
+    pi_ref / pi_theta - log(pi_ref / pi_theta) - 1 (arXiv 2402.03300, Eq. 4).
+    """
+    difference_T = reference_logprob_T - logprob_T
+    return difference_T.exp() - difference_T - 1
+
+
+def trust_grpo_advantages(
+    outcome_rewards: Sequence[float],
+    thinking_rewards: Sequence[float | None],
+    *,
+    step: int,
+    num_steps: int,
+    weight: float = 0.3,
+) -> list[float]:
+    """Trust-GRPO's advantages of one group at a training step; the loss is GRPO's.
+
+    SophiaVL-R1 (arXiv 2505.17018): R = R_o + gamma alpha exp(-s / T) R_t, with gamma the trust in
+    the group's thinking rewards; then (R - mean) / standard deviation over the group. Because of s
+    they can't be made before training, as GRPO's can.
+
+    Args:
+        outcome_rewards: R_o of the group's rollouts.
+        thinking_rewards: R_t of each; None: not scored.
+        step: s, from 0.
+        num_steps: T.
+        weight: alpha.
+    """
+    trust = trust_weight(outcome_rewards, thinking_rewards)
+    return group_advantages(
+        [
+            annealed_reward(outcome, thinking, trust, step=step, num_steps=num_steps, weight=weight)
+            for outcome, thinking in zip(outcome_rewards, thinking_rewards, strict=True)
+        ]
+    )
 
 
 OBJECTIVES: dict[str, Callable[[ResponseTokens], Tensor]] = {"sophia": sophia, "sft": sft}

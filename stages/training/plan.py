@@ -19,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.training.packing import deal, first_fit_decreasing
+
 ROW_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string()),
@@ -80,6 +82,11 @@ class Plan:
         """Tokens of each row's response."""
         return _lengths(self._rows["response_ids"])
 
+    @cached_property
+    def lengths(self) -> Sequence[int]:
+        """Tokens of each row's prompt and response."""
+        return [*map(sum, zip(self.prompt_lengths, self.response_lengths, strict=True))]
+
     @property
     def num_rows(self) -> int:
         """Rows that are trained on, mixed-in rows included."""
@@ -116,21 +123,32 @@ class Plan:
         """Response tokens of a step."""
         return sum(self.response_lengths[row] for row in self.steps[step])
 
-    def micro_batches(self, step: int, size: int, num_ranks: int) -> list[list[list[int]]]:
-        """A step's rows by rank and micro-batch, rows of like length together.
+    def packs(self, step: int, capacity: int) -> list[list[int]]:
+        """A step's rows in packs of at most so many tokens, however many ranks there are."""
+        rows = self.steps[step]
+        return first_fit_decreasing(rows, [self.lengths[row] for row in rows], capacity)
+
+    def micro_batches(
+        self, step: int, size: int, num_ranks: int, pack_length: int | None = None
+    ) -> list[list[list[int]]]:
+        """A step's rows by rank and micro-batch.
 
         Every rank gets the same number of micro-batches, because all of them take part in each
         collective; where rows run out, a micro-batch is empty.
+
+        Args:
+            step: which one.
+            size: rows of a micro-batch at most, of like length.
+            num_ranks: how many ranks there are.
+            pack_length: tokens of a micro-batch at most, in place of rows.
         """
-        rows = sorted(
-            self.steps[step],
-            key=lambda row: (-self.prompt_lengths[row] - self.response_lengths[row], row),
-        )
+        if pack_length is not None:
+            return deal(self.packs(step, pack_length), num_ranks)
+        rows = sorted(self.steps[step], key=lambda row: (-self.lengths[row], row))
         rounds = -(-len(rows) // (size * num_ranks))
         count = rounds * num_ranks
         cuts = [len(rows) * i // count for i in range(count + 1)]
-        batches = [rows[start:end] for start, end in itertools.pairwise(cuts)]
-        return [batches[rank::num_ranks] for rank in range(num_ranks)]
+        return deal([rows[start:end] for start, end in itertools.pairwise(cuts)], num_ranks)
 
 
 def _lengths(column: pa.ChunkedArray) -> list[int]:

@@ -4,7 +4,8 @@ Vision tower and projector stay outside the DeepSpeed engine, whole on every ran
 gradients. So a step may mix rows with and without images at ZeRO-3, where every rank has to run
 the same modules in the same order; and checkpoints hold no frozen weight.
 
-B: rows. L: tokens of the longest. T: response tokens. N: image tokens. H: hidden size.
+L: tokens of a pack, all its rows one behind the other. T: response tokens. N: image tokens.
+H: hidden size.
 """
 
 import itertools
@@ -20,7 +21,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from data.images import open_image
 from stages.families import Family, ImageFeatures, load_family, model_type
-from stages.training.loss import token_logprobs
+from stages.training.attention import PACKED, Segments
+from stages.training.head import Head
 from stages.training.plan import Plan, Row
 
 CACHED_FEATURE_BYTES = 1 << 30
@@ -29,16 +31,18 @@ CACHED_FEATURE_BYTES = 1 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """A micro-batch of right-padded rows."""
+    """A micro-batch: a pack of one row or more."""
 
-    input_ids_BL: Tensor
+    input_ids_L: Tensor
     """Without each row's last token, which predicts nothing."""
     position_ids: Tensor
-    """As the family wants them."""
+    """As the family wants them, counted in each row from its beginning: [1, L], or [4, 1, L]."""
+    segments: Segments
+    """Where the rows lie."""
     images: ImageFeatures | None
     """Of all rows, in order; None: no row has an image."""
     source_T: Tensor
-    """Where, in the flattened [B * L], each response token is predicted."""
+    """Where in the pack each response token is predicted."""
     target_T: Tensor
     """The response tokens."""
     reward_T: Tensor
@@ -55,29 +59,34 @@ class LanguageModel(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.language_model = model.model.language_model
-        self.lm_head = model.lm_head
+        self.lm_head = Head(model.lm_head)
         self.image_token_id: int = model.config.image_token_id
 
     def forward(self, batch: Batch) -> Tensor:
         """Log-probabilities of the response tokens, float32. Shape [T]."""
-        embeddings_BLH = self.language_model.get_input_embeddings()(batch.input_ids_BL)
+        ids_1L = batch.input_ids_L[None]
+        embeddings_1LH = self.language_model.get_input_embeddings()(ids_1L)
         deeper: dict[str, Any] = {}
         if batch.images is not None:
-            mask_BL = batch.input_ids_BL == self.image_token_id
-            image_NH = batch.images.embeddings_NH.to(embeddings_BLH.dtype)
-            embeddings_BLH = embeddings_BLH.masked_scatter(mask_BL[..., None], image_NH)
+            mask_1L = ids_1L == self.image_token_id
+            image_NH = batch.images.embeddings_NH.to(embeddings_1LH.dtype)
+            embeddings_1LH = embeddings_1LH.masked_scatter(mask_1L[..., None], image_NH)
             if batch.images.deeper_NH:
-                deeper["visual_pos_masks"] = mask_BL
+                deeper["visual_pos_masks"] = mask_1L
                 deeper["deepstack_visual_embeds"] = list(batch.images.deeper_NH)
-        # No mask: rows are padded on the right, where a causal model never looks.
-        hidden_BLH = self.language_model(
-            inputs_embeds=embeddings_BLH,
+        if self.language_model.config._attn_implementation == PACKED:
+            deeper["segments"] = batch.segments
+        elif len(batch.segments.lengths) > 1:
+            raise RuntimeError("several rows need packed attention")
+        # With a cache, which is the default, some models would take the pack for one row.
+        hidden_1LH = self.language_model(
+            inputs_embeds=embeddings_1LH,
             position_ids=batch.position_ids,
             use_cache=False,
             **deeper,
         ).last_hidden_state
-        logits_TV = self.lm_head(hidden_BLH.flatten(0, 1)[batch.source_T])
-        return token_logprobs(logits_TV, batch.target_T)
+        logprob_T: Tensor = self.lm_head(hidden_1LH[0, batch.source_T], batch.target_T)
+        return logprob_T
 
 
 class Policy:
@@ -99,6 +108,7 @@ class Policy:
         for part in self.model.model.children():
             if part is not self.language.language_model:
                 part.to(device)
+        self.own_attention: str = self.language.language_model.config._attn_implementation
         self._features: OrderedDict[tuple[int, ...], ImageFeatures] = OrderedDict()
         self._feature_bytes = 0
 
@@ -108,17 +118,16 @@ class Policy:
             gradient_checkpointing_kwargs={"use_reentrant": False}
         )
 
+    def use_packed_attention(self, packed: bool) -> None:
+        """Choose between attention within the rows of a pack, and the model's own, for one row."""
+        name = PACKED if packed else self.own_attention
+        self.language.language_model.set_attn_implementation(name)
+
     def batch(self, plan: Plan, numbers: Sequence[int]) -> Batch:
         """Rows of the plan as one micro-batch."""
         rows = [plan.row(number) for number in numbers]
         images = [self.image_features(plan, row.images) if row.images else None for row in rows]
-        tensors = pad_rows(rows, self.device)
-        grids = [None if image is None else image.grid_I3 for image in images]
-        return Batch(
-            position_ids=self.family.position_ids(self.model, tensors["input_ids_BL"], grids),
-            images=join_features([image for image in images if image is not None]),
-            **tensors,
-        )
+        return make_batch(self.family, self.model, rows, images, self.device)
 
     @torch.no_grad()
     def image_features(self, plan: Plan, images: tuple[int, ...]) -> ImageFeatures:
@@ -144,26 +153,44 @@ class Policy:
             self._feature_bytes -= _num_bytes(self._features.popitem(last=False)[1])
 
 
-def pad_rows(rows: Sequence[Row], device: torch.device) -> dict[str, Tensor]:
-    """Token tensors of a `Batch`, by the names of its fields."""
-    lengths = [len(row.prompt_ids) + len(row.response_ids) - 1 for row in rows]
-    width = max(lengths)
-    ids_BL = torch.zeros(len(rows), width, dtype=torch.int64)
-    source, target, reward = [], [], []
-    for index, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-        prompt, response = torch.tensor(row.prompt_ids), torch.tensor(row.response_ids)
-        ids_BL[index, :length] = torch.cat([prompt, response])[:-1]
+def make_batch(
+    family: Family,
+    model: Any,
+    rows: Sequence[Row],
+    images: Sequence[ImageFeatures | None],
+    device: torch.device,
+) -> Batch:
+    """Pack rows.
+
+    Args:
+        family: of the model.
+        model: the whole model.
+        rows: one or more.
+        images: features of each row's images; None: it has none.
+        device: where the tensors go.
+    """
+    ids, positions, source, target, reward = [], [], [], [], []
+    start = 0
+    for row, features in zip(rows, images, strict=True):
+        prompt, response = torch.tensor(row.prompt_ids), torch.tensor(row.response_ids).long()
+        ids_L = torch.cat([prompt, response])[:-1].to(device)
+        ids.append(ids_L)
+        grid = None if features is None else features.grid_I3
+        positions.append(family.position_ids(model, ids_L, grid))
         # Token l is predicted at position l - 1: the first one by the prompt's last token.
-        source.append(torch.arange(len(prompt) - 1, length) + index * width)
+        source.append(torch.arange(len(prompt) - 1, len(ids_L)) + start)
         target.append(response)
         reward.append(torch.full((len(response),), row.reward))
-    tensors = {
-        "input_ids_BL": ids_BL,
-        "source_T": torch.cat(source),
-        "target_T": torch.cat(target).long(),
-        "reward_T": torch.cat(reward),
-    }
-    return {name: tensor.to(device) for name, tensor in tensors.items()}
+        start += len(ids_L)
+    return Batch(
+        input_ids_L=torch.cat(ids),
+        position_ids=torch.cat(positions, dim=-1).unsqueeze(-2),
+        segments=Segments.of(tuple(map(len, ids)), device),
+        images=join_features([each for each in images if each is not None]),
+        source_T=torch.cat(source).to(device),
+        target_T=torch.cat(target).to(device),
+        reward_T=torch.cat(reward).to(device),
+    )
 
 
 def join_features(images: Sequence[ImageFeatures]) -> ImageFeatures | None:

@@ -174,3 +174,31 @@ def test_unknown_family(tmp_path: Path) -> None:
 def test_values_out_of_range_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Config(**values)
+
+
+def test_a_dry_run_tells_what_training_will_do_and_does_none_of_it(
+    tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = make_rows(9)
+    rows[5]["reward"] = 0.0
+    run_dir = write_run(tmp_path, rows)
+    config = make_config(run_dir, pack_length=200, num_ranks=2, zero_stage=2)
+    monkeypatch.setattr(train, "launch", lambda *_, **__: pytest.fail("it trains"))
+    outcome = train.run(make_job(run_dir, policy, config, dry_run=True), config)
+    assert (outcome.complete, outcome.rows, outcome.errors) == (True, 9, 1)
+    figures = outcome.figures
+    assert json.loads(json.dumps(figures)) == figures
+    assert figures["dry_run"]
+    assert (figures["steps"], figures["num_rows"]) == (2, 8)
+    assert figures["rejected"] == {"the reward is not positive": 1}
+    assert 0 < figures["trained_tokens"] < figures["tokens"]
+    assert figures["forward_passes"] == 4
+    assert figures["pack_fill"] == pytest.approx(figures["tokens"] / 800, abs=1e-3)
+    assert figures["longest_pack"] <= 200
+    assert figures["seconds_left"] is None
+    model = AutoModelForImageTextToText.from_pretrained(policy)
+    trained = sum(each.numel() for each in model.model.language_model.parameters())
+    assert figures["parameters"]["trained"] == trained, "the head is tied"
+    assert figures["parameters"]["frozen"] == model.num_parameters() - trained
+    assert not (run_dir / "checkpoints" / "final").exists()
+    assert not (run_dir / "logs").exists()

@@ -1,5 +1,6 @@
 """Ranks that take one step for each way to split it, and save the gradients they took."""
 
+import json
 import os
 import sys
 from dataclasses import replace
@@ -25,10 +26,10 @@ def gradient(engine: Any, parameter: Tensor) -> Tensor:
     return moment.detach().clone() / (1 - ADAM_BETA1)
 
 
-def main(task_path: str, folder: str, sizes: list[int]) -> None:
+def main(task_path: str, folder: str, splits: list[str]) -> None:
     task, device = Task.load(Path(task_path)), start_distributed()
-    for size in sizes:
-        config = task.config.model_copy(update={"micro_batch_size": size})
+    for split in splits:
+        config = task.config.model_copy(update=json.loads(split))
         trainer = Trainer(replace(task, config=config), device)
         trainer.step(stop=False)
         if config.zero_stage == 2:
@@ -40,10 +41,12 @@ def main(task_path: str, folder: str, sizes: list[int]) -> None:
             for name, parameter in trainer.policy.language.named_parameters()
         }
         if distributed.get_rank() == 0:
-            torch.save((trainer.manifest.last_step, gradients), Path(folder) / f"{size}.pt")
+            torch.save(
+                (trainer.manifest.last_step, gradients), Path(folder) / f"{splits.index(split)}.pt"
+            )
     distributed.barrier()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], [int(size) for size in sys.argv[3:]])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
     os._exit(0)  # as in the loop

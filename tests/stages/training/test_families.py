@@ -1,6 +1,8 @@
 """What the trained part computes is what the whole model computes, row by row and unpadded."""
 
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -15,14 +17,17 @@ from transformers import (
     LlavaForConditionalGeneration,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen2Config,
+    Qwen2Model,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
 
 from data.errors import ConfigError
 from stages.families import FAMILIES, load_family
+from stages.training.attention import PACKED, Segments
 from stages.training.plan import Row
-from stages.training.policy import Batch, LanguageModel, join_features, pad_rows
+from stages.training.policy import LanguageModel, make_batch
 
 IMAGE, START, END = 90, 91, 92
 LANGUAGE = {
@@ -155,30 +160,106 @@ def whole_model(model: Any, row: Row, pixels: dict[str, Tensor] | None) -> Tenso
     return logprobs[len(row.prompt_ids) - 1 :]
 
 
+@dataclass
+class Case:
+    """A model, and rows with two images, with none and with one."""
+
+    model: Any
+    rows: list[Row]
+    pixels: list[dict[str, Tensor] | None]
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        torch.manual_seed(1)
+        model, (two, one) = BUILDERS[name]()
+        rows = [
+            make_row(image_token_counts(name, two), 5, 9),
+            make_row([], 3, 4),
+            make_row(image_token_counts(name, one), 4, 17),
+        ]
+        return cls(model.eval(), rows, [two, None, one])
+
+    def logprobs(self, *, packed: bool) -> list[Tensor]:
+        """Of each row, in one pack or one by one under the model's own attention."""
+        language = LanguageModel(self.model)
+        family = load_family(self.model.config.model_type)
+        own = language.language_model.config._attn_implementation
+        with torch.no_grad():
+            images = [
+                family.image_features(self.model, each) if each else None for each in self.pixels
+            ]
+        batch = partial(make_batch, family, self.model, device=torch.device("cpu"))
+        if not packed:
+            return [
+                language(batch([row], [image]))
+                for row, image in zip(self.rows, images, strict=True)
+            ]
+        language.language_model.set_attn_implementation(PACKED)
+        logprob_T = language(batch(self.rows, images))
+        language.language_model.set_attn_implementation(own)
+        return list(logprob_T.split([len(row.response_ids) for row in self.rows]))
+
+    def gradients(self, *, packed: bool) -> dict[str, Tensor]:
+        """Of the summed log-probabilities, each row's weighted by another number."""
+        self.model.zero_grad()
+        rows = self.logprobs(packed=packed)
+        torch.stack([row.sum() * (index + 1) for index, row in enumerate(rows)]).sum().backward()
+        named = LanguageModel(self.model).named_parameters()
+        return {name: weights.grad.clone() for name, weights in named}
+
+
 @pytest.mark.parametrize("name", BUILDERS)
-def test_padded_mixed_batch_gives_the_logprobs_of_the_whole_model(name: str) -> None:
-    torch.manual_seed(1)
-    model, pixels = BUILDERS[name]()
-    model.eval()
-    family = load_family(model.config.model_type)
-    rows = [
-        make_row(image_token_counts(name, pixels[0]), 5, 9),
-        make_row([], 3, 4),
-        make_row(image_token_counts(name, pixels[1]), 4, 17),
-    ]
-    of_rows = [pixels[0], None, pixels[1]]
+def test_a_pack_gives_the_logprobs_of_the_whole_model(name: str) -> None:
+    case = Case.of(name)
     with torch.no_grad():
-        images = [family.image_features(model, each) if each else None for each in of_rows]
-        tensors = pad_rows(rows, torch.device("cpu"))
-        grids = [None if image is None else image.grid_I3 for image in images]
-        batch = Batch(
-            position_ids=family.position_ids(model, tensors["input_ids_BL"], grids),
-            images=join_features([image for image in images if image is not None]),
-            **tensors,
-        )
-        ours = LanguageModel(model)(batch)
-        whole = [whole_model(model, *pair) for pair in zip(rows, of_rows, strict=True)]
-    torch.testing.assert_close(ours, torch.cat(whole), atol=2e-5, rtol=1e-5)
+        whole = list(map(partial(whole_model, case.model), case.rows, case.pixels))
+        for ours in (case.logprobs(packed=True), case.logprobs(packed=False)):
+            torch.testing.assert_close(ours, whole, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_pack_gives_the_gradient_of_its_rows_alone(name: str) -> None:
+    case = Case.of(name)
+    alone, packed = case.gradients(packed=False), case.gradients(packed=True)
+    norm = torch.stack([gradient.norm() for gradient in alone.values()]).norm().item()
+    assert norm > 1
+    assert packed.keys() == alone.keys()
+    for key, gradient in packed.items():
+        torch.testing.assert_close(gradient, alone[key], atol=1e-6 * norm, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_row_does_not_see_its_neighbours(name: str) -> None:
+    case = Case.of(name)
+    with torch.no_grad():
+        before = case.logprobs(packed=True)
+        case.rows[0].response_ids[:] = 7
+        case.pixels[0] = {
+            key: each.flip(-1) if each.ndim > 2 else each for key, each in case.pixels[0].items()
+        }
+        after = case.logprobs(packed=True)
+    assert not torch.equal(before[0], after[0])
+    assert torch.equal(before[1], after[1])
+    assert torch.equal(before[2], after[2])
+
+
+def test_attention_honours_sliding_windows() -> None:
+    torch.manual_seed(0)
+    config = Qwen2Config(**LANGUAGE, use_sliding_window=True, sliding_window=5, max_window_layers=1)
+    model = Qwen2Model(config).eval()
+    assert set(config.layer_types) == {"full_attention", "sliding_attention"}
+    rows = [torch.randint(90, (1, length)) for length in (12, 3, 8)]
+    lengths = tuple(row.shape[1] for row in rows)
+    with torch.no_grad():
+        alone = [model(row, use_cache=False).last_hidden_state for row in rows]
+        model.set_attn_implementation(PACKED)
+        packed = model(
+            torch.cat(rows, 1),
+            position_ids=torch.cat([torch.arange(length) for length in lengths])[None],
+            use_cache=False,
+            segments=Segments.of(lengths, torch.device("cpu")),
+        ).last_hidden_state
+    torch.testing.assert_close(packed, torch.cat(alone, 1), atol=1e-5, rtol=1e-5)
 
 
 def test_every_family_is_tested() -> None:

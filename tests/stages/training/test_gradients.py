@@ -1,5 +1,6 @@
 """A step's gradient is the same however the step is split, and that of a plain loop."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,14 @@ from stages.training.plan import Plan
 from tests.stages.training.runs import make_config, make_job, make_rows, write_run
 
 NUM_ROWS = 5
+SPLITS = (
+    {"micro_batch_size": 1},
+    {"micro_batch_size": 4},
+    {"pack_length": 1},
+    {"pack_length": 200},
+    {"pack_length": 100_000},
+)
+"""Row by row under the model's own attention, and packs of all sizes."""
 
 
 def make_task(run_dir: Path, policy: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -79,14 +88,16 @@ def test_every_split_gives_the_gradient_of_a_plain_loop(
     launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={num_ranks}"]
     program = ["-m", "tests.stages.training.gradients", str(work / "task.json"), str(tmp_path)]
     subprocess.run(
-        [sys.executable, "-m", *launcher, *program, "1", "2", "4"],
+        [sys.executable, "-m", *launcher, *program, *map(json.dumps, SPLITS)],
         check=True,
         env=environment(num_ranks),
     )
-    loss, expected = reference(policy, Plan.open(work / "plan"), normalize)
+    plan = Plan.open(work / "plan")
+    assert [len(plan.packs(0, tokens)) for tokens in (1, 200, 100_000)] == [5, 3, 1]
+    loss, expected = reference(policy, plan, normalize)
     norm = torch.stack([gradient.norm() for gradient in expected.values()]).norm().item()
-    for size in (1, 2, 4):
-        last_step, gradients = torch.load(tmp_path / f"{size}.pt")
+    for number in range(len(SPLITS)):
+        last_step, gradients = torch.load(tmp_path / f"{number}.pt")
         assert last_step["loss"] == pytest.approx(loss, rel=1e-6)
         assert last_step["gradient_norm"] == pytest.approx(norm, rel=1e-5)
         assert gradients.keys() == expected.keys()

@@ -6,9 +6,12 @@ import torch
 from stages.training.loss import (
     OBJECTIVES,
     ResponseTokens,
+    RolloutTokens,
     denominator,
+    grpo,
+    k3,
     summed_loss,
-    token_logprobs,
+    trust_grpo_advantages,
 )
 
 
@@ -41,21 +44,64 @@ def test_denominators() -> None:
     assert denominator("trajectory", num_tokens=30, num_trajectories=4) == 4
 
 
-def test_logprobs_are_float32_whatever_the_logits_are() -> None:
-    logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 4.0]])
-    logprobs = token_logprobs(logits.bfloat16(), torch.tensor([0, 1]))
-    assert logprobs.dtype == torch.float32
-    expected = [2 - math.log(math.exp(2) + 2), -math.log(math.exp(4) + 2)]
-    assert logprobs.tolist() == pytest.approx(expected, abs=1e-6)
+def rollout_tokens(
+    ratio: list[float], advantage: list[float], reference: list[float] | None = None
+) -> RolloutTokens:
+    """Tokens of probability 1/2 under the behaviour policy."""
+    behavior = torch.full((len(ratio),), 0.5).log()
+    return RolloutTokens(
+        logprob_T=(behavior + torch.tensor(ratio).log()).requires_grad_(),
+        behavior_logprob_T=behavior,
+        advantage_T=torch.tensor(advantage),
+        reference_logprob_T=None if reference is None else torch.tensor(reference).log(),
+    )
 
 
-def test_gradient_of_sophia_is_the_weighted_score() -> None:
-    # d/dz of -R log softmax(z)_y is R (softmax(z) - onehot(y)).
-    logits = torch.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
-    logprob = token_logprobs(logits, torch.tensor([1]))
-    summed_loss(
-        "sophia", ResponseTokens(logprob_T=logprob, reward_T=torch.tensor([0.75])), 2
-    ).backward()
-    expected = 0.75 / 2 * (torch.softmax(logits, -1) - torch.tensor([[0.0, 1.0, 0.0]]))
-    assert logits.grad is not None
-    torch.testing.assert_close(logits.grad, expected)
+def test_grpo_by_hand() -> None:
+    # r = 1, 1.5, 0.5 with A = 2, and r = 1.5, 0.5 with A = -2; clipped to 0.8 ... 1.2:
+    # -min(2, 2), -min(3, 2.4), -min(1, 1.6), -min(-3, -2.4), -min(-1, -1.6)
+    tokens = rollout_tokens([1.0, 1.5, 0.5, 1.5, 0.5], [2.0, 2.0, 2.0, -2.0, -2.0])
+    loss = grpo(tokens, clip=0.2)
+    assert loss.tolist() == pytest.approx([-2.0, -2.4, -1.0, 3.0, 1.6], abs=1e-6)
+    loss.sum().backward()
+    # d(-r A) / d log pi = -r A where it is not clipped.
+    assert tokens.logprob_T.grad is not None
+    expected = [-2.0, 0.0, -1.0, 3.0, 0.0]
+    assert tokens.logprob_T.grad.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_on_policy_grpo_has_the_gradient_of_the_plain_policy_gradient() -> None:
+    tokens = rollout_tokens([1.0, 1.0], [0.7, -1.3])
+    grpo(tokens).sum().backward()
+    assert tokens.logprob_T.grad is not None
+    assert tokens.logprob_T.grad.tolist() == pytest.approx([-0.7, 1.3], abs=1e-6)
+
+
+def test_k3_by_hand() -> None:
+    # pi = 1/2: pi_ref = 1/2 gives 1 - 0 - 1; 1/4 gives 1/2 + log 2 - 1; 1 gives 2 - log 2 - 1.
+    reference = torch.tensor([0.5, 0.25, 1.0]).log()
+    found = k3(torch.full((3,), 0.5).log(), reference)
+    expected = [0.0, math.log(2) - 0.5, 1 - math.log(2)]
+    assert found.tolist() == pytest.approx(expected, abs=1e-6)
+    tokens = rollout_tokens([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [0.5, 0.25, 1.0])
+    with_kl = grpo(tokens, kl_weight=0.1)
+    assert with_kl.tolist() == pytest.approx([-1 + 0.1 * each for each in expected], abs=1e-6)
+    assert grpo(tokens).tolist() == pytest.approx([-1.0] * 3), "beta is 0"
+
+
+def test_trust_grpo_advantages_by_hand() -> None:
+    # mu_c = 0.2 and mu_w = 0.8: gamma = exp(-0.6). At s = 0 with alpha = 0.5, R is
+    # 1 + 0.1 gamma and 0.4 gamma, and of two the advantages are +-1.
+    assert trust_grpo_advantages(
+        [1.0, 0.0], [0.2, 0.8], step=0, num_steps=10, weight=0.5
+    ) == pytest.approx([1.0, -1.0])
+    # All right, so trusted in full: R = 1 + 0.3 exp(-1) R_t, and what is left is R_t's order.
+    found = trust_grpo_advantages([1.0] * 3, [0.0, 0.5, 1.0], step=5, num_steps=5)
+    assert found == pytest.approx([-math.sqrt(1.5), 0.0, math.sqrt(1.5)])
+    # gamma = exp(-0.6) again, and a rollout that was not scored has its outcome alone.
+    gamma, annealed = math.exp(-0.6), math.exp(-0.5)
+    rewards = [1 + 0.3 * gamma * annealed * 0.2, 0.3 * gamma * annealed * 0.8, 0.0]
+    mean = sum(rewards) / 3
+    deviation = math.sqrt(sum((reward - mean) ** 2 for reward in rewards) / 3)
+    found = trust_grpo_advantages([1.0, 0.0, 0.0], [0.2, 0.8, None], step=5, num_steps=10)
+    assert found == pytest.approx([(reward - mean) / deviation for reward in rewards])

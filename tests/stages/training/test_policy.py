@@ -58,6 +58,7 @@ def test_a_rollout_has_the_logprob_that_generation_gave_it(tmp_path: Path, polic
     assert plan is not None
     assert not plan.rejected
     loaded = Policy(policy, torch.float32, torch.device("cpu"))
+    loaded.use_packed_attention(True)
     with torch.no_grad():
         logprob_T = loaded.language(loaded.batch(plan, range(4)))
     of_rows = torch.split(logprob_T, [plan.response_lengths[row] for row in range(4)])

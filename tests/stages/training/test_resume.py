@@ -19,8 +19,8 @@ from tests.stages.training.runs import (
     write_run,
 )
 
-LAYOUTS = [(0, 1), (2, 2), (3, 2)]
-"""ZeRO stage, ranks."""
+LAYOUTS = [(0, 1, None), (2, 2, 250), (3, 2, 250)]
+"""ZeRO stage, ranks, tokens of a pack."""
 
 
 def wait_for_step(run_dir: Path, step: int) -> None:
@@ -28,13 +28,18 @@ def wait_for_step(run_dir: Path, step: int) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("zero_stage", "num_ranks"), LAYOUTS)
+@pytest.mark.parametrize(("zero_stage", "num_ranks", "pack_length"), LAYOUTS)
 def test_killed_and_run_again_ends_in_the_same_weights(
-    tmp_path: Path, policy: Path, zero_stage: int, num_ranks: int
+    tmp_path: Path, policy: Path, zero_stage: int, num_ranks: int, pack_length: int | None
 ) -> None:
     undisturbed = write_run(tmp_path / "undisturbed", make_rows(40))
     config = make_config(
-        undisturbed, zero_stage=zero_stage, num_ranks=num_ranks, checkpoint_every=3, num_epochs=2
+        undisturbed,
+        zero_stage=zero_stage,
+        num_ranks=num_ranks,
+        pack_length=pack_length,
+        checkpoint_every=3,
+        num_epochs=2,
     )
     killed = tmp_path / "killed"
     shutil.copytree(undisturbed, killed)

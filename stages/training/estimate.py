@@ -1,0 +1,111 @@
+"""What training will take, from the plan and the policy's configuration: no weight is loaded.
+
+The memory is that of what is known to be large; fragmentation and communication buffers come on
+top, so leave a tenth free.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText
+
+from stages.training.config import Config
+from stages.training.plan import Plan
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What memory and arithmetic follow from."""
+
+    trained: int
+    """Parameters of language model and head, a tied one counted once."""
+    frozen: int
+    """Parameters of vision tower and projector."""
+    num_layers: int
+    hidden_size: int
+    intermediate_size: int
+
+    @classmethod
+    def of(cls, model: Path) -> "Sizes":
+        """Read a model's folder."""
+        config = AutoConfig.from_pretrained(model)
+        with torch.device("meta"):
+            skeleton = AutoModelForImageTextToText.from_config(config)
+        skeleton.tie_weights()
+        language = {id(each): each for each in skeleton.model.language_model.parameters()}
+        language |= {id(each): each for each in skeleton.lm_head.parameters()}
+        trained = sum(each.numel() for each in language.values())
+        text = config.get_text_config()
+        return cls(
+            trained=trained,
+            frozen=sum(each.numel() for each in skeleton.parameters()) - trained,
+            num_layers=text.num_hidden_layers,
+            hidden_size=text.hidden_size,
+            intermediate_size=text.intermediate_size,
+        )
+
+
+def state_bytes(sizes: Sizes, zero_stage: int, num_ranks: int, weight_bytes: int) -> int:
+    """Weights, gradients and AdamW's state on one rank.
+
+    Gradients, both moments and, for weights in bfloat16, a copy of them are float32. ZeRO-2 spreads
+    these over the ranks, ZeRO-3 the weights too (Rajbhandari et al., arXiv 1910.02054, Fig. 1).
+    What is frozen is whole on every rank.
+    """
+    spread = 4 + 8 + (4 if weight_bytes == 2 or zero_stage else 0)
+    held = weight_bytes / (num_ranks if zero_stage == 3 else 1)
+    held += spread / (num_ranks if zero_stage else 1)
+    return round(sizes.trained * held) + sizes.frozen * weight_bytes
+
+
+def activation_bytes(
+    sizes: Sizes, num_tokens: int, num_targets: int, weight_bytes: int, checkpointing: bool
+) -> int:
+    """What one forward pass keeps for its backward pass, at its largest.
+
+    A layer keeps 8 vectors of the hidden size and 4 of the intermediate size; with gradient
+    checkpointing only its input, and all of them for one layer at a time. The fused head holds
+    hidden states, their gradient and a chunk of logits of the same size, in float32.
+    """
+    layer = 8 * sizes.hidden_size + 4 * sizes.intermediate_size
+    kept = sizes.num_layers * (sizes.hidden_size if checkpointing else layer)
+    kept += layer if checkpointing else 0
+    return num_tokens * kept * weight_bytes + 3 * num_targets * sizes.hidden_size * 4
+
+
+def estimate(plan: Plan, config: Config, sizes: Sizes, num_ranks: int) -> dict[str, Any]:
+    """Forward passes, memory of one rank and arithmetic of the whole training, for people."""
+    dealt = [
+        plan.micro_batches(step, config.micro_batch_size, num_ranks, config.pack_length)
+        for step in range(len(plan.steps))
+    ]
+    packs = [pack for ranks in dealt for packs in ranks for pack in packs if pack]
+    slots = sum(len(packs) for ranks in dealt for packs in ranks)
+    tokens = [sum(plan.lengths[row] for row in pack) for pack in packs]
+    targets = [sum(plan.response_lengths[row] for row in pack) for pack in packs]
+    weight_bytes = 4 if config.computes_in_float32(torch.cuda.is_available()) else 2
+    state = state_bytes(sizes, config.zero_stage, num_ranks, weight_bytes)
+    activations = max(
+        activation_bytes(sizes, *pair, weight_bytes, config.gradient_checkpointing)
+        for pair in zip(tokens, targets, strict=True)
+    )
+    fill = sum(tokens) / (len(packs) * config.pack_length) if config.pack_length else None
+    return {
+        "forward_passes": len(packs),
+        "pack_fill": None if fill is None else round(fill, 4),
+        "longest_pack": max(tokens),
+        "idle_forward_passes": slots - len(packs),
+        "num_ranks": num_ranks,
+        "parameters": asdict(sizes),
+        "gib_per_rank": {
+            "weights_and_optimizer": round(state / GIB, 2),
+            "activations": round(activations / GIB, 2),
+        },
+        # Forward and backward: 6 operations for each weight and token (Kaplan et al.,
+        # arXiv 2001.08361, 2.1); attention and recomputation not counted.
+        "petaflops": round(6 * sizes.trained * sum(tokens) / 1e15, 3),
+    }

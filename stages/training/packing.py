@@ -1,0 +1,45 @@
+"""Packs: rows that go through the model one behind the other, as many as fit."""
+
+from collections.abc import Sequence
+
+
+def first_fit_decreasing(
+    rows: Sequence[int], lengths: Sequence[int], capacity: int
+) -> list[list[int]]:
+    """Put each row, the longest first, into the first pack that has room for it.
+
+    At most 11/9 of the fewest packs possible, and 6/9 of one (Dosa, "The tight bound of first fit
+    decreasing bin-packing algorithm", 2007). A row longer than the capacity is a pack of its own.
+
+    Args:
+        rows: row numbers.
+        lengths: tokens of each row.
+        capacity: tokens of a pack.
+
+    Returns:
+        The packs, in the order of their longest rows.
+    """
+    packs: list[list[int]] = []
+    room: list[int] = []
+    for row, length in sorted(
+        zip(rows, lengths, strict=True), key=lambda pair: (-pair[1], pair[0])
+    ):
+        for index, left in enumerate(room):
+            if length <= left:
+                packs[index].append(row)
+                room[index] -= length
+                break
+        else:
+            packs.append([row])
+            room.append(capacity - length)
+    return packs
+
+
+def deal(packs: Sequence[list[int]], num_ranks: int) -> list[list[list[int]]]:
+    """Packs by rank, the same number for each: all ranks take part in every collective.
+
+    Where packs run out, a rank gets an empty one.
+    """
+    missing = -len(packs) % num_ranks
+    padded = [*packs, *([] for _ in range(missing))]
+    return [padded[rank::num_ranks] for rank in range(num_ranks)]
