@@ -172,7 +172,8 @@ def table_status(folder: Path, num_shards: int | None) -> dict[str, Any]:
     """Shards, rows, errors and tokens of one table; rows of parts count as under way."""
     finished = tables.shards(folder)
     done = _all_metadata(finished)
-    under_way = _all_metadata(sorted(folder.glob(".parts/*/[!.]*.parquet")))
+    parts = sorted(folder.glob(".parts/*/[!.]*.parquet"))
+    under_way = _all_metadata(parts)
     outcomes, error_kinds = Counter[str](), Counter[str]()
     for metadata in done + under_way:
         outcomes.update(metadata.outcomes)
@@ -182,7 +183,7 @@ def table_status(folder: Path, num_shards: int | None) -> dict[str, Any]:
         "num_shards": tables.shard_count(folder) if finished else num_shards,
         "finished_shards": len(finished),
         "rows": sum(map(tables.count_rows_of_part, finished)),
-        "rows_under_way": sum(metadata.num_rows for metadata in under_way) - unfinished,
+        "rows_under_way": sum(map(tables.count_rows_of_part, parts)) - unfinished,
         "errors": sum(metadata.num_errors for metadata in done + under_way),
         "error_kinds": dict(error_kinds),
         "outcomes": dict(outcomes),

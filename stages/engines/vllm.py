@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
+import psutil
+
 from data.errors import EngineError
 from stages.engines import Completion, ModelConfig, Prefix, Request
 from stages.engines.checkpoints import open_checkpoint, reason
@@ -26,6 +28,7 @@ from stages.engines.vllm_start import (
     RequestOutputKind,
     SamplingParams,
     VLLMClientError,
+    guarded,
     own_loop,
     start,
 )
@@ -60,12 +63,14 @@ class VllmEngine:
         # One thread: rendering keeps its order and remembers the last prompt.
         self.rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
         self.newest = Figures()
+        others = {child.pid for child in psutil.Process().children(recursive=True)}
         self.loop = own_loop()
         try:
             self.engine = start(self.loop, self.checkpoint, config, self.newest)
         except Exception:
             self.loop.close()
             raise
+        self.guard = guarded(others)
         self.in_engine: set[str] = set()
         self.is_stopping = False
         self.max_in_flight = 2 * self.engine.scheduler_config.max_num_seqs
@@ -107,6 +112,8 @@ class VllmEngine:
             self.engine.shutdown(timeout=SHUTDOWN_SECONDS)
 
         self.loop.submit(shut_down()).result()
+        self.guard.kill()
+        self.guard.wait()
         self.loop.close()
         self.rendering.shutdown()
         self.decoder.close()

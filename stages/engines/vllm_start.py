@@ -6,9 +6,11 @@ Import vLLM's names from here, for its environment has to be there before it is 
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -35,7 +37,14 @@ except ImportError as error:
         "Install it in sophia's folder: pip install '.[vllm]'",
     ) from error
 
-__all__ = ["RequestOutputKind", "SamplingParams", "VLLMClientError", "own_loop", "start"]
+__all__ = [
+    "RequestOutputKind",
+    "SamplingParams",
+    "VLLMClientError",
+    "guarded",
+    "own_loop",
+    "start",
+]
 
 MAX_IMAGES = 16
 """Images of one prompt; vLLM plans its memory for this many."""
@@ -59,6 +68,20 @@ def _block_our_signals() -> None:
     # Python starts its tracker with the first process, and unblocks SIGINT when it does.
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
+
+
+def guarded(others: set[int]) -> "subprocess.Popen[bytes]":
+    """Have the processes that we started killed should we be killed; kill the guard when done.
+
+    Args:
+        others: ids of processes that were there before.
+    """
+    started = {child.pid for child in psutil.Process().children(recursive=True)} - others
+    return subprocess.Popen(
+        [sys.executable, "-I", str(Path(__file__).with_name("vllm_guard.py")), *map(str, started)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def start(loop: Loop, checkpoint: Checkpoint, config: ModelConfig, figures: Any) -> Any:

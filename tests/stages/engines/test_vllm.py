@@ -3,6 +3,9 @@
 import itertools
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +73,36 @@ def test_processes_outlive_our_signals_but_not_their_end(
     engine.close()
     assert not any(process.is_running() for process in engine_processes)
     assert capfd.readouterr().out == ""
+
+
+KILLED = """
+import os, signal, sys
+import psutil
+from tests.stages.engines.test_vllm import start
+from pathlib import Path
+if __name__ == "__main__":
+    engine = start(Path(sys.argv[1]))
+    print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_worker_leaves_no_engine_behind(reasoner_path: Path, tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    done = subprocess.run(
+        [sys.executable, str(script), str(reasoner_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    processes = [int(pid) for pid in done.stdout.split()]
+    assert len(processes) >= 2
+    deadline = time.monotonic() + 30
+    while any(psutil.pid_exists(pid) for pid in processes):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 class TestReasoner(ReasonerContract):
