@@ -131,13 +131,19 @@ def read_metadata(path: Path) -> Metadata | None:
     return Metadata(**values)
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
+def open_parquet(path: Path, encoded: Sequence[str] = ()) -> pq.ParquetFile:
     """Open a Parquet file for streaming, or say in a sentence why not.
 
     Pages are read as they are needed: by default pyarrow would fetch all row groups at once.
+
+    Args:
+        path: the file.
+        encoded: columns of text to give as dictionary arrays, as they lie in the file.
     """
     with _broken_files_as_input_errors(path):
-        return pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BUFFER_BYTES)
+        return pq.ParquetFile(
+            path, pre_buffer=False, buffer_size=READ_BUFFER_BYTES, read_dictionary=encoded
+        )
 
 
 @contextlib.contextmanager
@@ -182,7 +188,13 @@ def _joint_digest(folder: Path, name: str) -> str:
 
 
 def read_batches(
-    path: Path, record: type, columns: Sequence[str] | None = None, batch_size: int = 1024
+    path: Path,
+    record: type,
+    columns: Sequence[str] | None = None,
+    batch_size: int = 1024,
+    *,
+    row_groups: Sequence[int] | None = None,
+    encoded: Sequence[str] = (),
 ) -> Iterator[pa.RecordBatch]:
     """Stream a shard in batches of the record's schema.
 
@@ -193,13 +205,22 @@ def read_batches(
         record: the record class whose schema the table has.
         columns: the columns wanted, in this order; all by default.
         batch_size: rows at a time.
+        row_groups: numbers of the row groups wanted; all by default.
+        encoded: those of the columns wanted that are to be dictionary arrays, which spares making
+            a text for every row.
 
     Raises:
         InputError: no Parquet file, a required column is missing, or a column has another type.
     """
-    file = open_parquet(path)
+    file = open_parquet(path, encoded)
     present = set(file.schema_arrow.names)
     wanted = [schema(record).field(name) for name in columns or schema(record).names]
+    wanted = [
+        column.with_type(pa.dictionary(pa.int32(), column.type))
+        if column.name in encoded
+        else column
+        for column in wanted
+    ]
     for column in wanted:
         if column.name in required_columns(record) and column.name not in present:
             raise InputError(
@@ -207,7 +228,7 @@ def read_batches(
                 f"A table of this kind needs {', '.join(required_columns(record))}.",
             )
     names = [column.name for column in wanted if column.name in present]
-    batches = file.iter_batches(batch_size=batch_size, columns=names)
+    batches = file.iter_batches(batch_size=batch_size, row_groups=row_groups, columns=names)
     while True:
         with _broken_files_as_input_errors(path):
             batch = next(batches, None)
@@ -221,8 +242,11 @@ def read_batches(
 def _column(path: Path, batch: pa.RecordBatch, column: pa.Field) -> pa.Array:
     if column.name not in batch.schema.names:
         return pa.nulls(batch.num_rows, column.type)
+    found = batch.column(column.name)
     try:
-        return batch.column(column.name).cast(column.type)
+        if pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(found.type):
+            found = found.cast(column.type.value_type).dictionary_encode()
+        return found.cast(column.type)
     except pa.ArrowException as error:
         raise InputError(
             f"Column {column.name!r} of {path} can't be read as {column.type}: {error}.",

@@ -1,0 +1,345 @@
+"""The tables of propagate-reward by shard, as columns: ten million rows fit, and take seconds.
+
+A shard's rollouts and verdicts are read once, without their texts, into a few bytes per row; the
+stage then looks at some thousand rows at a time, whole samples in the order of their keys. The
+texts of the rollouts that were chosen are read afterwards, from the row groups that hold one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from data import tables
+from data.errors import InputError
+from data.records import KEYS, Reward, Rollout, Trajectory, Verdict, schema
+
+Mask = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.signedinteger[Any]]
+Floats = npt.NDArray[np.floating[Any]]
+
+ROLLOUT_COLUMNS = (*KEYS, "num_tokens", "finish_reason")
+VERDICT_COLUMNS = (*KEYS, "status", "outcome_reward")
+BATCH_ROWS = 16_384
+TEXT_BATCH_ROWS = 4096
+"""The row groups of our own tables have no more rows, and at most `ROW_GROUP_BYTES`."""
+PIECE_ROWS = 65_536
+"""Rows that are looked at together: few enough for the processor's caches."""
+NOT_KNOWN = np.iinfo(np.int32).max
+"""The length of a rollout whose table does not say it: longer than all."""
+
+
+class Vocabulary:
+    """Numbers for texts, in the order in which they come."""
+
+    def __init__(self, *texts: str) -> None:
+        self.numbers: dict[str | None, int] = {text: number for number, text in enumerate(texts)}
+
+    @property
+    def texts(self) -> list[str | None]:
+        """Number -> text."""
+        return list(self.numbers)
+
+    def encode(self, column: pa.DictionaryArray) -> Ints:
+        """A number for each row, at the price of a look-up for each distinct text."""
+        texts = [*column.dictionary.to_pylist(), None]
+        rows = column.indices.fill_null(len(texts) - 1).to_numpy()
+        if not column.indices.null_count:
+            texts.pop()
+        numbers = self.numbers
+        codes = [numbers.setdefault(text, len(numbers)) for text in texts]
+        return np.array(codes, np.int32)[rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollouts:
+    """Some samples' rollouts with their verdicts, sorted by key: an array per column."""
+
+    row: Ints
+    """Where in the table of rollouts it stands."""
+    sample: Ints
+    """The place of its sample among the shard's sorted sample ids."""
+    caption: Ints
+    rollout: Ints
+    num_tokens: Ints
+    finish: Ints
+    """Index into the shard's `finish_reasons`; 0 is `stop`, 1 `pruned`."""
+    status: Ints
+    """Index into the shard's `statuses`."""
+    outcome: Floats
+    """R(y); NaN where it could not be judged."""
+
+    @property
+    def is_finished(self) -> Mask:
+        """Whether the model ended it by itself."""
+        return self.finish == 0
+
+    @property
+    def is_pruned(self) -> Mask:
+        """Whether it was given up."""
+        return self.finish == 1
+
+    @cached_property
+    def is_judged(self) -> Mask:
+        """Whether its outcome reward is known."""
+        return ~np.isnan(self.outcome)
+
+    @cached_property
+    def is_right(self) -> Mask:
+        """Whether its answer is right."""
+        return self.outcome == 1.0
+
+    @cached_property
+    def first_of_sample(self) -> Ints:
+        """Where each sample begins."""
+        return _starts(self.sample)
+
+    @cached_property
+    def first_of_caption(self) -> Ints:
+        """Where each caption begins."""
+        return np.union1d(_starts(self.sample), _starts(self.caption))
+
+    @cached_property
+    def caption_sizes(self) -> Ints:
+        """N of each caption."""
+        return np.diff(self.first_of_caption, append=len(self.row))
+
+    def by_caption(self, values: npt.NDArray[Any]) -> Floats:
+        """The sum of each caption's rollouts, added up in their order."""
+        caption = np.repeat(np.arange(len(self.caption_sizes)), self.caption_sizes)
+        return np.bincount(caption, values, len(self.caption_sizes))
+
+    def by_sample(self, values: npt.NDArray[Any]) -> Ints:
+        """How many there are of each sample."""
+        return np.add.reduceat(values, self.first_of_sample, dtype=np.int64)
+
+    def of_caption(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """What holds for each caption, for each of its rollouts."""
+        return np.repeat(values, self.caption_sizes)
+
+
+def _starts(values: npt.NDArray[Any]) -> Ints:
+    """Where runs of equal values begin."""
+    return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A shard's rollouts with their verdicts, in the order of the table of rollouts."""
+
+    sample_ids: list[str]
+    """Sorted."""
+    finish_reasons: list[str | None]
+    statuses: list[str | None]
+    columns: dict[str, npt.NDArray[Any]]
+    order: Ints
+    """Row numbers, sorted by key."""
+
+    def pieces(self) -> Iterator[Rollouts]:
+        """The rollouts sorted by key, whole samples at a time."""
+        first_of_sample = _starts(self.columns["sample"][self.order]) if len(self.order) else []
+        wanted = np.arange(0, len(self.order), PIECE_ROWS)
+        cuts = np.unique(np.searchsorted(first_of_sample, wanted))
+        edges = [*np.asarray(first_of_sample)[cuts[cuts < len(first_of_sample)]], len(self.order)]
+        for begin, end in zip(edges, edges[1:], strict=False):
+            row = self.order[begin:end]
+            yield Rollouts(row=row, **{name: all_[row] for name, all_ in self.columns.items()})
+
+
+def read_shard(rollouts: Path, verdicts: Path) -> Shard:
+    """A shard's rollouts joined with their verdicts.
+
+    Raises:
+        InputError: a rollout has no verdict, or a row no key.
+    """
+    samples, statuses = Vocabulary(), Vocabulary()
+    finish_reasons = Vocabulary("stop", "pruned")
+    texts = {"sample_id": samples, "finish_reason": finish_reasons, "status": statuses}
+    rows = _read_columns(rollouts, Rollout, ROLLOUT_COLUMNS, texts)
+    judged = _read_columns(verdicts, Verdict, VERDICT_COLUMNS, texts)
+    sample_ids = sorted(samples.numbers)
+    rank = np.empty(len(sample_ids), np.int32)
+    rank[[samples.numbers[name] for name in sample_ids]] = np.arange(len(sample_ids))
+    for columns in (rows, judged):
+        columns["sample_id"] = rank[columns["sample_id"]]
+    outcomes = [judged.pop(name) for name in ("status", "outcome_reward")]
+    if not all(np.array_equal(rows[name], judged[name]) for name in KEYS):
+        place = _places(*_packed(rows, judged))
+        if (missing := np.flatnonzero(place < 0)).size:
+            sample, caption, rollout = (int(rows[name][missing[0]]) for name in KEYS)
+            raise InputError(
+                f"Rollout {(sample_ids[sample], caption, rollout)} of {rollouts} has no verdict.",
+                "Delete verdicts/ and run `sophia verify` again.",
+            )
+        outcomes = [column[place] for column in outcomes]
+    del judged
+    (packed,) = _packed(rows)
+    return Shard(
+        sample_ids=sample_ids,
+        finish_reasons=finish_reasons.texts,
+        statuses=statuses.texts,
+        columns={
+            "sample": rows["sample_id"],
+            "caption": rows["caption_index"],
+            "rollout": rows["rollout_index"],
+            "num_tokens": rows["num_tokens"],
+            "finish": rows["finish_reason"],
+            "status": outcomes[0],
+            "outcome": outcomes[1],
+        },
+        order=np.argsort(packed, kind="stable").astype(np.int32),
+    )
+
+
+def _read_columns(
+    path: Path, record: type, names: Sequence[str], texts: dict[str, Vocabulary]
+) -> dict[str, npt.NDArray[Any]]:
+    """A table's columns as numbers, an array each."""
+    size = tables.open_parquet(path).metadata.num_rows
+    types = {"finish_reason": np.int16, "status": np.int16, "outcome_reward": np.float32}
+    columns = {name: np.empty(size, types.get(name, np.int32)) for name in names}
+    encoded = [name for name in names if name in texts]
+    begin = 0
+    for batch in tables.read_batches(path, record, names, BATCH_ROWS, encoded=encoded):
+        end = begin + batch.num_rows
+        for name, column in zip(names, batch.columns, strict=True):
+            if name in KEYS and column.null_count:
+                raise InputError(f"{path} has a row without {name}.", "Every row needs its key.")
+            if name in texts:
+                columns[name][begin:end] = texts[name].encode(column)
+            elif name == "num_tokens":
+                columns[name][begin:end] = column.fill_null(NOT_KNOWN).to_numpy()
+            else:
+                columns[name][begin:end] = column.to_numpy(zero_copy_only=False)  # null: NaN
+        begin = end
+    return columns
+
+
+def _packed(*found: dict[str, npt.NDArray[Any]]) -> list[Ints]:
+    """Each table's keys as one number each, which sort as the keys do."""
+    packed = [columns["sample_id"].astype(np.int64) for columns in found]
+    for name in ("caption_index", "rollout_index"):
+        lowest = min(int(columns[name].min(initial=0)) for columns in found)
+        highest = max(int(columns[name].max(initial=0)) for columns in found)
+        for keys, columns in zip(packed, found, strict=True):
+            keys *= highest - lowest + 1
+            keys += columns[name] - lowest
+    return packed
+
+
+def _places(wanted: Ints, there: Ints) -> Ints:
+    """Where each key stands among those that are there, the last one of several; -1: nowhere."""
+    if not there.size:
+        return np.full(wanted.size, -1)
+    order = np.argsort(there, kind="stable")
+    place = order[np.searchsorted(there, wanted, side="right", sorter=order) - 1]
+    return np.where(there[place] == wanted, place, -1)
+
+
+def text_of_each(make: Callable[..., str], *parts: npt.NDArray[Any]) -> pa.Array:
+    """A text for each row, made once for each combination of the parts it depends on.
+
+    Args:
+        make: a row's parts -> its text.
+        parts: arrays of flags and small numbers.
+    """
+    number = np.zeros(len(parts[0]), np.int32)
+    for part in parts:
+        number = number * (int(part.max()) + 1) + part
+    example = np.full(int(number.max()) + 1, -1)
+    example[number] = np.arange(len(number))
+    found = np.flatnonzero(example >= 0)
+    texts = [make(*(part[row] for part in parts)) for row in example[found]]
+    text = np.zeros_like(example)
+    text[found] = np.arange(len(found))
+    return pa.array(texts, pa.string()).take(pa.array(text[number]))
+
+
+def reward_table(
+    shard: Shard, rollouts: Rollouts, caption_rewards: Floats, selected: Mask, reasons: pa.Array
+) -> pa.Table:
+    """What became of some rollouts, as rows of the table of rewards.
+
+    Args:
+        shard: where they are from.
+        rollouts: the rollouts.
+        caption_rewards: R(c) of each caption; NaN: not known.
+        selected: which of them become trajectories.
+        reasons: why, or why not.
+    """
+    first, last = int(rollouts.sample[0]), int(rollouts.sample[-1])
+    names = pa.array(shard.sample_ids[first : last + 1], pa.string())
+    caption_reward = rollouts.of_caption(caption_rewards.astype(np.float32))
+    columns = [
+        names.take(pa.array(rollouts.sample - first)),
+        pa.array(rollouts.caption),
+        pa.array(rollouts.rollout),
+        pa.array(rollouts.outcome, from_pandas=True),
+        pa.array(caption_reward, from_pandas=True),
+        pa.array(selected),
+        reasons,
+    ]
+    return pa.table(columns, schema=schema(Reward))
+
+
+def trajectory_tables(path: Path, shard: Shard, rows: Ints) -> Iterator[pa.Table]:
+    """The chosen rollouts with their texts, in the order of the table of rollouts.
+
+    What was chosen was right; the ablation `random` trains on what it drew as if it were right.
+    So the reward is 1.
+
+    Args:
+        path: the shard of rollouts.
+        shard: what was read of it.
+        rows: where the chosen ones stand.
+    """
+    rows = np.sort(rows)
+    written = tables.read_metadata(path)
+    is_on_policy = written is not None and written.settings.get("reason.behavior") == "image"
+    texts = ("text", "prefill", *(("token_ids",) if is_on_policy else ()))
+    for taken, batch in _batches_with(path, rows, texts):
+        yield tables.to_table(
+            (
+                Trajectory(
+                    sample_id=shard.sample_ids[shard.columns["sample"][row]],
+                    caption_index=int(shard.columns["caption"][row]),
+                    rollout_index=int(shard.columns["rollout"][row]),
+                    response=(text["prefill"] or "") + text["text"],
+                    reward=1.0,
+                    advantage=1.0,
+                    num_tokens=int(shard.columns["num_tokens"][row]),
+                    token_ids=text.get("token_ids"),
+                    finish_reason=shard.finish_reasons[shard.columns["finish"][row]],
+                )
+                for row, text in zip(taken, batch.to_pylist(), strict=True)
+            ),
+            Trajectory,
+        )
+
+
+def _batches_with(
+    path: Path, rows: Ints, names: Sequence[str]
+) -> Iterator[tuple[Ints, pa.RecordBatch]]:
+    """Some rows of a table and where they stand, reading only row groups that hold one of them."""
+    metadata = tables.open_parquet(path).metadata
+    sizes = np.array(
+        [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)], np.int64
+    )
+    group = np.searchsorted(np.cumsum(sizes), rows, side="right")
+    groups = np.unique(group)
+    passed_over = np.where(np.isin(np.arange(len(sizes)), groups), 0, sizes)
+    read_before = rows - np.cumsum(passed_over)[group]
+    begin = 0
+    for batch in tables.read_batches(
+        path, Rollout, names, TEXT_BATCH_ROWS, row_groups=groups.tolist()
+    ):
+        end = begin + batch.num_rows
+        here = slice(*np.searchsorted(read_before, [begin, end]))
+        if here.start < here.stop:
+            yield rows[here], batch.take(pa.array(read_before[here] - begin))
+        begin = end
