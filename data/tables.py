@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -193,8 +195,8 @@ def read_batches(
     columns: Sequence[str] | None = None,
     batch_size: int = 1024,
     *,
-    row_groups: Sequence[int] | None = None,
     encoded: Sequence[str] = (),
+    use_threads: bool = True,
 ) -> Iterator[pa.RecordBatch]:
     """Stream a shard in batches of the record's schema.
 
@@ -205,14 +207,63 @@ def read_batches(
         record: the record class whose schema the table has.
         columns: the columns wanted, in this order; all by default.
         batch_size: rows at a time.
-        row_groups: numbers of the row groups wanted; all by default.
         encoded: those of the columns wanted that are to be dictionary arrays, which spares making
             a text for every row.
+        use_threads: decode columns side by side; not worth it for narrow columns.
 
     Raises:
         InputError: no Parquet file, a required column is missing, or a column has another type.
     """
-    file = open_parquet(path, encoded)
+    yield from _stream(
+        path, open_parquet(path, encoded), record, columns, batch_size, encoded, None, use_threads
+    )
+
+
+def read_rows_at(
+    path: Path, record: type, columns: Sequence[str], rows: npt.NDArray[Any], batch_size: int = 1024
+) -> Iterator[tuple[slice, pa.RecordBatch]]:
+    """Stream some rows of a shard, reading only the row groups that hold one of them.
+
+    Args:
+        path: a finished shard.
+        record: the record class whose schema the table has.
+        columns: the columns wanted, in this order.
+        rows: where the rows stand in the table, in ascending order.
+        batch_size: rows read at a time.
+
+    Yields:
+        Which of `rows` they are, and these rows.
+
+    Raises:
+        InputError: as in `read_batches`.
+    """
+    file = open_parquet(path)
+    footer = file.metadata
+    sizes = np.array([footer.row_group(g).num_rows for g in range(footer.num_row_groups)], np.int64)
+    group = np.searchsorted(np.cumsum(sizes), rows, side="right")
+    groups = np.unique(group)
+    passed_over = sizes.copy()
+    passed_over[groups] = 0
+    place = rows - np.cumsum(passed_over)[group]  # in the stream of the groups that are read
+    begin = 0
+    for batch in _stream(path, file, record, columns, batch_size, row_groups=groups.tolist()):
+        first, last = np.searchsorted(place, (begin, begin + batch.num_rows))
+        if first < last:
+            yield slice(first, last), batch.take(pa.array(place[first:last] - begin))
+        begin += batch.num_rows
+
+
+def _stream(
+    path: Path,
+    file: pq.ParquetFile,
+    record: type,
+    columns: Sequence[str] | None,
+    batch_size: int,
+    encoded: Sequence[str] = (),
+    row_groups: Sequence[int] | None = None,
+    use_threads: bool = True,
+) -> Iterator[pa.RecordBatch]:
+    """The batches of an open file, in the record's schema."""
     present = set(file.schema_arrow.names)
     wanted = [schema(record).field(name) for name in columns or schema(record).names]
     wanted = [
@@ -228,7 +279,9 @@ def read_batches(
                 f"A table of this kind needs {', '.join(required_columns(record))}.",
             )
     names = [column.name for column in wanted if column.name in present]
-    batches = file.iter_batches(batch_size=batch_size, row_groups=row_groups, columns=names)
+    batches = file.iter_batches(
+        batch_size=batch_size, row_groups=row_groups, columns=names, use_threads=use_threads
+    )
     while True:
         with _broken_files_as_input_errors(path):
             batch = next(batches, None)
@@ -307,12 +360,15 @@ def stream_atomically(
 def _row_groups(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Join small pieces, so that a file is not made of crumbs."""
     waiting: list[pa.Table] = []
+    rows = size = 0
     for piece in pieces:
         waiting.append(piece)
-        rows = sum(table.num_rows for table in waiting)
-        if rows >= ROW_GROUP_ROWS or sum(table.nbytes for table in waiting) >= ROW_GROUP_BYTES:
+        rows += piece.num_rows
+        size += piece.nbytes
+        if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
             yield pa.concat_tables(waiting)
             waiting.clear()
+            rows = size = 0
     if waiting:
         yield pa.concat_tables(waiting)
 

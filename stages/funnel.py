@@ -86,11 +86,11 @@ class Funnel:
         is_known = judged == sizes
         if unknown := int((~is_known).sum()):
             self.counts[f"right={UNJUDGED}"] += unknown
-        pairs, numbers = np.unique(
-            np.stack([right[is_known], sizes[is_known]]), axis=1, return_counts=True
-        )
-        for k, n, number in zip(*pairs.tolist(), numbers.tolist(), strict=True):
-            self.counts[f"right={k}/{n}"] += number
+        width = int(sizes.max()) + 1
+        found = np.bincount((sizes * width + right)[is_known])
+        for number in np.flatnonzero(found):
+            n, k = divmod(int(number), width)
+            self.counts[f"right={k}/{n}"] += int(found[number])
 
 
 def _kinds(path: Path, sample_ids: list[str]) -> dict[str, tuple[list[str], Any]]:

@@ -8,9 +8,11 @@ sample's trajectory is the shortest right rollout among captions with R(c) > alp
     sophia propagate-reward --run RUN
 """
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -33,6 +35,7 @@ from stages.reward_tables import (
     Rollouts,
     read_shard,
     reward_table,
+    starts,
     text_of_each,
     trajectory_tables,
 )
@@ -40,6 +43,8 @@ from stages.seeds import seed_for
 
 PRUNED_FOR = ("alpha", "keep", "select")
 """Settings that rollouts are pruned for: others, but for a smaller `keep`, may need the rest."""
+NUM_THREADS = 3
+"""Shards at a time."""
 Select = Literal["shortest", "random-qualified", "no-caption-reward", "random"]
 
 
@@ -142,8 +147,9 @@ def rank(
         )
         preference = np.fromiter(seeds, np.int64, len(index))
     index = index[np.lexsort((preference, rollouts.sample[index]))]  # stable, and sorted by key
-    sample = rollouts.sample[index]
-    return Ranking(index, np.arange(len(index)) - np.searchsorted(sample, sample))
+    first = starts(rollouts.sample[index])
+    num_qualified = np.diff(first, append=len(index))
+    return Ranking(index, np.arange(len(index)) - np.repeat(first, num_qualified))
 
 
 def choose(
@@ -226,11 +232,21 @@ def run(job: Job, config: Config) -> Outcome:
             if is_outdated(path, job.metadata):  # rollouts were added: its rewards are others
                 path.unlink()
     job.report.start(job.stage, count, len(tables.shards(job.folder("rewards"))))
-    for index in range(count):
-        if job.should_stop():
-            return Outcome(complete=False)
-        if not tables.shard_path(job.folder("rewards"), index, count).exists():
+
+    def propagate(index: int) -> bool:
+        if not job.should_stop():
             propagate_shard(job, config, index, count)
+            return True
+        return False
+
+    def is_done(index: int) -> bool:
+        return tables.shard_path(job.folder("rewards"), index, count).exists()
+
+    # One thread waits for the disk while another computes, mostly outside of Python.
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        for was_done in pool.map(propagate, itertools.filterfalse(is_done, range(count))):
+            if not was_done:
+                return Outcome(complete=False)
             job.report.advance(rows=1)
     return _summary(job)
 

@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.floating[Any]]
 
 ROLLOUT_COLUMNS = (*KEYS, "num_tokens", "finish_reason")
 VERDICT_COLUMNS = (*KEYS, "status", "outcome_reward")
-BATCH_ROWS = 16_384
+BATCH_ROWS = 4096
 TEXT_BATCH_ROWS = 4096
 """The row groups of our own tables have no more rows, and at most `ROW_GROUP_BYTES`."""
 PIECE_ROWS = 65_536
@@ -97,12 +97,12 @@ class Rollouts:
     @cached_property
     def first_of_sample(self) -> Ints:
         """Where each sample begins."""
-        return _starts(self.sample)
+        return starts(self.sample)
 
     @cached_property
     def first_of_caption(self) -> Ints:
         """Where each caption begins."""
-        return np.union1d(_starts(self.sample), _starts(self.caption))
+        return starts(self.sample, self.caption)
 
     @cached_property
     def caption_sizes(self) -> Ints:
@@ -123,9 +123,13 @@ class Rollouts:
         return np.repeat(values, self.caption_sizes)
 
 
-def _starts(values: npt.NDArray[Any]) -> Ints:
-    """Where runs of equal values begin."""
-    return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+def starts(*columns: npt.NDArray[Any]) -> Ints:
+    """Where rows begin that are not as the row before."""
+    is_start = np.zeros(len(columns[0]), bool)
+    is_start[:1] = True
+    for values in columns:
+        is_start[1:] |= values[1:] != values[:-1]
+    return np.flatnonzero(is_start)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,12 +146,11 @@ class Shard:
 
     def pieces(self) -> Iterator[Rollouts]:
         """The rollouts sorted by key, whole samples at a time."""
-        first_of_sample = _starts(self.columns["sample"][self.order]) if len(self.order) else []
-        wanted = np.arange(0, len(self.order), PIECE_ROWS)
-        cuts = np.unique(np.searchsorted(first_of_sample, wanted))
-        edges = [*np.asarray(first_of_sample)[cuts[cuts < len(first_of_sample)]], len(self.order)]
+        first_of_sample = starts(self.columns["sample"][self.order])
+        cuts = np.searchsorted(first_of_sample, np.arange(0, len(self.order), PIECE_ROWS))
+        edges = np.unique([*np.append(first_of_sample, len(self.order))[cuts], len(self.order)])
         for begin, end in zip(edges, edges[1:], strict=False):
-            row = self.order[begin:end]
+            row = self.order[begin:end].astype(np.intp)
             yield Rollouts(row=row, **{name: all_[row] for name, all_ in self.columns.items()})
 
 
@@ -200,24 +203,26 @@ def _read_columns(
     path: Path, record: type, names: Sequence[str], texts: dict[str, Vocabulary]
 ) -> dict[str, npt.NDArray[Any]]:
     """A table's columns as numbers, an array each."""
-    size = tables.open_parquet(path).metadata.num_rows
     types = {"finish_reason": np.int16, "status": np.int16, "outcome_reward": np.float32}
-    columns = {name: np.empty(size, types.get(name, np.int32)) for name in names}
+    pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
     encoded = [name for name in names if name in texts]
-    begin = 0
-    for batch in tables.read_batches(path, record, names, BATCH_ROWS, encoded=encoded):
-        end = begin + batch.num_rows
+    for batch in tables.read_batches(
+        path, record, names, BATCH_ROWS, encoded=encoded, use_threads=False
+    ):
         for name, column in zip(names, batch.columns, strict=True):
             if name in KEYS and column.null_count:
                 raise InputError(f"{path} has a row without {name}.", "Every row needs its key.")
             if name in texts:
-                columns[name][begin:end] = texts[name].encode(column)
+                values = texts[name].encode(column)
             elif name == "num_tokens":
-                columns[name][begin:end] = column.fill_null(NOT_KNOWN).to_numpy()
+                values = column.fill_null(NOT_KNOWN).to_numpy()
             else:
-                columns[name][begin:end] = column.to_numpy(zero_copy_only=False)  # null: NaN
-        begin = end
-    return columns
+                values = column.to_numpy(zero_copy_only=False)  # null: NaN
+            pieces[name].append(values.astype(types.get(name, np.int32)))
+    return {
+        name: np.concatenate(pieces.pop(name) or [np.array([], types.get(name, np.int32))])
+        for name in names
+    }
 
 
 def _packed(*found: dict[str, npt.NDArray[Any]]) -> list[Ints]:
@@ -301,45 +306,26 @@ def trajectory_tables(path: Path, shard: Shard, rows: Ints) -> Iterator[pa.Table
     rows = np.sort(rows)
     written = tables.read_metadata(path)
     is_on_policy = written is not None and written.settings.get("reason.behavior") == "image"
-    texts = ("text", "prefill", *(("token_ids",) if is_on_policy else ()))
-    for taken, batch in _batches_with(path, rows, texts):
-        yield tables.to_table(
-            (
-                Trajectory(
-                    sample_id=shard.sample_ids[shard.columns["sample"][row]],
-                    caption_index=int(shard.columns["caption"][row]),
-                    rollout_index=int(shard.columns["rollout"][row]),
-                    response=(text["prefill"] or "") + text["text"],
-                    reward=1.0,
-                    advantage=1.0,
-                    num_tokens=int(shard.columns["num_tokens"][row]),
-                    token_ids=text.get("token_ids"),
-                    finish_reason=shard.finish_reasons[shard.columns["finish"][row]],
+    names = ("text", "prefill", *(("token_ids",) if is_on_policy else ()))
+    found = {name: column[rows] for name, column in shard.columns.items()}
+    for here, texts in tables.read_rows_at(path, Rollout, names, rows, TEXT_BATCH_ROWS):
+        own = {name: column[here] for name, column in found.items()}
+        prefills, written_texts = texts.column("prefill"), texts.column("text")
+        one = pa.array(np.ones(texts.num_rows, np.float32))
+        columns = {
+            "sample_id": [shard.sample_ids[number] for number in own["sample"]],
+            "caption_index": own["caption"],
+            "rollout_index": own["rollout"],
+            "response": [
+                (prefill or "") + text
+                for prefill, text in zip(
+                    prefills.to_pylist(), written_texts.to_pylist(), strict=True
                 )
-                for row, text in zip(taken, batch.to_pylist(), strict=True)
-            ),
-            Trajectory,
-        )
-
-
-def _batches_with(
-    path: Path, rows: Ints, names: Sequence[str]
-) -> Iterator[tuple[Ints, pa.RecordBatch]]:
-    """Some rows of a table and where they stand, reading only row groups that hold one of them."""
-    metadata = tables.open_parquet(path).metadata
-    sizes = np.array(
-        [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)], np.int64
-    )
-    group = np.searchsorted(np.cumsum(sizes), rows, side="right")
-    groups = np.unique(group)
-    passed_over = np.where(np.isin(np.arange(len(sizes)), groups), 0, sizes)
-    read_before = rows - np.cumsum(passed_over)[group]
-    begin = 0
-    for batch in tables.read_batches(
-        path, Rollout, names, TEXT_BATCH_ROWS, row_groups=groups.tolist()
-    ):
-        end = begin + batch.num_rows
-        here = slice(*np.searchsorted(read_before, [begin, end]))
-        if here.start < here.stop:
-            yield rows[here], batch.take(pa.array(read_before[here] - begin))
-        begin = end
+            ],
+            "reward": one,
+            "advantage": one,
+            "num_tokens": own["num_tokens"],
+            "token_ids": texts.column("token_ids") if is_on_policy else [None] * texts.num_rows,
+            "finish_reason": [shard.finish_reasons[number] for number in own["finish"]],
+        }
+        yield pa.table(columns, schema=schema(Trajectory))
