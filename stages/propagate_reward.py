@@ -111,13 +111,14 @@ def qualify(rollouts: Rollouts, captions: CaptionRewards, select: Select) -> Mas
     right = rollouts.is_finished & rollouts.is_right
     if select == "no-caption-reward":
         return right
-    return right & rollouts.of_caption(captions.is_above)
+    qualified: Mask = right & rollouts.of_caption(captions.is_above)
+    return qualified
 
 
 class Ranking(NamedTuple):
     """Rollouts that qualify, sample by sample, the best first."""
 
-    index: Ints
+    rows: Ints
     """Which rollout it is."""
     place: Ints
     """0 for the best of its sample, 1 for the next."""
@@ -130,9 +131,9 @@ def rank(
 
     Ties are in the order of (caption_index, rollout_index).
     """
-    index = np.flatnonzero(qualified)
+    rows = np.flatnonzero(qualified)
     if select in ("shortest", "no-caption-reward"):
-        preference: Ints = rollouts.num_tokens[index]
+        preference: Ints = rollouts.num_tokens[rows]
     else:
         sample, caption, rollout = rollouts.sample, rollouts.caption, rollouts.rollout
         seeds = (
@@ -143,13 +144,13 @@ def rank(
                 int(caption[row]),
                 int(rollout[row]),
             )
-            for row in index
+            for row in rows
         )
-        preference = np.fromiter(seeds, np.int64, len(index))
-    index = index[np.lexsort((preference, rollouts.sample[index]))]  # stable, and sorted by key
-    first = starts(rollouts.sample[index])
-    num_qualified = np.diff(first, append=len(index))
-    return Ranking(index, np.arange(len(index)) - np.repeat(first, num_qualified))
+        preference = np.fromiter(seeds, np.int64, len(rows))
+    rows = rows[np.lexsort((preference, rollouts.sample[rows]))]  # stable, and sorted by key
+    best = starts(rollouts.sample[rows])
+    num_qualified = np.diff(best, append=len(rows))
+    return Ranking(rows, np.arange(len(rows)) - np.repeat(best, num_qualified))
 
 
 def choose(
@@ -163,20 +164,20 @@ def choose(
     qualified = qualify(rollouts, captions, config.select)
     ranking = rank(rollouts, sample_ids, qualified, config.select, run_seed)
     selected = np.zeros(len(qualified), bool)
-    selected[ranking.index[ranking.place < config.keep]] = True
+    selected[ranking.rows[ranking.place < config.keep]] = True
     return selected
 
 
 class Case(NamedTuple):
     """What a reason depends on: thousands of rollouts share one."""
 
+    status: str
     is_selected: bool
     is_pruned: bool
     is_judged: bool
     is_right: bool
     is_above: bool
     is_below: bool
-    status: str
 
 
 def reason_for(case: Case, select: Select) -> str:
@@ -203,21 +204,21 @@ def reason_for(case: Case, select: Select) -> str:
 
 def reasons(
     rollouts: Rollouts,
-    statuses: list[str | None],
+    statuses: list[str],
     captions: CaptionRewards,
     selected: Mask,
     select: Select,
 ) -> pa.Array:
-    """The reason of each rollout."""
+    """The reason of each rollout, in words made once for each case."""
     return text_of_each(
-        lambda *case: reason_for(Case(*map(bool, case[:-1]), str(statuses[case[-1]])), select),
+        lambda status, *flags: reason_for(Case(statuses[status], *map(bool, flags)), select),
+        rollouts.status,
         selected,
         rollouts.is_pruned,
         rollouts.is_judged,
         rollouts.is_right,
         rollouts.of_caption(captions.is_above),
         rollouts.of_caption(captions.is_below),
-        rollouts.status,
     )
 
 

@@ -8,6 +8,7 @@ texts of the rollouts that were chosen are read afterwards, from the row groups 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from data.errors import InputError
 from data.records import KEYS, Reward, Rollout, Trajectory, Verdict, schema
 
 Mask = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.signedinteger[Any]]
-Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[Any]
+Floats = npt.NDArray[Any]
 
 ROLLOUT_COLUMNS = (*KEYS, "num_tokens", "finish_reason")
 VERDICT_COLUMNS = (*KEYS, "status", "outcome_reward")
@@ -38,22 +39,23 @@ class Vocabulary:
     """Numbers for texts, in the order in which they come."""
 
     def __init__(self, *texts: str) -> None:
-        self.numbers: dict[str | None, int] = {text: number for number, text in enumerate(texts)}
+        self.numbers = {text: number for number, text in enumerate(texts)}
 
     @property
-    def texts(self) -> list[str | None]:
+    def texts(self) -> list[str]:
         """Number -> text."""
         return list(self.numbers)
 
     def encode(self, column: pa.DictionaryArray) -> Ints:
-        """A number for each row, at the price of a look-up for each distinct text."""
-        texts = [*column.dictionary.to_pylist(), None]
+        """A number for each row, at the price of a look-up for each distinct text; null is ''."""
+        texts = [*column.dictionary.to_pylist(), ""]
         rows = column.indices.fill_null(len(texts) - 1).to_numpy()
         if not column.indices.null_count:
             texts.pop()
         numbers = self.numbers
         codes = [numbers.setdefault(text, len(numbers)) for text in texts]
-        return np.array(codes, np.int32)[rows]
+        numbered: Ints = np.array(codes, np.int32).take(rows)
+        return numbered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +79,14 @@ class Rollouts:
     @property
     def is_finished(self) -> Mask:
         """Whether the model ended it by itself."""
-        return self.finish == 0
+        is_finished: Mask = self.finish == 0
+        return is_finished
 
     @property
     def is_pruned(self) -> Mask:
         """Whether it was given up."""
-        return self.finish == 1
+        is_pruned: Mask = self.finish == 1
+        return is_pruned
 
     @cached_property
     def is_judged(self) -> Mask:
@@ -92,7 +96,8 @@ class Rollouts:
     @cached_property
     def is_right(self) -> Mask:
         """Whether its answer is right."""
-        return self.outcome == 1.0
+        is_right: Mask = self.outcome == 1.0
+        return is_right
 
     @cached_property
     def first_of_sample(self) -> Ints:
@@ -138,8 +143,8 @@ class Shard:
 
     sample_ids: list[str]
     """Sorted."""
-    finish_reasons: list[str | None]
-    statuses: list[str | None]
+    finish_reasons: list[str]
+    statuses: list[str]
     columns: dict[str, npt.NDArray[Any]]
     order: Ints
     """Row numbers, sorted by key."""
@@ -149,7 +154,7 @@ class Shard:
         first_of_sample = starts(self.columns["sample"][self.order])
         cuts = np.searchsorted(first_of_sample, np.arange(0, len(self.order), PIECE_ROWS))
         edges = np.unique([*np.append(first_of_sample, len(self.order))[cuts], len(self.order)])
-        for begin, end in zip(edges, edges[1:], strict=False):
+        for begin, end in pairwise(edges):
             row = self.order[begin:end].astype(np.intp)
             yield Rollouts(row=row, **{name: all_[row] for name, all_ in self.columns.items()})
 

@@ -13,7 +13,6 @@ ever had.
 
 import argparse
 import json
-import resource
 import shutil
 import statistics
 import subprocess
@@ -21,12 +20,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data import tables
@@ -54,8 +54,8 @@ def draw_shard(draw: np.random.Generator, num_samples: int) -> tuple[pa.Table, p
         "rollout_index": pa.array(np.tile(np.arange(N), num_samples * K), pa.int32()),
     }
     of_sample = draw.beta(1.2, 1.0, num_samples)
-    rate = draw.beta(6 * of_sample[:, None] + 0.01, 6 * (1 - of_sample[:, None]) + 0.01, (num_samples, K))
-    is_right = draw.random(rows) < np.repeat(rate.ravel(), N)
+    mean = np.clip(np.repeat(of_sample, K), 0.01, 0.99)
+    is_right = draw.random(rows) < np.repeat(draw.beta(6 * mean, 6 * (1 - mean)), N)
     length = draw.lognormal(np.log(MEDIAN_TOKENS), SIGMA, rows) * np.where(is_right, 1.0, 1.6)
     kind, is_long = draw.random(rows), length >= MAX_TOKENS
     finish = np.select([kind < 0.002, is_long], [2, 1], 0)
@@ -94,10 +94,10 @@ def write_tables(run_dir: Path, rows: int, samples_per_shard: int) -> int:
     for index in range(count):
         size = min(samples_per_shard, num_samples - index * samples_per_shard)
         drawn = draw_shard(draw, size)
-        for name, stage, table in zip(("rollouts", "verdicts"), ("reason", "verify"), drawn, strict=True):
+        for name, table in zip(("rollouts", "verdicts"), drawn, strict=True):
+            metadata = tables.Metadata(stage=name, digest=name, num_rows=table.num_rows)
             path = tables.shard_path(run_dir / name, index, count)
-            metadata = tables.Metadata(stage=stage, digest=name, num_rows=table.num_rows)
-            tables.stream_atomically(path, table.schema, groups(table), lambda: metadata)
+            tables.stream_atomically(path, table.schema, groups(table), partial(replace, metadata))
     return count
 
 
