@@ -23,12 +23,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data import tables
 from data.errors import RefusedError
-from data.records import Reward, Trajectory, schema
+from data.records import Trajectory, schema
 from stages.funnel import Funnel, describe
 from stages.generation import require_table
 from stages.identity import is_outdated
 from stages.job import Job, Outcome
 from stages.reward_tables import (
+    REWARDS,
     Floats,
     Ints,
     Mask,
@@ -301,6 +302,8 @@ def propagate_shard(job: Job, config: Config, index: int, count: int) -> None:
         for name in ("samples", "rollouts", "verdicts", "rewards", "trajectories")
     )
     shard = read_shard(rollouts, verdicts)
+    written = tables.read_metadata(rollouts)
+    is_on_policy = written is not None and written.settings.get("reason.behavior") == "image"
     funnel = Funnel(samples, shard)
 
     def metadata(num_rows: int) -> tables.Metadata:
@@ -326,12 +329,12 @@ def propagate_shard(job: Job, config: Config, index: int, count: int) -> None:
         tables.stream_atomically(
             trajectories,
             schema(Trajectory),
-            trajectory_tables(rollouts, shard, rows),
+            trajectory_tables(rollouts, shard, rows, is_on_policy),
             lambda: metadata(len(rows)),
         )
 
     tables.stream_atomically(
-        rewards, schema(Reward), rewarded(), lambda: metadata(len(shard.order))
+        rewards, REWARDS, rewarded(), lambda: metadata(len(shard.order)), is_dense=False
     )
 
 

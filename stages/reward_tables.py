@@ -26,36 +26,22 @@ Floats = npt.NDArray[Any]
 
 ROLLOUT_COLUMNS = (*KEYS, "num_tokens", "finish_reason")
 VERDICT_COLUMNS = (*KEYS, "status", "outcome_reward")
+TEXTS = ("sample_id", "finish_reason", "status")
 BATCH_ROWS = 4096
 TEXT_BATCH_ROWS = 4096
 """The row groups of our own tables have no more rows, and at most `ROW_GROUP_BYTES`."""
 PIECE_ROWS = 65_536
 """Rows that are looked at together: few enough for the processor's caches."""
+STOP, PRUNED = 1, 2
+REWARDS = pa.schema(
+    column.with_type(pa.dictionary(pa.int32(), column.type))
+    if column.type == pa.string()
+    else column
+    for column in schema(Reward)
+)
+"""The schema of rewards, each text once for many rows."""
 NOT_KNOWN = np.iinfo(np.int32).max
 """The length of a rollout whose table does not say it: longer than all."""
-
-
-class Vocabulary:
-    """Numbers for texts, in the order in which they come."""
-
-    def __init__(self, *texts: str) -> None:
-        self.numbers = {text: number for number, text in enumerate(texts)}
-
-    @property
-    def texts(self) -> list[str]:
-        """Number -> text."""
-        return list(self.numbers)
-
-    def encode(self, column: pa.DictionaryArray) -> Ints:
-        """A number for each row, at the price of a look-up for each distinct text; null is ''."""
-        texts = [*column.dictionary.to_pylist(), ""]
-        rows = column.indices.fill_null(len(texts) - 1).to_numpy()
-        if not column.indices.null_count:
-            texts.pop()
-        numbers = self.numbers
-        codes = [numbers.setdefault(text, len(numbers)) for text in texts]
-        numbered: Ints = np.array(codes, np.int32).take(rows)
-        return numbered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +56,7 @@ class Rollouts:
     rollout: Ints
     num_tokens: Ints
     finish: Ints
-    """Index into the shard's `finish_reasons`; 0 is `stop`, 1 `pruned`."""
+    """`STOP`, `PRUNED` or 0 for another reason."""
     status: Ints
     """Index into the shard's `statuses`."""
     outcome: Floats
@@ -79,13 +65,13 @@ class Rollouts:
     @property
     def is_finished(self) -> Mask:
         """Whether the model ended it by itself."""
-        is_finished: Mask = self.finish == 0
+        is_finished: Mask = self.finish == STOP
         return is_finished
 
     @property
     def is_pruned(self) -> Mask:
         """Whether it was given up."""
-        is_pruned: Mask = self.finish == 1
+        is_pruned: Mask = self.finish == PRUNED
         return is_pruned
 
     @cached_property
@@ -143,7 +129,6 @@ class Shard:
 
     sample_ids: list[str]
     """Sorted."""
-    finish_reasons: list[str]
     statuses: list[str]
     columns: dict[str, npt.NDArray[Any]]
     order: Ints
@@ -165,16 +150,13 @@ def read_shard(rollouts: Path, verdicts: Path) -> Shard:
     Raises:
         InputError: a rollout has no verdict, or a row no key.
     """
-    samples, statuses = Vocabulary(), Vocabulary()
-    finish_reasons = Vocabulary("stop", "pruned")
-    texts = {"sample_id": samples, "finish_reason": finish_reasons, "status": statuses}
-    rows = _read_columns(rollouts, Rollout, ROLLOUT_COLUMNS, texts)
-    judged = _read_columns(verdicts, Verdict, VERDICT_COLUMNS, texts)
-    sample_ids = sorted(samples.numbers)
-    rank = np.empty(len(sample_ids), np.int32)
-    rank[[samples.numbers[name] for name in sample_ids]] = np.arange(len(sample_ids))
-    for columns in (rows, judged):
-        columns["sample_id"] = rank[columns["sample_id"]]
+    rows, texts = _read_columns(rollouts, Rollout, ROLLOUT_COLUMNS)
+    judged, texts_of_judged = _read_columns(verdicts, Verdict, VERDICT_COLUMNS)
+    sample_ids = sorted({*texts["sample_id"], *texts_of_judged["sample_id"]})
+    number = {name: place for place, name in enumerate(sample_ids)}
+    for columns, ids in ((rows, texts["sample_id"]), (judged, texts_of_judged["sample_id"])):
+        columns["sample_id"] = _translate(columns["sample_id"], [number[name] for name in ids])
+    finish = [{"stop": STOP, "pruned": PRUNED}.get(text, 0) for text in texts["finish_reason"]]
     outcomes = [judged.pop(name) for name in ("status", "outcome_reward")]
     if not all(np.array_equal(rows[name], judged[name]) for name in KEYS):
         place = _places(*_packed(rows, judged))
@@ -189,14 +171,13 @@ def read_shard(rollouts: Path, verdicts: Path) -> Shard:
     (packed,) = _packed(rows)
     return Shard(
         sample_ids=sample_ids,
-        finish_reasons=finish_reasons.texts,
-        statuses=statuses.texts,
+        statuses=texts_of_judged["status"],
         columns={
             "sample": rows["sample_id"],
             "caption": rows["caption_index"],
             "rollout": rows["rollout_index"],
             "num_tokens": rows["num_tokens"],
-            "finish": rows["finish_reason"],
+            "finish": _translate(rows["finish_reason"], finish).astype(np.int8),
             "status": outcomes[0],
             "outcome": outcomes[1],
         },
@@ -205,29 +186,35 @@ def read_shard(rollouts: Path, verdicts: Path) -> Shard:
 
 
 def _read_columns(
-    path: Path, record: type, names: Sequence[str], texts: dict[str, Vocabulary]
-) -> dict[str, npt.NDArray[Any]]:
-    """A table's columns as numbers, an array each."""
-    types = {"finish_reason": np.int16, "status": np.int16, "outcome_reward": np.float32}
-    pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
-    encoded = [name for name in names if name in texts]
-    for batch in tables.read_batches(
-        path, record, names, BATCH_ROWS, encoded=encoded, use_threads=False
-    ):
-        for name, column in zip(names, batch.columns, strict=True):
-            if name in KEYS and column.null_count:
-                raise InputError(f"{path} has a row without {name}.", "Every row needs its key.")
-            if name in texts:
-                values = texts[name].encode(column)
-            elif name == "num_tokens":
-                values = column.fill_null(NOT_KNOWN).to_numpy()
-            else:
-                values = column.to_numpy(zero_copy_only=False)  # null: NaN
-            pieces[name].append(values.astype(types.get(name, np.int32)))
-    return {
-        name: np.concatenate(pieces.pop(name) or [np.array([], types.get(name, np.int32))])
-        for name in names
-    }
+    path: Path, record: type, names: Sequence[str]
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, list[str]]]:
+    """A table's columns as numbers, and the texts that they stand for in columns of text."""
+    encoded = [name for name in names if name in TEXTS]
+    batches = list(
+        tables.read_batches(path, record, names, BATCH_ROWS, encoded=encoded, use_threads=False)
+    )
+    numbers: dict[str, npt.NDArray[Any]] = {}
+    texts: dict[str, list[str]] = {name: [] for name in encoded}
+    for place, name in enumerate(names):
+        if not batches:
+            numbers[name] = np.array([], np.int32)
+            continue
+        column = pa.concat_arrays([batch.column(place) for batch in batches])
+        if name in KEYS and column.null_count:
+            raise InputError(f"{path} has a row without {name}.", "Every row needs its key.")
+        if name in TEXTS:
+            texts[name] = [*column.dictionary.to_pylist(), ""]
+            column = column.indices.fill_null(len(texts[name]) - 1)
+        elif name == "num_tokens":
+            column = column.fill_null(NOT_KNOWN)
+        numbers[name] = column.to_numpy(zero_copy_only=False)  # null: NaN
+    return numbers, texts
+
+
+def _translate(numbers: Ints, meanings: list[int]) -> Ints:
+    """Other numbers for the same texts."""
+    translated: Ints = np.array(meanings, np.int32).take(numbers)
+    return translated
 
 
 def _packed(*found: dict[str, npt.NDArray[Any]]) -> list[Ints]:
@@ -267,7 +254,9 @@ def text_of_each(make: Callable[..., str], *parts: npt.NDArray[Any]) -> pa.Array
     texts = [make(*(part[row] for part in parts)) for row in example[found]]
     text = np.zeros_like(example)
     text[found] = np.arange(len(found))
-    return pa.array(texts, pa.string()).take(pa.array(text[number]))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(text[number].astype(np.int32)), pa.array(texts, pa.string())
+    )
 
 
 def reward_table(
@@ -286,7 +275,7 @@ def reward_table(
     names = pa.array(shard.sample_ids[first : last + 1], pa.string())
     caption_reward = rollouts.of_caption(caption_rewards.astype(np.float32))
     columns = [
-        names.take(pa.array(rollouts.sample - first)),
+        pa.DictionaryArray.from_arrays(pa.array(rollouts.sample - first), names),
         pa.array(rollouts.caption),
         pa.array(rollouts.rollout),
         pa.array(rollouts.outcome, from_pandas=True),
@@ -294,43 +283,44 @@ def reward_table(
         pa.array(selected),
         reasons,
     ]
-    return pa.table(columns, schema=schema(Reward))
+    return pa.table(columns, schema=REWARDS)
 
 
-def trajectory_tables(path: Path, shard: Shard, rows: Ints) -> Iterator[pa.Table]:
+def trajectory_tables(
+    path: Path, shard: Shard, rows: Ints, is_on_policy: bool
+) -> Iterator[pa.Table]:
     """The chosen rollouts with their texts, in the order of the table of rollouts.
 
-    What was chosen was right; the ablation `random` trains on what it drew as if it were right.
-    So the reward is 1.
+    What was chosen was right and ended by itself; the ablation `random` trains on what it drew as
+    if it were right. So the reward is 1.
 
     Args:
         path: the shard of rollouts.
         shard: what was read of it.
         rows: where the chosen ones stand.
+        is_on_policy: the tokens are the policy's own.
     """
     rows = np.sort(rows)
-    written = tables.read_metadata(path)
-    is_on_policy = written is not None and written.settings.get("reason.behavior") == "image"
     names = ("text", "prefill", *(("token_ids",) if is_on_policy else ()))
     found = {name: column[rows] for name, column in shard.columns.items()}
     for here, texts in tables.read_rows_at(path, Rollout, names, rows, TEXT_BATCH_ROWS):
         own = {name: column[here] for name, column in found.items()}
-        prefills, written_texts = texts.column("prefill"), texts.column("text")
-        one = pa.array(np.ones(texts.num_rows, np.float32))
+        responses = [
+            (prefill or "") + text
+            for prefill, text in zip(
+                texts["prefill"].to_pylist(), texts["text"].to_pylist(), strict=True
+            )
+        ]
+        size = len(responses)
         columns = {
             "sample_id": [shard.sample_ids[number] for number in own["sample"]],
             "caption_index": own["caption"],
             "rollout_index": own["rollout"],
-            "response": [
-                (prefill or "") + text
-                for prefill, text in zip(
-                    prefills.to_pylist(), written_texts.to_pylist(), strict=True
-                )
-            ],
-            "reward": one,
-            "advantage": one,
+            "response": responses,
+            "reward": np.ones(size, np.float32),
+            "advantage": np.ones(size, np.float32),
             "num_tokens": own["num_tokens"],
-            "token_ids": texts.column("token_ids") if is_on_policy else [None] * texts.num_rows,
-            "finish_reason": [shard.finish_reasons[number] for number in own["finish"]],
+            "token_ids": texts["token_ids"] if is_on_policy else [None] * size,
+            "finish_reason": ["stop"] * size,
         }
         yield pa.table(columns, schema=schema(Trajectory))
