@@ -1,7 +1,8 @@
 """propagate-reward beside merely reading the columns that it needs, and the memory it takes.
 
 The tables are drawn: 64 rollouts per sample (8 captions, 8 rollouts each) with a word of text, in
-shards and row groups of the size that `sophia ingest` and `sophia reason` make. Lengths are
+shards of 4,096 samples (`--samples-per-shard`; `sophia ingest` makes shards of 256 unless told
+`--num-shards`) and in row groups of the size that `sophia reason` makes. Lengths are
 lognormal, median 5,000 tokens; a hundredth of the rollouts could not be judged, some were cut off
 or failed. The scan reads keys, num_tokens and finish_reason of the rollouts and keys, status and
 outcome_reward of the verdicts with pyarrow, in the batches that the stage reads. Both run in
@@ -37,7 +38,7 @@ from stages.reward_tables import BATCH_ROWS, ROLLOUT_COLUMNS, VERDICT_COLUMNS
 from tests.reports import SilentReport
 
 K, N = 8, 8
-SAMPLES_PER_SHARD = 256
+SAMPLES_PER_SHARD = 4096
 MEDIAN_TOKENS, SIGMA, MAX_TOKENS = 5_000, 0.7, 32_768
 FINISH = pa.array(["stop", "length", "error"])
 STATUS = pa.array(["correct", "incorrect", "no_answer", "truncated", "timeout", "error"])
