@@ -247,7 +247,9 @@ def read_rows_at(
     place = rows - np.cumsum(passed_over)[group]  # in the stream of the groups that are read
     found: list[pa.RecordBatch] = []
     begin = given = taken = size = 0
-    for batch in _stream(path, file, record, columns, batch_size, row_groups=groups.tolist()):
+    for batch in _stream(
+        path, file, record, columns, batch_size, row_groups=groups.tolist(), use_threads=False
+    ):
         end = begin + batch.num_rows
         first, taken = taken, int(np.searchsorted(place, end))
         if first < taken:
@@ -286,6 +288,7 @@ def _stream(
                 f"{path} has no column {column.name!r}.",
                 f"A table of this kind needs {', '.join(required_columns(record))}.",
             )
+    target = pa.schema(wanted)
     names = [column.name for column in wanted if column.name in present]
     batches = file.iter_batches(
         batch_size=batch_size, row_groups=row_groups, columns=names, use_threads=use_threads
@@ -295,8 +298,11 @@ def _stream(
             batch = next(batches, None)
         if batch is None:
             return
+        if batch.schema.equals(target):
+            yield batch
+            continue
         yield pa.RecordBatch.from_arrays(
-            [_column(path, batch, column) for column in wanted], schema=pa.schema(wanted)
+            [_column(path, batch, column) for column in wanted], schema=target
         )
 
 
@@ -346,7 +352,7 @@ def stream_atomically(
     metadata: Callable[[], Metadata],
     folder: Path | None = None,
     *,
-    is_dense: bool = True,
+    has_statistics: bool = True,
 ) -> bool:
     """Write a table that need not fit into memory, as `write_atomically` does.
 
@@ -356,20 +362,20 @@ def stream_atomically(
         pieces: its rows, in order.
         metadata: asked for when all rows are written.
         folder: where it is written first, on the same file system; by default beside its name.
-        is_dense: make the file small; otherwise only dictionary arrays are encoded, which is
-            faster by half. They are written as the texts that they stand for.
+        has_statistics: keep the smallest and largest value of each column, which is a
+            good part of the time that narrow columns take.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = (folder or path.parent) / f".{path.name}.{uuid.uuid4().hex}"
     try:
-        encoded = [column.name for column in columns if pa.types.is_dictionary(column.type)]
+        # Dictionary arrays are written as the texts that they stand for.
+        has_codes = any(pa.types.is_dictionary(column.type) for column in columns)
         with pq.ParquetWriter(
             temporary,
             columns,
             compression="zstd",
-            use_dictionary=is_dense or encoded,
-            write_statistics=is_dense,
-            store_schema=not encoded,
+            write_statistics=has_statistics,
+            store_schema=not has_codes,
         ) as writer:
             for group in _row_groups(pieces):
                 writer.write_table(group.replace_schema_metadata(None))

@@ -336,7 +336,7 @@ def propagate_shard(job: Job, config: Config, index: int, count: int) -> None:
         )
 
     tables.stream_atomically(
-        rewards, REWARDS, rewarded(), lambda: metadata(len(shard.order)), is_dense=False
+        rewards, REWARDS, rewarded(), lambda: metadata(len(shard.order)), has_statistics=False
     )
 
 

@@ -100,10 +100,13 @@ class Rollouts:
         """N of each caption."""
         return np.diff(self.first_of_caption, append=len(self.row))
 
+    @cached_property
+    def _caption_number(self) -> Ints:
+        return np.repeat(np.arange(len(self.caption_sizes)), self.caption_sizes)
+
     def by_caption(self, values: npt.NDArray[Any]) -> Floats:
         """The sum of each caption's rollouts, added up in their order."""
-        caption = np.repeat(np.arange(len(self.caption_sizes)), self.caption_sizes)
-        return np.bincount(caption, values, len(self.caption_sizes))
+        return np.bincount(self._caption_number, values, len(self.caption_sizes))
 
     def by_sample(self, values: npt.NDArray[Any]) -> Ints:
         """How many there are of each sample."""

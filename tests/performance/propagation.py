@@ -7,7 +7,7 @@ lognormal, median 5,000 tokens; a hundredth of the rollouts could not be judged,
 or failed. The scan reads keys, num_tokens and finish_reason of the rollouts and keys, status and
 outcome_reward of the verdicts with pyarrow, in the batches that the stage reads. Both run in
 processes of their own, in turns; `peak_gib` is the most resident memory that the stage's process
-ever had.
+ever had, `cpu_vs_scan` compares processor time, which depends less on who else is at work.
 
     python tests/performance/propagation.py --json
 """
@@ -143,10 +143,15 @@ def peak_bytes() -> int:
 def run_arm(arm: str, run_dir: Path) -> dict[str, float]:
     """One arm in this process."""
     count = tables.shard_count(run_dir / "rollouts")
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     rows = read_columns(run_dir, count) if arm == "scan" else propagate(run_dir)
     seconds = time.perf_counter() - started
-    return {"rows": rows, "rows_per_second": rows / seconds, "peak_gib": peak_bytes() / 2**30}
+    return {
+        "rows": rows,
+        "rows_per_second": rows / seconds,
+        "cpu_seconds": time.process_time() - used,
+        "peak_gib": peak_bytes() / 2**30,
+    }
 
 
 def measure(run_dir: Path, rounds: int) -> dict[str, Any]:
@@ -158,16 +163,19 @@ def measure(run_dir: Path, rounds: int) -> dict[str, Any]:
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             found.append(json.loads(done.stdout))
             print(arm, done.stdout.strip(), file=sys.stderr, flush=True)
-    speed = {
-        arm: statistics.median(run["rows_per_second"] for run in found)
-        for arm, found in runs.items()
-    }
+
+    def median(arm: str, figure: str) -> float:
+        return statistics.median(run[figure] for run in runs[arm])
+
+    speed, scan_speed = median("ours", "rows_per_second"), median("scan", "rows_per_second")
+    cpu = median("scan", "cpu_seconds") / median("ours", "cpu_seconds")
     return {
-        "vs_scan": round(speed["ours"] / speed["scan"], 3),
+        "vs_scan": round(speed / scan_speed, 3),
         "peak_gib": round(max(run["peak_gib"] for run in runs["ours"]), 3),
         "rows": int(runs["ours"][0]["rows"]),
-        "rows_per_second": round(speed["ours"]),
-        "scan_rows_per_second": round(speed["scan"]),
+        "cpu_vs_scan": round(cpu, 3),
+        "rows_per_second": round(speed),
+        "scan_rows_per_second": round(scan_speed),
     }
 
 
