@@ -232,10 +232,29 @@ def judge(
 
 @app.command(rich_help_panel="Stages", epilog=settings_help("propagate-reward"))
 def propagate_reward(
-    run: Run, config: ConfigFiles = None, set_: Set = None, as_json: Json = False
+    run: Run,
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+    what_if: Annotated[
+        bool,
+        typer.Option(
+            "--what-if",
+            help="Only say what other values of propagate.alpha and propagate.keep would yield.",
+        ),
+    ] = False,
 ) -> None:
     """Score captions by their rollouts and choose the trajectories to train on."""
-    _stage("propagate-reward", run, config, set_, as_json)
+    if not what_if:
+        _stage("propagate-reward", run, config, set_, as_json)
+        return
+    from stages.what_if import forecast
+
+    RunDir(run).require()
+    resolved = _resolve(config, set_).config
+    with stopping() as (report, should_stop):
+        found = forecast(run, resolved.propagate, resolved.run.seed, report, should_stop)
+    reports.show_forecast(found, as_json)
 
 
 @app.command(rich_help_panel="Stages")

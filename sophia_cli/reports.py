@@ -6,6 +6,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from sophia_cli.config import Resolved
 from sophia_cli.console import format_seconds, out, print_json, print_table
 from sophia_cli.results import percent, show_evaluations
@@ -14,6 +16,11 @@ from stages.job import Outcome
 if TYPE_CHECKING:
     from data.ingest import IngestSummary
     from sophia_cli.slurm import Script
+    from stages.what_if import Forecast
+
+NUM_KINDS = 20
+"""Kinds of samples whose funnel is shown, those with the most samples first."""
+BAR_WIDTH = 40
 
 
 def show_ingest(summary: "IngestSummary", as_json: bool) -> None:
@@ -46,6 +53,10 @@ def show_outcome(stage: str, outcome: Outcome) -> None:
     for name, figure in outcome.figures.items():
         if name == "funnel":
             show_funnel(figure)
+        elif name.startswith("funnel_by_"):
+            show_funnels(name.removeprefix("funnel_by_").replace("_", " "), figure)
+        elif name == "caption_rewards":
+            show_caption_rewards(figure)
         elif isinstance(figure, dict) and "pass_at_1" in figure:
             scores[name] = figure
         else:
@@ -58,6 +69,49 @@ def show_funnel(funnel: dict[str, int]) -> None:
     """Samples to trajectories, a line each."""
     for name, number in funnel.items():
         out.print(f"  {name.replace('_', ' '):22}{number:>10,}")
+
+
+def show_funnels(kind: str, funnels: dict[str, dict[str, int]]) -> None:
+    """The funnel of each kind of sample, side by side; nothing where there is one kind only."""
+    if len(funnels) < 2:
+        return
+    shown = list(funnels.items())[:NUM_KINDS]
+    columns = [kind, *(name.replace("_", " ") for name in shown[0][1])]
+    rows = [[escape(value), *(f"{n:,}" for n in funnel.values())] for value, funnel in shown]
+    print_table(f"funnel by {kind}", columns, rows)
+    if left_out := len(funnels) - len(shown):
+        out.print(f"and {left_out} more, in --json")
+
+
+def show_caption_rewards(captions: dict[str, int]) -> None:
+    """How many captions have how many of their rollouts right."""
+    total = max(1, sum(captions.values()))
+    out.print("captions by their share of right rollouts, R(c)")
+    for share, number in captions.items():
+        out.print(f"  {share:>8} {number:>10,}  {'#' * round(BAR_WIDTH * number / total)}".rstrip())
+
+
+def show_forecast(forecast: "Forecast", as_json: bool) -> None:
+    """What each alpha and keep would yield."""
+    if as_json:
+        print_json(asdict(forecast))
+        return
+    title = f"{forecast.samples:,} samples, propagate.select = {forecast.select}"
+    columns = ["alpha", "keep", "samples kept", "trajectories", "mean tokens"]
+    rows = []
+    for one in forecast.yields:
+        figures = [one.samples_kept, one.trajectories, one.mean_tokens]
+        is_known = one.samples_kept is not None
+        shown = ["?" if not is_known else "-" if n is None else f"{n:,}" for n in figures]
+        rows.append([f"{one.alpha:g}", f"{one.keep}", *shown])
+    print_table(title, columns, rows)
+    for served in forecast.pruned_for:
+        settings = ", ".join(f"propagate.{name} = {value}" for name, value in served.items())
+        out.print(
+            f"? can't be known: rollouts were pruned for {settings}. Another alpha or select, or a "
+            "larger keep, might choose some that were given up.",
+            markup=False,
+        )
 
 
 def format_score(results: dict[str, Any]) -> str:

@@ -13,9 +13,9 @@ from data.errors import InputError
 from sophia_cli.config import RunConfig, section, section_name, stage_module, stage_settings
 from sophia_cli.pulse import read_pulses
 from stages import STAGES
+from stages.funnel import FUNNEL
 from stages.identity import identify
 from stages.job import default_worker
-from stages.propagate_reward import FUNNEL
 
 STAGE_SECTIONS = frozenset(map(section_name, STAGES))
 WRITES = {

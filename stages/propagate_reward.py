@@ -8,32 +8,45 @@ sample's trajectory is the shortest right rollout among captions with R(c) > alp
     sophia propagate-reward --run RUN
 """
 
+import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from data import tables
-from data.errors import InputError, RefusedError
-from data.records import Reward, Rollout, Trajectory, Verdict
+from data.errors import RefusedError
+from data.records import Trajectory, schema
+from stages.funnel import Funnel, describe
 from stages.generation import require_table
 from stages.identity import is_outdated
 from stages.job import Job, Outcome
+from stages.reward_tables import (
+    REWARDS,
+    Floats,
+    Ints,
+    Mask,
+    Rollouts,
+    read_shard,
+    reward_table,
+    starts,
+    text_of_each,
+    trajectory_tables,
+)
 from stages.seeds import seed_for
 
-KEY = ("sample_id", "caption_index", "rollout_index")
 PRUNED_FOR = ("alpha", "keep", "select")
 """Settings that rollouts are pruned for: others, but for a smaller `keep`, may need the rest."""
-FUNNEL = (
-    *("samples", "captions", "rollouts", "judged", "right", "captions_above_alpha"),
-    *("samples_with_right", "samples_kept", "trajectories"),
-)
+NUM_THREADS = 3
+"""Shards at a time."""
+Select = Literal["shortest", "random-qualified", "no-caption-reward", "random"]
 
 
 class Config(BaseModel):
@@ -47,38 +60,9 @@ class Config(BaseModel):
     """A caption's trajectories are used when R(c) > alpha, strictly (Eq. 6)."""
     keep: int = Field(1, ge=1)
     """Trajectories kept per sample (Table A4)."""
-    select: Literal["shortest", "random-qualified", "no-caption-reward", "random"] = "shortest"
+    select: Select = "shortest"
     """`shortest`: Eq. 6. Ablations (Table 5): `random-qualified` takes a random one of those that
     qualify, `no-caption-reward` drops R(c) > alpha, `random` takes any finished rollout."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scored:
-    """A rollout with its verdict: what selection looks at."""
-
-    sample_id: str
-    caption_index: int
-    rollout_index: int
-    num_tokens: int
-    finish_reason: str
-    status: str
-    outcome_reward: float | None
-
-    @property
-    def key(self) -> tuple[str, int, int]:
-        """Sample, caption, rollout."""
-        return self.sample_id, self.caption_index, self.rollout_index
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionReward:
-    """R(c) of one caption, as far as it is known."""
-
-    value: float | None
-    """Mean outcome reward over the judged rollouts (Eq. 5, where that is all N); null where the
-    unjudged ones could still move R(c) across alpha."""
-    state: Literal["above", "below", "undecided"]
-    """Whether R(c) > alpha, whatever the unjudged rollouts would have been."""
 
 
 def models_used(config: Config) -> tuple[str, ...]:
@@ -91,55 +75,154 @@ def tables_read(config: Config) -> tuple[str, ...]:
     return ("rollouts", "verdicts")
 
 
-def caption_reward(rollouts: Sequence[Scored], alpha: float) -> CaptionReward:
-    """R(c) of a caption from its N rollouts (Eq. 5), and its side of alpha.
+@dataclass(frozen=True, kw_only=True)
+class CaptionRewards:
+    """R(c) of some captions, as far as it is known."""
+
+    value: Floats
+    """Mean outcome reward over the judged rollouts (Eq. 5, where that is all N); NaN where the
+    unjudged ones could still move R(c) across alpha, or where none is judged."""
+    is_above: Mask
+    """R(c) > alpha, whatever the unjudged rollouts would have been."""
+    is_below: Mask
+    """R(c) <= alpha, whatever they would have been."""
+
+
+def caption_rewards(rollouts: Rollouts, alpha: float) -> CaptionRewards:
+    """R(c) of each caption from its N rollouts (Eq. 5), and its side of alpha.
 
     A rollout without an outcome reward (verifier failed, rollout failed or pruned) is unknown:
     the caption is above alpha if it is even with all unknown ones wrong, and below if it is even
     with all of them right.
     """
-    judged = [row.outcome_reward for row in rollouts if row.outcome_reward is not None]
-    right, unknown = sum(judged), len(rollouts) - len(judged)
-    if right / len(rollouts) > alpha:
-        return CaptionReward(value=right / len(judged), state="above")
-    if (right + unknown) / len(rollouts) <= alpha:
-        return CaptionReward(value=right / len(judged) if judged else None, state="below")
-    return CaptionReward(value=None, state="undecided")
+    num_rollouts = rollouts.caption_sizes
+    right = rollouts.by_caption(np.where(rollouts.is_judged, rollouts.outcome, 0.0))
+    judged = rollouts.by_caption(rollouts.is_judged)
+    is_above = right / num_rollouts > alpha
+    is_below = (right + (num_rollouts - judged)) / num_rollouts <= alpha
+    is_known = (is_above | is_below) & (judged > 0)
+    value = np.divide(right, judged, out=np.full(len(right), np.nan), where=is_known)
+    return CaptionRewards(value=value, is_above=is_above, is_below=is_below)
+
+
+def qualify(rollouts: Rollouts, captions: CaptionRewards, select: Select) -> Mask:
+    """Which rollouts may become trajectories: right ones among captions with R(c) > alpha."""
+    if select == "random":
+        return rollouts.is_finished
+    right = rollouts.is_finished & rollouts.is_right
+    if select == "no-caption-reward":
+        return right
+    qualified: Mask = right & rollouts.of_caption(captions.is_above)
+    return qualified
+
+
+class Ranking(NamedTuple):
+    """Rollouts that qualify, sample by sample, the best first."""
+
+    rows: Ints
+    """Which rollout it is."""
+    place: Ints
+    """0 for the best of its sample, 1 for the next."""
+
+
+def rank(
+    rollouts: Rollouts, sample_ids: list[str], qualified: Mask, select: Select, run_seed: int
+) -> Ranking:
+    """Order the rollouts that qualify: the shortest first (Eq. 6), or at random.
+
+    Ties are in the order of (caption_index, rollout_index).
+    """
+    rows = np.flatnonzero(qualified)
+    if select in ("shortest", "no-caption-reward"):
+        preference: Ints = rollouts.num_tokens[rows]
+    else:
+        sample, caption, rollout = rollouts.sample, rollouts.caption, rollouts.rollout
+        seeds = (
+            seed_for(
+                run_seed,
+                "propagate-reward",
+                sample_ids[sample[row]],
+                int(caption[row]),
+                int(rollout[row]),
+            )
+            for row in rows
+        )
+        preference = np.argsort(np.argsort(np.fromiter(seeds, np.int64, len(rows))))
+    # One number for both criteria is sorted several times as fast; stable keeps the order of keys.
+    by_sample = (rollouts.sample[rows].astype(np.int64) << 32) + preference
+    rows = rows[np.argsort(by_sample, kind="stable")]
+    best = starts(rollouts.sample[rows])
+    num_qualified = np.diff(best, append=len(rows))
+    return Ranking(rows, np.arange(len(rows)) - np.repeat(best, num_qualified))
 
 
 def choose(
-    rollouts: Sequence[Scored], captions: dict[int, CaptionReward], config: Config, run_seed: int
-) -> list[Scored]:
-    """The rollouts of one sample that become trajectories, best first (Eq. 6 and its ablations)."""
-    finished = [row for row in rollouts if row.finish_reason == "stop"]
-    candidates = [row for row in finished if config.select == "random" or row.outcome_reward == 1.0]
-    if config.select in ("shortest", "random-qualified"):
-        candidates = [row for row in candidates if captions[row.caption_index].state == "above"]
-    if config.select in ("shortest", "no-caption-reward"):
-        candidates.sort(key=lambda row: (row.num_tokens, row.caption_index, row.rollout_index))
-    else:
-        candidates.sort(key=lambda row: seed_for(run_seed, "propagate-reward", *row.key))
-    return candidates[: config.keep]
+    rollouts: Rollouts,
+    sample_ids: list[str],
+    captions: CaptionRewards,
+    config: Config,
+    run_seed: int,
+) -> Mask:
+    """Which rollouts become trajectories (Eq. 6 and its ablations)."""
+    qualified = qualify(rollouts, captions, config.select)
+    ranking = rank(rollouts, sample_ids, qualified, config.select, run_seed)
+    selected = np.zeros(len(qualified), bool)
+    selected[ranking.rows[ranking.place < config.keep]] = True
+    return selected
 
 
-def reason_for(row: Scored, caption: CaptionReward, is_selected: bool, config: Config) -> str:
-    """Why a rollout became a trajectory, or why not."""
-    unknown = "not judged; " if row.outcome_reward is None else ""
-    if is_selected:
+class Case(NamedTuple):
+    """What a reason depends on: thousands of rollouts share one."""
+
+    status: str
+    is_selected: bool
+    is_pruned: bool
+    is_judged: bool
+    is_right: bool
+    is_above: bool
+    is_below: bool
+
+
+def reason_for(case: Case, select: Select) -> str:
+    """Why rollouts became trajectories, or why not."""
+    unknown = "" if case.is_judged else "not judged; "
+    if case.is_selected:
         return "selected"
-    if config.select == "random":
+    if select == "random":
         return unknown + "not drawn"
-    if unknown or row.outcome_reward != 1.0:
-        reason = "pruned" if row.finish_reason == "pruned" else unknown + row.status
-    elif config.select != "no-caption-reward" and caption.state == "undecided":
-        reason = "caption has unjudged rollouts that could settle it"
-    elif config.select != "no-caption-reward" and caption.state == "below":
+    if not case.is_right:
+        reason = "pruned" if case.is_pruned else unknown + case.status
+    elif select != "no-caption-reward" and case.is_below:
         reason = "caption reward at or below alpha"
+    elif select != "no-caption-reward" and not case.is_above:
+        reason = "caption has unjudged rollouts that could settle it"
     else:
-        reason = "not drawn" if config.select == "random-qualified" else "not among the shortest"
-    if unknown and caption.state == "undecided":
-        return f"{reason}; caption undecided"
-    return f"{reason}; caption settled {caption.state} alpha" if unknown else reason
+        reason = "not drawn" if select == "random-qualified" else "not among the shortest"
+    if case.is_judged:
+        return reason
+    if case.is_above or case.is_below:
+        return f"{reason}; caption settled {'above' if case.is_above else 'below'} alpha"
+    return f"{reason}; caption undecided"
+
+
+def reasons(
+    rollouts: Rollouts,
+    statuses: list[str],
+    captions: CaptionRewards,
+    selected: Mask,
+    select: Select,
+) -> pa.Array:
+    """The reason of each rollout, in words made once for each case."""
+    return text_of_each(
+        lambda status, *flags: reason_for(Case(statuses[status], *map(bool, flags)), select),
+        rollouts.status,
+        selected,
+        rollouts.is_pruned,
+        rollouts.is_judged,
+        rollouts.is_right,
+        rollouts.of_caption(captions.is_above),
+        rollouts.of_caption(captions.is_below),
+    )
 
 
 def run(job: Job, config: Config) -> Outcome:
@@ -153,11 +236,21 @@ def run(job: Job, config: Config) -> Outcome:
             if is_outdated(path, job.metadata):  # rollouts were added: its rewards are others
                 path.unlink()
     job.report.start(job.stage, count, len(tables.shards(job.folder("rewards"))))
-    for index in range(count):
-        if job.should_stop():
-            return Outcome(complete=False)
-        if not tables.shard_path(job.folder("rewards"), index, count).exists():
+
+    def propagate(index: int) -> bool:
+        if not job.should_stop():
             propagate_shard(job, config, index, count)
+            return True
+        return False
+
+    def is_done(index: int) -> bool:
+        return tables.shard_path(job.folder("rewards"), index, count).exists()
+
+    # One thread waits for the disk while another computes, mostly outside of Python.
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        for was_done in pool.map(propagate, itertools.filterfalse(is_done, range(count))):
+            if not was_done:
+                return Outcome(complete=False)
             job.report.advance(rows=1)
     return _summary(job)
 
@@ -168,15 +261,9 @@ def _refuse_other_pruning(rollouts: Path, config: Config) -> None:
     Raises:
         RefusedError: they were pruned for another alpha or selection, or for fewer trajectories.
     """
-    for path in tables.shards(rollouts):
-        written = tables.read_metadata(path)
-        if written is None or written.settings.get("reason.prune", "off") == "off":
-            continue
-        served = {name: written.settings[f"propagate.{name}"] for name in PRUNED_FOR}
-        wanted = config.model_dump(include=set(PRUNED_FOR))
-        if wanted["keep"] < served["keep"]:
-            del wanted["keep"]
-        if differing := [name for name in wanted if wanted[name] != served[name]]:
+    for served in pruned_for(rollouts):
+        if differing := not_served(served, config):
+            wanted = config.model_dump()
             found = "; ".join(
                 f"propagate.{name} = {served[name]!r}, now {wanted[name]!r}" for name in differing
             )
@@ -186,131 +273,80 @@ def _refuse_other_pruning(rollouts: Path, config: Config) -> None:
             )
 
 
+def pruned_for(rollouts: Path) -> list[dict[str, Any]]:
+    """The settings that a table's rollouts were pruned for; one, or none if they were not."""
+    found: list[dict[str, Any]] = []
+    for path in tables.shards(rollouts):
+        written = tables.read_metadata(path)
+        if written is None or written.settings.get("reason.prune", "off") == "off":
+            continue
+        served = {name: written.settings[f"propagate.{name}"] for name in PRUNED_FOR}
+        if served not in found:
+            found.append(served)
+    return found
+
+
+def not_served(served: dict[str, Any], config: Config) -> list[str]:
+    """The settings for which rollouts may be missing that were pruned for others."""
+    return [
+        name
+        for name in PRUNED_FOR
+        if getattr(config, name) != served[name]
+        and not (name == "keep" and config.keep < served["keep"])
+    ]
+
+
 def propagate_shard(job: Job, config: Config, index: int, count: int) -> None:
-    """Score one shard's rollouts, then write its trajectories, then its rewards.
-
-    Rewards come last: where they are, the trajectories are too.
-    """
+    """Score one shard's rollouts, and write its trajectories and rewards."""
     started = time.monotonic()
-    rewards: list[Reward] = []
-    chosen: dict[tuple[str, int, int], float] = {}
-    funnel: Counter[str] = Counter(dict.fromkeys(FUNNEL, 0))
-    scored = sorted(_read_scored(job, index, count), key=lambda row: row.key)
-    for _, group in groupby(scored, key=lambda row: row.sample_id):
-        rows = list(group)
-        captions = {
-            caption: caption_reward(list(members), config.alpha)
-            for caption, members in groupby(rows, key=lambda row: row.caption_index)
-        }
-        selected = choose(rows, captions, config, job.seed)
-        _count(funnel, rows, captions, selected)
-        for row in selected:
-            # The ablation `random` trains on what it drew as if it were right.
-            chosen[row.key] = 1.0 if config.select == "random" else row.outcome_reward or 0.0
-        rewards.extend(_reward(row, captions[row.caption_index], chosen, config) for row in rows)
-    metadata = replace(
-        job.metadata,
-        seconds=round(time.monotonic() - started, 3),
-        finished_at=time.time(),
-        figures=dict(funnel),
+    samples, rollouts, verdicts, rewards, trajectories = (
+        tables.shard_path(job.folder(name), index, count)
+        for name in ("samples", "rollouts", "verdicts", "rewards", "trajectories")
     )
-    trajectories = tables.to_table(_trajectories(job, index, count, chosen), Trajectory)
-    _write(job, "trajectories", index, count, trajectories, metadata)
-    _write(job, "rewards", index, count, tables.to_table(rewards, Reward), metadata)
-
-
-def _write(
-    job: Job, name: str, index: int, count: int, table: pa.Table, metadata: tables.Metadata
-) -> None:
-    path = tables.shard_path(job.folder(name), index, count)
-    tables.write_atomically(path, table, replace(metadata, num_rows=table.num_rows))
-
-
-def _reward(
-    row: Scored, caption: CaptionReward, chosen: dict[tuple[str, int, int], float], config: Config
-) -> Reward:
-    is_selected = row.key in chosen
-    return Reward(
-        sample_id=row.sample_id,
-        caption_index=row.caption_index,
-        rollout_index=row.rollout_index,
-        outcome_reward=row.outcome_reward,
-        caption_reward=caption.value,
-        selected=is_selected,
-        reason=reason_for(row, caption, is_selected, config),
-    )
-
-
-def _count(
-    funnel: Counter[str],
-    rows: Sequence[Scored],
-    captions: dict[int, CaptionReward],
-    selected: Sequence[Scored],
-) -> None:
-    """Add one sample to the funnel."""
-    right = sum(row.outcome_reward == 1.0 for row in rows)
-    funnel.update(
-        samples=1,
-        captions=len(captions),
-        rollouts=len(rows),
-        judged=sum(row.outcome_reward is not None for row in rows),
-        right=right,
-        captions_above_alpha=sum(caption.state == "above" for caption in captions.values()),
-        samples_with_right=right > 0,
-        samples_kept=len(selected) > 0,
-        trajectories=len(selected),
-    )
-
-
-def _read_scored(job: Job, index: int, count: int) -> Iterator[Scored]:
-    """A shard's rollouts joined with their verdicts."""
-    path = tables.shard_path(job.folder("verdicts"), index, count)
-    columns = (*KEY, "status", "outcome_reward")
-    verdicts = {
-        tuple(row[name] for name in KEY): row for row in tables.read_rows(path, Verdict, columns)
-    }
-    path = tables.shard_path(job.folder("rollouts"), index, count)
-    for row in tables.read_rows(path, Rollout, (*KEY, "num_tokens", "finish_reason")):
-        verdict = verdicts.get(tuple(row[name] for name in KEY))
-        if verdict is None:
-            raise InputError(
-                f"Rollout {tuple(row[name] for name in KEY)} of {path} has no verdict.",
-                "Delete verdicts/ and run `sophia verify` again.",
-            )
-        yield Scored(**row, status=verdict["status"], outcome_reward=verdict["outcome_reward"])
-
-
-def _trajectories(
-    job: Job, index: int, count: int, chosen: dict[tuple[str, int, int], float]
-) -> Iterator[Trajectory]:
-    """The chosen rollouts with their text, in the order of the rollouts."""
-    path = tables.shard_path(job.folder("rollouts"), index, count)
-    written = tables.read_metadata(path)
+    shard = read_shard(rollouts, verdicts)
+    written = tables.read_metadata(rollouts)
     is_on_policy = written is not None and written.settings.get("reason.behavior") == "image"
-    columns = (*KEY, "text", "prefill", "num_tokens", "token_ids", "finish_reason")
-    for row in tables.read_rows(path, Rollout, columns):
-        reward = chosen.get(tuple(row[name] for name in KEY))
-        if reward is not None:
-            yield Trajectory(
-                sample_id=row["sample_id"],
-                caption_index=row["caption_index"],
-                rollout_index=row["rollout_index"],
-                response=(row["prefill"] or "") + row["text"],
-                reward=reward,
-                advantage=reward,
-                num_tokens=row["num_tokens"],
-                token_ids=row["token_ids"] if is_on_policy else None,
-                finish_reason=row["finish_reason"],
-            )
+    funnel = Funnel(samples, shard)
+
+    def metadata(num_rows: int) -> tables.Metadata:
+        return replace(
+            job.metadata,
+            num_rows=num_rows,
+            seconds=round(time.monotonic() - started, 3),
+            finished_at=time.time(),
+            figures=dict(funnel.counts),
+        )
+
+    def rewarded() -> Iterator[pa.Table]:
+        chosen: list[Ints] = [np.array([], np.int32)]
+        for piece in shard.pieces():
+            captions = caption_rewards(piece, config.alpha)
+            selected = choose(piece, shard.sample_ids, captions, config, job.seed)
+            why = reasons(piece, shard.statuses, captions, selected, config.select)
+            funnel.add(piece, captions.is_above, selected)
+            chosen.append(piece.row[selected])
+            yield reward_table(shard, piece, captions.value, selected, why)
+        # Before the rewards get their name: where they are, the trajectories are too.
+        rows = np.concatenate(chosen)
+        tables.stream_atomically(
+            trajectories,
+            schema(Trajectory),
+            trajectory_tables(rollouts, shard, rows, is_on_policy),
+            lambda: metadata(len(rows)),
+        )
+
+    tables.stream_atomically(
+        rewards, REWARDS, rewarded(), lambda: metadata(len(shard.order)), has_statistics=False
+    )
 
 
 def _summary(job: Job) -> Outcome:
     """Rows and funnel of the whole table, from its shards' metadata."""
     outcome = Outcome()
-    funnel: Counter[str] = Counter()
+    figures: Counter[str] = Counter()
     for path in tables.shards(job.folder("rewards")):
         if metadata := tables.read_metadata(path):
             outcome.rows += metadata.num_rows
-            funnel.update(metadata.figures)
-    outcome.figures = {"funnel": {name: funnel[name] for name in FUNNEL}}
+            figures.update(metadata.figures)
+    outcome.figures = describe(figures)
     return outcome

@@ -133,7 +133,7 @@ class Pruner:
             }
 
     def _state(self, caption: _Caption) -> Literal["above", "below", "undecided"]:
-        """As `propagate_reward.caption_reward` has it, with rollouts to come as unknown ones."""
+        """As `propagate_reward.caption_rewards` has it, with rollouts to come as unknown ones."""
         if caption.right / self.num_rollouts > self.alpha:
             return "above"
         unknown = self.num_rollouts - caption.judged

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -223,3 +224,33 @@ def test_little_memory_is_needed_for_a_large_shard(tmp_path):
     )
     assert path.stat().st_size > 120e6
     assert most < 40e6
+
+
+def test_rows_are_read_from_the_row_groups_that_hold_them(tmp_path):
+    path = tmp_path / "part-00000-of-00001.parquet"
+    rows = [{"sample_id": f"s{number:03}", "question": "?" * number} for number in range(100)]
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=10, compression="none")
+    content = bytearray(path.read_bytes())
+    hole = content.index(b"s055")
+    content[hole - 200 : hole] = bytes(200)
+    path.write_bytes(content)
+    with pytest.raises(InputError):
+        list(tables.read_batches(path, Sample, ("sample_id", "question")))
+    wanted = np.array([0, 9, 10, 33, 99])
+    found = list(tables.read_rows_at(path, Sample, ("sample_id", "question"), wanted, 2))
+    places = [place for here, _ in found for place in range(here.start, here.stop)]
+    assert places == list(range(5))
+    read = [row for _, table in found for row in table.to_pylist()]
+    assert read == [rows[number] for number in wanted]
+    assert list(tables.read_rows_at(path, Sample, ("sample_id",), np.array([], int))) == []
+
+
+def test_text_as_dictionaries(tmp_path):
+    path = tmp_path / "part-00000-of-00001.parquet"
+    column = pa.array(["a", "b", None, "a"], pa.large_string())
+    pq.write_table(pa.table({"sample_id": [1, 2, 2, 1], "source": column}), path)
+    columns = ("sample_id", "source")
+    (batch,) = tables.read_batches(path, Sample, columns, encoded=columns)
+    assert all(pa.types.is_dictionary(column.type) for column in batch.columns)
+    assert batch["sample_id"].to_pylist() == ["1", "2", "2", "1"]
+    assert batch["source"].to_pylist() == ["a", "b", None, "a"]

@@ -11,8 +11,10 @@ from data import tables
 from data.errors import InputError, RefusedError
 from data.records import Reward, Trajectory
 from stages.job import Job, Outcome
-from stages.propagate_reward import Config, Scored, caption_reward, run
+from stages.propagate_reward import Config, caption_rewards, run
+from stages.reward_tables import read_shard
 from tests.reports import SilentReport
+from tests.stages.equations import Scored, caption_reward
 
 JOB = Job(
     stage="propagate-reward",
@@ -41,6 +43,12 @@ def rows_of(sample: str, caption: int, rewards: str, lengths: list[int]) -> list
         finish, status, reward = known[letter]
         rows.append((sample, caption, rollout, finish, length, status, reward))
     return rows
+
+
+def scored(rows: list[Row]) -> list[Scored]:
+    names = ("sample_id", "caption_index", "rollout_index", "finish_reason", "num_tokens")
+    names += ("status", "outcome_reward")
+    return [Scored(**dict(zip(names, row, strict=True))) for row in rows]
 
 
 def propagate(folder: Path, rows: list[Row], **settings: object) -> tuple[Outcome, Path]:
@@ -93,6 +101,7 @@ def rewards(folder: Path) -> dict[tuple[int, int], dict[str, object]]:
     }
 
 
+INPUTS = ("rollouts", "verdicts")
 EIGHT = [80, 70, 60, 50, 40, 30, 20, 10]
 
 
@@ -175,21 +184,18 @@ def rewards_status(rows: list[Row], key: tuple[str, int, int]) -> str:
         ("1111111p", "above", 1.0),
     ],
 )
-def test_unjudged_and_pruned_rollouts(letters: str, state: str, value: float | None) -> None:
-    scored = [
-        Scored(
-            sample_id=row[0],
-            caption_index=row[1],
-            rollout_index=row[2],
-            finish_reason=row[3],
-            num_tokens=row[4],
-            status=row[5],
-            outcome_reward=row[6],
-        )
-        for row in rows_of("a", 0, letters, EIGHT)
-    ]
-    found = caption_reward(scored, alpha=0.75)
-    assert (found.state, found.value) == (state, value)
+def test_unjudged_and_pruned_rollouts(
+    letters: str, state: str, value: float | None, tmp_path: Path
+) -> None:
+    propagate(tmp_path, rows_of("a", 0, letters, EIGHT))
+    shard = read_shard(*(tables.shard_path(tmp_path / name, 0, 1) for name in INPUTS))
+    (piece,) = shard.pieces()
+    found = caption_rewards(piece, alpha=0.75)
+    states = {(True, False): "above", (False, True): "below", (False, False): "undecided"}
+    assert states[bool(found.is_above[0]), bool(found.is_below[0])] == state
+    assert rewards(tmp_path)[0, 0]["caption_reward"] == pytest.approx(value)
+    expected = caption_reward(scored(rows_of("a", 0, letters, EIGHT)), 0.75)
+    assert (expected.state, expected.value) == (state, value), "the plain one says the same"
 
 
 def test_undecided_caption_is_not_selected_and_says_so(tmp_path: Path) -> None:

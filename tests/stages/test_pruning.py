@@ -7,8 +7,9 @@ from itertools import groupby
 import pytest
 
 from stages.job import Key
-from stages.propagate_reward import Config, Scored, caption_reward, choose
+from stages.propagate_reward import Config
 from stages.pruning import Pruner
+from tests.stages.equations import Scored, caption_reward, choose
 
 Table = dict[Key, Scored]
 

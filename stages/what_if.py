@@ -1,0 +1,128 @@
+"""What other values of alpha and keep would yield, from the same verdicts. Nothing is written.
+
+Input tables: rollouts, verdicts.
+
+    sophia propagate-reward --run RUN --what-if
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from data import tables
+from data.errors import Stopped
+from data.report import Report
+from stages.generation import require_table
+from stages.propagate_reward import Config, caption_rewards, not_served, pruned_for, qualify, rank
+from stages.reward_tables import read_shard
+
+ALPHAS = (0.0, 0.25, 0.5, 0.625, 0.75, 0.875)
+KEEPS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Yield:
+    """What one alpha and keep would give; None where it can't be known."""
+
+    alpha: float
+    keep: int
+    samples_kept: int | None
+    """Samples with a trajectory."""
+    trajectories: int | None
+    mean_tokens: float | None
+    """Mean length of the trajectories; None also where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What each alpha and keep of the grid would give."""
+
+    select: str
+    samples: int
+    """How many there are."""
+    pruned_for: list[dict[str, Any]]
+    """The alpha, keep and select that rollouts were given up for: another alpha or select, or a
+    larger keep, might choose some of these. Empty: nothing was given up."""
+    yields: list[Yield]
+
+
+def forecast(
+    run_dir: Path, config: Config, run_seed: int, report: Report, should_stop: Callable[[], bool]
+) -> Forecast:
+    """Choose trajectories with each alpha and keep of the grid, and with those configured.
+
+    Args:
+        run_dir: the run, which is only read.
+        config: how to select, and the values to show besides the grid's.
+        run_seed: seed of the random selections.
+        report: where progress goes.
+        should_stop: turns true on a signal.
+
+    Raises:
+        InputError: there are no rollouts, or no verdicts.
+        Stopped: on a signal.
+    """
+    rollouts, verdicts = run_dir / "rollouts", run_dir / "verdicts"
+    count = require_table(rollouts, "sophia reason")
+    require_table(verdicts, "sophia verify", count)
+    alphas, keeps = sorted({*ALPHAS, config.alpha}), sorted({*KEEPS, config.keep})
+    totals = Counter[Any]()
+    report.start("what if", count, 0)
+    for index in range(count):
+        if should_stop():
+            raise Stopped("Stopped early.", "Nothing was written; run it again.")
+        totals += _count_shard(
+            tables.shard_path(rollouts, index, count),
+            tables.shard_path(verdicts, index, count),
+            (alphas, keeps),
+            config,
+            run_seed,
+        )
+        report.advance(rows=1)
+    served = pruned_for(rollouts)
+    yields = []
+    for alpha, keep in product(alphas, keeps):
+        wanted = config.model_copy(update={"alpha": alpha, "keep": keep})
+        is_known = not any(not_served(settings, wanted) for settings in served)
+        kept, chosen, tokens = (
+            totals[name, alpha, keep] for name in ("samples", "trajectories", "tokens")
+        )
+        yields.append(
+            Yield(
+                alpha=alpha,
+                keep=keep,
+                samples_kept=kept if is_known else None,
+                trajectories=chosen if is_known else None,
+                mean_tokens=round(tokens / chosen, 1) if is_known and chosen else None,
+            )
+        )
+    return Forecast(
+        select=config.select, samples=totals["samples"], pruned_for=served, yields=yields
+    )
+
+
+def _count_shard(
+    rollouts: Path,
+    verdicts: Path,
+    grid: tuple[list[float], list[int]],
+    config: Config,
+    run_seed: int,
+) -> Counter[Any]:
+    """Samples, trajectories and tokens of a shard, by alpha and keep."""
+    alphas, keeps = grid
+    counts = Counter[Any]()
+    shard = read_shard(rollouts, verdicts)
+    for piece in shard.pieces():
+        counts["samples"] += len(piece.first_of_sample)
+        for alpha in alphas:
+            qualified = qualify(piece, caption_rewards(piece, alpha), config.select)
+            ranking = rank(piece, shard.sample_ids, qualified, config.select, run_seed)
+            for keep in keeps:
+                chosen = ranking.rows[ranking.place < keep]
+                counts["samples", alpha, keep] += int((ranking.place == 0).sum())
+                counts["trajectories", alpha, keep] += len(chosen)
+                counts["tokens", alpha, keep] += int(piece.num_tokens[chosen].sum())
+    return counts
