@@ -10,6 +10,7 @@ sample's trajectory is the shortest right rollout among captions with R(c) > alp
 
 import itertools
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from data import tables
-from data.errors import RefusedError
+from data.errors import InputError, RefusedError
 from data.records import Trajectory, schema
 from stages.funnel import Funnel, describe
 from stages.generation import require_table
@@ -233,8 +234,7 @@ def run(job: Job, config: Config) -> Outcome:
     _refuse_other_pruning(rollouts, config)
     for name in ("rewards", "trajectories"):
         for path in tables.shards(job.folder(name)):
-            if is_outdated(path, job.metadata):  # rollouts were added: its rewards are others
-                path.unlink()
+            _remove_if_outdated(path, job.metadata)  # rollouts were added: rewards are others
     job.report.start(job.stage, count, len(tables.shards(job.folder("rewards"))))
 
     def propagate(index: int) -> bool:
@@ -244,7 +244,10 @@ def run(job: Job, config: Config) -> Outcome:
         return False
 
     def is_done(index: int) -> bool:
-        return tables.shard_path(job.folder("rewards"), index, count).exists()
+        return all(
+            tables.shard_path(job.folder(name), index, count).exists()
+            for name in ("rewards", "trajectories")
+        )
 
     # One thread waits for the disk while another computes, mostly outside of Python.
     with ThreadPoolExecutor(NUM_THREADS) as pool:
@@ -253,6 +256,21 @@ def run(job: Job, config: Config) -> Outcome:
                 return Outcome(complete=False)
             job.report.advance(rows=1)
     return _summary(job)
+
+
+def _remove_if_outdated(shard: Path, now: tables.Metadata) -> None:
+    """Delete a shard that is to be made anew, and not the new one of a worker that was faster."""
+    aside = shard.with_name(f".{shard.name}.{uuid.uuid4().hex}")
+    try:
+        if not is_outdated(shard, now):
+            return
+        shard.rename(aside)
+        if not is_outdated(aside, now):
+            tables.link_into_place(aside, shard)
+    except (InputError, FileNotFoundError):
+        if shard.exists():
+            raise
+    aside.unlink(missing_ok=True)
 
 
 def _refuse_other_pruning(rollouts: Path, config: Config) -> None:
