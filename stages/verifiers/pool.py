@@ -81,7 +81,10 @@ class Judge:
     def submit(self, attempt: Attempt) -> Ruling:
         """Judge one attempt, or begin to; nothing waits."""
         ruling = judge_by_rule(attempt)
-        return ruling if isinstance(ruling, Judgement) else (ruling[1], self.compare(*ruling))
+        if isinstance(ruling, Judgement):
+            return ruling
+        gold, answer, extracted = ruling
+        return extracted, self.compare(gold, answer)
 
     def judge(
         self, attempts: Iterable[tuple[Tag, Attempt]], should_stop: Callable[[], bool] = _never
