@@ -86,8 +86,7 @@ def judge_by_rule(attempt: Attempt) -> Judgement | tuple[str, str, str]:
     gold = type_gold(attempt.gold or "", attempt.asked, attempt.answer_type, attempt.choices)
     if gold.problem:
         return Judgement(status="unverifiable", verifier="gold")
-    letters = gold.kind == "choice"
-    answer = extract_answer(attempt.text or "", attempt.asked, letters)
+    answer = extract_answer(attempt.text or "", attempt.asked, gold.kind)
     if answer is None:
         return Judgement(status="no_answer", verifier="extract")
     decision = decide(

@@ -36,7 +36,7 @@ UNICODE_ROOT = re.compile(r"([√∛])\s*(\{[^{}]*\}|\([^()]*\)|\d+(?:\.\d+)?|[a
 
 SPACING = re.compile(
     r"\\(?:hspace|vspace|hskip|kern)\*?\s*\{[^{}]*\}|\\(?:quad|qquad|thinspace|medspace|enspace)\b"
-    r"|\\[,;:> ]|(?<!\\)~|\\phantom\{[^{}]*\}|\\allowbreak\b|\\(?:newline|nonumber)\b"
+    r"|(?<!\\)\\[,;:> ]|(?<!\\)~|\\phantom\{[^{}]*\}|\\allowbreak\b|\\(?:newline|nonumber)\b"
 )
 NOTHING = re.compile(
     r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|rm|bf|it|Large|large|left|right|middle"
@@ -68,6 +68,8 @@ NAMES = {
 NAME = re.compile(r"\\([A-Za-z]+)")
 BRACED_WORD = re.compile(r"(?<=\d)\{\s*(degrees?|[a-zA-Z]{3,})\s*\}")
 SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\{\\,\})\s*(?=\d{3}(?!\d))")
+DOLLAR = re.compile(r"(?<!\\)\$")
+DOUBLED = re.compile(r"\\\\(?=(?:left|right|frac|dfrac|sqrt|pi|times|text|cdot|circ|infty|boxed)\b)")
 LONGEST_ANSWER = 2000
 """Characters; what is longer is not read as mathematics."""
 MOST_WRAPPERS = 8
@@ -84,7 +86,7 @@ def tidy(text: str) -> str:
     text = UNICODE_ROOT.sub(_root, text)
     # Full-width brackets and commas become ASCII; circled numbers are told apart by `reading`.
     text = text.translate(SIGN_TABLE).strip()
-    text = re.sub(r"\\[()\[\]](?!\s*\d*(?:pt|em|ex))|\$\$|(?<!\\)\$(?!\d)|(?<=[\d}\s])(?<!\\)\$", " ", text)
+    text = _without_delimiters(text)
     text = SEPARATOR.sub("", text)
     text = NOTHING.sub("", text)
     text = SPACING.sub(" ", text)
@@ -107,11 +109,21 @@ def tidy(text: str) -> str:
 
 def restore(text: str) -> str:
     """Put back the LaTeX commands that a careless reader turned into control characters."""
+    if "\\\\" in text and "\\begin" not in text:
+        text = DOUBLED.sub(r"\\", text)
     if text.isprintable():
         return text
     for lost, written in LOST_ESCAPES.items():
         text = text.replace(lost, written)
     return LOST_RETURNS.sub(r"\\r", LOST_TABS.sub(r"\\t", text))
+
+
+def _without_delimiters(text: str) -> str:
+    r"""A text without `$`, `\(` and `\[`; one `$` too many is money."""
+    text = re.sub(r"(?<!\\)\\[()\[\]](?!\s*\d*(?:pt|em|ex))|\$\$", " ", text)
+    if len(DOLLAR.findall(text)) % 2 == 0:
+        return DOLLAR.sub(" ", text)
+    return re.sub(r"(?<!\\)\$(?!\d)", " ", text)
 
 
 def _root(match: re.Match[str]) -> str:

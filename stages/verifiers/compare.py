@@ -193,7 +193,8 @@ def _same_several(gold: Value, answer: Value, terms: Terms) -> Truth:
         found = _same_labelled(labels, others, terms)
         if found is not None:
             return found
-    if not _is_set(gold) or terms.ordered:
+    tuples = any(isinstance(one, Sequence) and one.opening for one in ours)
+    if not _is_set(gold) or (terms.ordered and not tuples):
         return _ordered(ours, theirs, others, terms)
     if _differ(labels) and not any(others):
         return _all_same(ours, theirs, terms)

@@ -91,7 +91,7 @@ def _decide_values(gold: Gold, answer: str) -> Decision:
     unsure = False
     for wanted, alternative in zip(gold.values, gold.alternatives, strict=True):
         found = same(wanted, value, gold.terms)
-        if found is None and isinstance(wanted, Words) | isinstance(value, Words):
+        if not found and (isinstance(wanted, Words) or isinstance(value, Words)):
             found = _same_words(alternative, wanted, answer, value, gold)
         if found:
             return Decision(True, gold.kind)

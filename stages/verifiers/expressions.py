@@ -189,7 +189,7 @@ class _Reader:
             fraction = Node("/", "", (Node("number", numerator), Node("number", denominator)))
             return Node("+", "", (node, fraction))
         factor = self.power()
-        if self.tokens[start][0].isdigit() and node.kind != "symbol":
+        if self.tokens[start][0].isdigit():
             raise Unreadable
         if (
             after_integer
@@ -258,8 +258,6 @@ class _Reader:
     def atom(self, single: bool = False) -> Node:
         token = self.take()
         if token[0].isdigit() or token[0] == ".":
-            if single and token.isdigit() and len(token) > 1 and False:
-                raise Unreadable
             if self.token == "_":
                 raise Unreadable  # a number in another base
             return Node("number", token)

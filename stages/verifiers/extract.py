@@ -20,7 +20,7 @@ MARKER = re.compile(
     r"|would be|must be)(?![a-z])|[:：])(?:\s*(?:therefore|thus|simply|[:：]))*"
     r"|\bfinal\s+values?\s*[:：]"
     r"|####|正确(?:答案|选项)(?:应?[是为]|[：:])*|【答案】|答案(?:应?[是为选]|[：:])+|故?(?:本题)?(?:应|正确)?选择?(?:项)?\s*(?:[是为]|[：:])?"
-    r"(?=\s*[(（*$\\]*[A-J](?![a-z]))",
+    r"(?=\s*[(（*$\\]*(?-i:[A-J](?![a-z])))",
     re.IGNORECASE,
 )
 JSON_ANSWER = re.compile(r"\{[^{}]*\"(?:short[ _]answer|final[ _]answer|answer)\"[^{}]*\}", re.IGNORECASE)
@@ -36,7 +36,7 @@ LONGEST_TAIL = 20_000
 """Characters from the end in which an answer is looked for."""
 
 
-def extract_answer(text: str, question: str = "", letters: bool = False) -> str | None:
+def extract_answer(text: str, question: str = "", kind: str = "") -> str | None:
     """The final answer of a response, or None where it has none.
 
     An answer inside the thinking does not count: what is searched follows the last `</think>`, and
@@ -46,13 +46,13 @@ def extract_answer(text: str, question: str = "", letters: bool = False) -> str 
     Args:
         text: the response.
         question: what was asked.
-        letters: whether it has options, so that the answer may be a letter in a sentence.
+        kind: of the gold answer, which says if a letter, a number or words are to be found.
     """
     tail = after_thinking(text)
     if tail is None:
         return None
     tail = _first_turn(tail)[-LONGEST_TAIL:]
-    answer = _answer_in(tail, question, letters)
+    answer = _answer_in(tail, question, kind)
     if answer is None:
         return None
     answer = answer.strip()
@@ -77,15 +77,15 @@ def _first_turn(text: str) -> str:
     return ""
 
 
-def _answer_in(tail: str, question: str, letters: bool) -> str | None:
+def _answer_in(tail: str, question: str, kind: str) -> str | None:
     if tags := TAG.findall(tail):
         inner = tags[-1].strip()
-        return _answer_in(inner, question, letters) or inner if inner else None
+        return _answer_in(inner, question, kind) or inner if inner else None
     box = last_box(tail) if BOX.search(tail) else None
     rest = tail if box is None else tail[box.end :]
     finals = list(FINAL.finditer(rest)) or list(FINAL_HEAD.finditer(rest))
     if finals:
-        stated = first_phrase(rest[finals[-1].end() :], letters)
+        stated = first_phrase(rest[finals[-1].end() :], kind)
         if stated and (box is None or not EMPTY.fullmatch(stated)):
             return stated
     if box is not None:
@@ -95,8 +95,8 @@ def _answer_in(tail: str, question: str, letters: bool) -> str | None:
     markers = list(MARKER.finditer(tail))
     if markers:
         after = tail[markers[-1].end() :]
-        return first_phrase(after, letters) if after.strip() else None
-    return closing_answer(tail, question, letters)
+        return first_phrase(after, kind) if after.strip() else None
+    return closing_answer(tail, question, kind)
 
 
 def _json_answer(tail: str) -> str | None:

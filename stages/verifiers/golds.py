@@ -72,7 +72,7 @@ def type_gold(
     alternatives = _alternatives(text)
     if alternatives is None:
         return Gold(text, "none", problem="a list of texts: it is not clear if all are wanted")
-    values = tuple(read(PREFIX.sub("", one), terms.hints) for one in alternatives)
+    values = tuple(read(PREFIX.sub("", tidy(one)), terms.hints) for one in alternatives)
     kind = "choice" if letters else _kind(text, values[0])
     if not letters and any(_empty(value) for value in values):
         return Gold(text, "none", problem="there is nothing to read in it")

@@ -10,7 +10,7 @@ from stages.verifiers.expressions import Node
 from stages.verifiers.values import Literal
 
 DECIMAL = re.compile(r"([+-]?)\s*(\d+(?:\.\d*)?|\.\d+)")
-GROUPED = re.compile(r"([+-]?)\s*(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?: \d{3})+(?:\.\d+)?)")
+GROUPED = re.compile(r"([+-]?)\s*((?!0)\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?!0)\d{1,3}(?: \d{3})+(?:\.\d+)?)")
 COMMA_DECIMAL = re.compile(r"([+-]?)\s*(\d+),(\d+)")
 POWER_OF_TEN = re.compile(
     r"([+-]?\s*\d+(?:\.\d+)?)\s*(?:\\times|\\cdot|\*|x|X)\s*10\s*(?:\^|\*\*)\s*[{(]?\s*"
@@ -53,7 +53,7 @@ def plain_number(text: str) -> tuple[Node, Literal] | None:
         return _literal(match[1], match[2].rstrip("."))
     if match := GROUPED.fullmatch(text):
         return _literal(match[1], match[2].replace(",", "").replace(" ", ""))
-    if (match := COMMA_DECIMAL.fullmatch(text)) and (len(match[3]) != 3 or match[2] == "0"):
+    if (match := COMMA_DECIMAL.fullmatch(text)) and (match[2] == "0" or len(match[2]) > 3):
         return _literal(match[1], f"{match[2]}.{match[3]}")
     if match := (POWER_OF_TEN.fullmatch(text) or E_NOTATION.fullmatch(text)):
         return _scaled(match[1].replace(" ", ""), int(match[2].replace(" ", "")))

@@ -2,6 +2,9 @@
 
 import re
 
+from stages.verifiers.text import polarity
+from stages.verifiers.units import unit_of
+
 LETTER = r"\(?\*{0,2}\(?([A-J])\)?\*{0,2}\)?"
 LETTER_RULES = tuple(
     re.compile(pattern)
@@ -19,10 +22,14 @@ OUT = re.compile(
     re.IGNORECASE,
 )
 HEDGED = re.compile(
-    r"\b(?:either|could (?:also )?be|might be|may be|perhaps|possibly|not sure|unsure|maybe|i (?:can't|"
-    r"cannot|can not)|unable to|not enough information|don't know|it is unclear)\b|可能是|不确定|无法",
+    r"\beither\b.*\bor\b|\b(?:it|answer|this|that) (?:could|might|may) (?:also )?be\b|\bcould also be\b"
+    r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
+    r"|i (?:can't|cannot|can not))\b|可能是|不确定|无法",
     re.IGNORECASE,
 )
+ASIDE = re.compile(r",\s*(?:which|so that|because|since|where|meaning|as|with)\b.*$", re.IGNORECASE | re.DOTALL)
+NUMERIC = frozenset("number formula several ratio time set tuple".split())
+PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
 CLOSING = re.compile(r"\s*(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE)
 MATH = re.compile(r"(?<![\\$])\$([^$\n]{1,300})(?<!\\)\$|\\\((.{1,300}?)\\\)|\\\[(.{1,600}?)\\\]|\$\$(.{1,600}?)\$\$", re.DOTALL)
 VERB = re.compile(
@@ -36,7 +43,7 @@ NUMBER = re.compile(
     r"|[A-Z]{1,2}(?![a-z])|(?:square |cubic )?(?:meters?|inches|feet|miles|hours?|minutes?|seconds?|degrees?|percent|dollars|"
     r"yuan|grams|days|years|units|points)|[\u4e00-\u9fff]{1,2}))?(?![\w(*/])"
 )
-BETWEEN = re.compile(r"\bbetween\s+(\S+)\s+and\s+(\S+?)[.,]?(?:\s|$)", re.IGNORECASE)
+BETWEEN = re.compile(r"\bbetween\s+(\$?\d[\d.,]*\$?)\s+and\s+(\$?\d[\d.]*\$?)", re.IGNORECASE)
 LABELLED = re.compile(r"[\w\s-]{1,24}[:：]\s*(.+)")
 SENTENCE = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z\\$*(])|(?<=\d[.!?])\s+(?=[A-Z*])|(?<=[。！？])")
 LONGEST_PHRASE = 160
@@ -44,13 +51,13 @@ SHORT_PHRASE = 40
 CODE = re.compile(r"[_{}]{2}|\w\(\)|;\s*$|import |\w\.\w+\(")
 
 
-def closing_answer(text: str, question: str = "", letters: bool = False) -> str | None:
+def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
     """The answer that the last line or sentence of a response comes to, or None.
 
     Args:
         text: what follows the thinking, without boxes.
         question: what was asked, for the form it asks for.
-        letters: whether the answer is to be an option's letter.
+        kind: of the gold answer: a letter, a number or words are looked for.
     """
     text = CLOSING.sub("\n", text).strip()
     if not text:
@@ -66,21 +73,26 @@ def closing_answer(text: str, question: str = "", letters: bool = False) -> str 
         return "; ".join(line.strip("*- ") for line in lines[-2:])
     if lines[-1].strip("*# ").endswith((":", "：")):
         return None
-    return phrase(lines[-1], letters)
+    return phrase(lines[-1], kind)
 
 
-def phrase(line: str, letters: bool = False) -> str | None:
+def phrase(line: str, kind: str = "") -> str | None:
     """The answer in one line: all of it if it is short, else what its last sentence states."""
     line = CLOSING.sub(" ", line).strip()
-    if letters and (found := _letter(line)):
+    if kind == "choice" and (found := _letter(line)):
         return found
-    sentences = [part for part in SENTENCE.split(line) if part.strip(" *_")]
+    sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
     if not sentences:
         return None
-    return _stated(sentences[-1].strip())
+    if kind == "yes/no":
+        said = [part for part in (sentences[-1], sentences[0]) if polarity(part) is not None]
+        return said[0] if said else None
+    if PARTS.match(line):
+        return line
+    return _stated(sentences[-1], kind)
 
 
-def first_phrase(text: str, letters: bool = False) -> str | None:
+def first_phrase(text: str, kind: str = "") -> str | None:
     """The answer right after a marker such as `Final answer:`; it comes first, reasons later."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip(" \t*-_#`$")]
     if not lines:
@@ -91,10 +103,14 @@ def first_phrase(text: str, letters: bool = False) -> str | None:
     if len(lines) > 1 and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[:2]):
         return "; ".join(line.strip("*- ") for line in lines[:2])
     line = CLOSING.sub(" ", lines[0]).strip()
-    if letters and (found := _letter(line)):
+    sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
+    if not sentences:
+        return None
+    if kind == "choice" and (found := _letter(sentences[0])):
         return found
-    sentences = [part for part in SENTENCE.split(line) if part.strip(" *_")]
-    return _stated(sentences[0].strip()) if sentences else None
+    if kind == "yes/no" or PARTS.match(line):
+        return line
+    return _stated(sentences[0], kind)
 
 
 def _letter(line: str) -> str | None:
@@ -115,11 +131,12 @@ def _letter(line: str) -> str | None:
     return None
 
 
-def _stated(sentence: str) -> str | None:
+def _stated(sentence: str, kind: str) -> str | None:
     """What a sentence states: its end after a verb, its last formula, or its last number."""
     plain = sentence.strip().strip("*_ ").rstrip(".。")
     if not plain or HEDGED.search(plain) or CODE.search(plain):
         return None
+    plain = ASIDE.sub("", plain)
     if match := BETWEEN.search(plain):
         return f"{match[1]} and {match[2]}".rstrip(".")
     words = re.findall(r"[A-Za-z]{3,}", re.sub(r"\\[a-zA-Z]+", " ", MATH.sub(" ", plain)))
@@ -136,11 +153,20 @@ def _stated(sentence: str) -> str | None:
             return content + (f" {unit[1]}" if unit and len(rest) < 24 else "")
     verbs = list(VERB.finditer(plain))
     end = plain[verbs[-1].end() :].strip() if verbs else ""
-    if end and len(end) <= SHORT_PHRASE and (len(end.split()) <= 3 or not NUMBER.search(end)):
-        return end.strip("*_ ")
     numbers = list(NUMBER.finditer(plain))
+    wordy = kind in NUMERIC and numbers and not re.search(r"[\d\\]", end)
+    if end and len(end) <= SHORT_PHRASE and not wordy:
+        if len(end.split()) <= 3 or not NUMBER.search(end):
+            return end.strip("*_ ")
     if numbers:
-        return numbers[-1][0].strip().rstrip(",")
+        return _with_unit(numbers[-1])
     if end and len(end) <= LONGEST_PHRASE:
         return end
     return plain if len(plain) <= LONGEST_PHRASE and (words or han) else None
+
+
+def _with_unit(match: re.Match[str]) -> str:
+    """A number in a sentence, with the word after it if that is a unit."""
+    number = match["number"].strip().rstrip(",")
+    unit = (match["unit"] or "").strip()
+    return f"{number} {unit}" if unit not in ("", "in", "a") and unit_of(unit) else number

@@ -5,7 +5,7 @@ from typing import Any
 
 import mpmath
 
-from stages.verifiers.arithmetic import Huge, Undefined, constant, identical
+from stages.verifiers.arithmetic import USUAL, Huge, Undefined, constant, identical
 from stages.verifiers.expressions import Node, functions, symbols
 from stages.verifiers.terms import Terms
 from stages.verifiers.tolerance import near
@@ -166,7 +166,7 @@ def _same_angle(gold: Quantity, value: Any, answer: Quantity, other: Any, terms:
         return False
     if radians.unit != "radian" and "pi" not in functions(radians.node):
         return False
-    size = mpmath.pi / 180
+    size = USUAL.pi / 180
     one = value * size if gold.unit == "degree" else value
     two = other * size if answer.unit == "degree" else other
     return near(one, None, two, None, terms.tolerance)

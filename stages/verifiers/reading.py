@@ -49,6 +49,10 @@ NOTHING = re.compile(
     re.IGNORECASE,
 )
 RATIO_WORD = re.compile(r"(?<=[\d}\s])\s*(?:to|比)\s*(?=[\d\\])")
+PROSE = re.compile(r"(?<![\\A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}(?![A-Za-z(])")
+GROUPS = re.compile(r"(?<![\d,.(\[{])(?!0)\d{1,3}(?:,\d{3})+(?![\d,])")
+MOST_WORDS = 6
+"""With more words than this an answer is a sentence, and its commas separate clauses."""
 MOST_ITEMS = 64
 
 
@@ -79,6 +83,10 @@ def _read(text: str, hints: Hints) -> Value:
     if text.count("\\begin") == 1 and (match := MATRIX.fullmatch(text)):
         return _matrix(match[1], match[2], hints)
     text = QUANTIFIED.sub("", text).strip() or text
+    if len(PROSE.findall(text)) > MOST_WORDS:
+        return Words(text)
+    if not hints.several:
+        text = GROUPS.sub(lambda match: match[0].replace(",", ""), text)
     if (parts := _numbered(text)) is not None:
         return Sequence(tuple(_read(part, hints) for part in parts), ordered=True)
     for reader in (_region, _several, _relation, _enclosed, _ratio):
@@ -138,7 +146,8 @@ def _region(text: str, hints: Hints) -> Value | None:
         if written and all(_is_region(value, loose=True) for value in values):
             return Region(tuple(values), operation)
         if not written and any(_is_region(value) for value in values):
-            if all(_is_region(value, loose=True) for value in values):
+            both = operation == "or" or all(isinstance(value, Relation) for value in values)
+            if both and all(_is_region(value, loose=True) for value in values):
                 return Region(tuple(values), operation)
     return None
 

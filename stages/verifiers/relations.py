@@ -19,6 +19,7 @@ NAME = re.compile(
     r"(?:\\?[A-Za-z]+'*(?:_\{?[\w\\ ,]+\}?)?(?:\([\w,. ]+\))?|[A-Z]{1,4})'*\s*\|?"
 )
 NAMES_OVER = re.compile(r"\\frac\{[A-Z]{1,3}'?\}\{[A-Z]{1,3}'?\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}")
+NAMED_RATIO = re.compile(rf"(?:{NAME.pattern})(?:\s*:\s*(?:{NAME.pattern}))+")
 POINT_NAME = re.compile(r"\(\s*[\\A-Za-z_{}'()0-9]+(?:\s*,\s*[\\A-Za-z_{}'()0-9]+)+\s*\)")
 
 
@@ -53,7 +54,7 @@ def named(value: Value) -> Named | None:
 
 def _is_name(text: str) -> bool:
     return any(
-        pattern.fullmatch(text) for pattern in (FUNCTION, NAME, NAMES_OVER, POINT_NAME)
+        pattern.fullmatch(text) for pattern in (FUNCTION, NAME, NAMES_OVER, NAMED_RATIO, POINT_NAME)
     ) and text not in ("e", "i", "\\pi")
 
 

@@ -12,8 +12,7 @@ CLOCK = re.compile(r"\bwhat time\b|\bwhen\b|o'clock|\bclock\b|arriv|depart|几�
 RATIO = re.compile(r"\bratio\b|proportion|\bodds\b|:\s*\?|之比|比例|比值|比为", re.IGNORECASE)
 PERCENT = re.compile(r"percent|per cent|%|百分", re.IGNORECASE)
 ORDERED = re.compile(
-    r"in (?:this|that|the (?:given|same|following)) order|respectively|in order\b|ordered (?:pair|triple"
-    r"|tuple)|分别|依次",
+    r"in (?:this|that|the (?:given|same|following)) order|respectively|分别|依次",
     re.IGNORECASE,
 )
 SEVERAL = re.compile(
@@ -50,6 +49,7 @@ def terms_of(question: str) -> Terms:
     hints = Hints(
         clock=bool(CLOCK.search(question)) and not RATIO.search(question),
         ratio=bool(RATIO.search(question)),
+        several=bool(SEVERAL.search(question)),
     )
     return Terms(
         question=question,
