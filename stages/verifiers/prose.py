@@ -22,7 +22,7 @@ OUT = re.compile(
     re.IGNORECASE,
 )
 HEDGED = re.compile(
-    r"\beither\b.*\bor\b|\b(?:it|answer|this|that) (?:could|might|may) (?:also )?be\b|\bcould also be\b"
+    r"\beither\b.*\bor\b|\b(?:it|answer) (?:could|might|may) (?:also )?be\b|\bcould also be\b"
     r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
     r"|i (?:can't|cannot|can not))\b|可能是|不确定|无法",
     re.IGNORECASE,
@@ -48,7 +48,7 @@ LABELLED = re.compile(r"[\w\s-]{1,24}[:：]\s*(.+)")
 SENTENCE = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z\\$*(])|(?<=\d[.!?])\s+(?=[A-Z*])|(?<=[。！？])")
 LONGEST_PHRASE = 160
 SHORT_PHRASE = 40
-CODE = re.compile(r"[_{}]{2}|\w\(\)|;\s*$|import |\w\.\w+\(")
+CODE = re.compile(r"__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\(")
 
 
 def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
