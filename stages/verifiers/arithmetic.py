@@ -19,6 +19,7 @@ MANY_DIGITS = 1000
 LARGE_LITERAL = 100
 """A formula with an integer above this may need more digits to be told from its neighbours."""
 CLOSE = mpmath.mpf(10) ** -25
+VERY_CLOSE = mpmath.mpf(10) ** -(MANY_DIGITS - 50)
 LARGEST_BITS = 2_000_000
 LARGEST_FACTORIAL = 20_000
 ONE_BRANCH = frozenset("arcsin arccos arctan arccot asin acos atan arcsinh arccosh arctanh".split())
@@ -72,10 +73,13 @@ def evaluate(node: Node, at: Mapping[str, Any], context: Any = USUAL) -> Any:
     return value
 
 
-def same_number(left: Any, right: Any, tolerance: Any = CLOSE) -> bool:
+def same_number(left: Any, right: Any, tolerance: Any = None) -> bool:
     """Whether two numbers are equal but for rounding, relative to their size."""
     if left == right:
         return True
+    if tolerance is None:
+        many = min(left.context.dps, right.context.dps) > DIGITS
+        tolerance = VERY_CLOSE if many else CLOSE
     if mpmath.isinf(left) or mpmath.isinf(right):
         return False
     scale = max(abs(left), abs(right))

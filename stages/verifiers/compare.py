@@ -4,6 +4,8 @@ The rules are three-valued: true, false, or None where a rule can't tell, which 
 the symbolic engine. Nothing here takes long, whatever the answers are.
 """
 
+from dataclasses import replace
+
 from stages.verifiers.arithmetic import Undefined, constant, same_number
 from stages.verifiers.expressions import Node
 from stages.verifiers.quantity_rules import same_quantity
@@ -90,7 +92,8 @@ def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
             return False
         if isinstance(answer, Sequence) and len(answer.items) == len(gold.sides) > 2:
             if not answer.opening:
-                return _all_same(rising(gold).sides, answer.items, terms)
+                strict = replace(terms, renaming=False)
+                return _all_same(rising(gold).sides, answer.items, strict)
         return _same_region(gold, answer, terms)
     if theirs:
         return same(gold, theirs.value, terms)
@@ -120,7 +123,7 @@ def _is_plain(found: Named) -> bool:
 def _same_inequality(gold: Relation, answer: Relation, terms: Terms) -> Truth:
     ours, theirs = rising(gold), rising(answer)
     if ours.signs == theirs.signs:
-        found = _all_same(ours.sides, theirs.sides, terms)
+        found = _all_same(ours.sides, theirs.sides, replace(terms, renaming=False))
         if found:
             return True
     if len(gold.sides) == len(answer.sides) == 2:
@@ -179,7 +182,7 @@ def _same_matrix(gold: Matrix, answer: Matrix, terms: Terms) -> Truth:
 
 def _same_several(gold: Value, answer: Value, terms: Terms) -> Truth:
     ours, theirs = _items(gold), _items(answer)
-    if ours is None or theirs is None:
+    if ours is None or theirs is None or _other_ends(gold, answer):
         return False
     if len(ours) == 1 and len(theirs) == 1:
         return same(ours[0], theirs[0], terms)
@@ -202,6 +205,13 @@ def _same_several(gold: Value, answer: Value, terms: Terms) -> Truth:
         # A tuple where several values are asked for: its order is as good as any.
         return _all_same(ours, theirs, terms) or _matched(ours, theirs, terms)
     return _matched(ours, theirs, terms)
+
+
+def _other_ends(gold: Value, answer: Value) -> bool:
+    """Whether one may be an open interval, and the other a closed one."""
+    if not isinstance(gold, Sequence) or not isinstance(answer, Sequence):
+        return False
+    return len(gold.items) == 2 and {gold.opening, answer.opening} == {"(", "["}
 
 
 def _items(value: Value) -> tuple[Value, ...] | None:

@@ -9,6 +9,7 @@ from stages.verifiers.clean import tidy
 from stages.verifiers.compare import same
 from stages.verifiers.forms import breaks_form
 from stages.verifiers.golds import Gold, type_gold
+from stages.verifiers.prose import phrase
 from stages.verifiers.reading import read
 from stages.verifiers.screen import is_mathematical, too_hard
 from stages.verifiers.text import (
@@ -17,12 +18,15 @@ from stages.verifiers.text import (
     normalize,
     polarity,
     same_text,
+    same_words,
     squeezed,
 )
 from stages.verifiers.values import Quantity, Value, Words
 
 NUMBERS = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\w)")
 SENTENCE_WORDS = 6
+SENTENCE = 4
+"""Words from which an answer may be a sentence around a number."""
 REMEMBERED = 100_000
 
 
@@ -108,7 +112,13 @@ def _same_words(
     alternative: str, wanted: Value, answer: str, value: Value, gold: Gold
 ) -> bool | None:
     """Words against words or against something else; None: both are mathematics of some kind."""
-    if same_text(alternative, answer, gold.terms.question):
+    if not isinstance(wanted, Words):
+        if same_words(alternative, answer):
+            return True
+        stated = phrase(tidy(answer), gold.kind) if len(answer.split()) >= SENTENCE else None
+        if stated and tidy(stated) != tidy(answer):
+            return same(wanted, read(stated, gold.terms.hints), gold.terms)
+    elif same_text(alternative, answer, gold.terms.question):
         return True
     if isinstance(wanted, Words) and (found := _same_figures(wanted.text, answer)) is not None:
         return found

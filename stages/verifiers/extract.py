@@ -56,7 +56,9 @@ def extract_answer(text: str, question: str = "", kind: str = "") -> str | None:
     if answer is None:
         return None
     answer = answer.strip()
-    if not 0 < len(answer) <= LONGEST_ANSWER or EMPTY.fullmatch(answer) or DENIED.match(answer):
+    if not 0 < len(answer) <= LONGEST_ANSWER or EMPTY.fullmatch(answer):
+        return None
+    if kind != "yes/no" and DENIED.match(answer):
         return None
     return answer
 

@@ -2,6 +2,8 @@
 
 import re
 
+from stages.verifiers.clean import tidy
+from stages.verifiers.numbers import plain_number
 from stages.verifiers.text import polarity
 from stages.verifiers.units import unit_of
 
@@ -28,7 +30,15 @@ HEDGED = re.compile(
     re.IGNORECASE,
 )
 ASIDE = re.compile(r",\s*(?:which|so that|because|since|where|meaning|as|with)\b.*$", re.IGNORECASE | re.DOTALL)
+WORDED = frozenset({"text", "yes/no", "choice"})
+"""Kinds of gold answers that a text without a figure or formula can match."""
 NUMERIC = frozenset("number formula several ratio time set tuple".split())
+COMPARED = re.compile(
+    r"\b(?:greater|less|more|fewer|larger|smaller|bigger|longer|shorter) than\s*[\\$(]*-?\d|(?:大于|小于|超过|不足)\s*\d",
+    re.IGNORECASE,
+)
+"""A bound is no value."""
+HAN = re.compile("[\u4e00-\u9fff]")
 PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
 CLOSING = re.compile(r"\s*(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE)
 MATH = re.compile(r"(?<![\\$])\$([^$\n]{1,300})(?<!\\)\$|\\\((.{1,300}?)\\\)|\\\[(.{1,600}?)\\\]|\$\$(.{1,600}?)\$\$", re.DOTALL)
@@ -38,10 +48,10 @@ VERB = re.compile(
     r"|[:：]))*\s*",
 )
 NUMBER = re.compile(
-    r"(?<![\w.,+*/^(){}-])(?P<number>(?:[$€£¥]|\\\$)?[-−+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?"
+    r"(?<![A-Za-z0-9_.,+*/^(){}-])(?P<number>(?:[$€£¥]|\\\$)?[-−+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?"
     r"(?:\s*[:：]\s*\d+)?(?:e[+-]?\d+)?)(?P<unit>\s?(?:%|\\%|°[CF]?|º|€|m²|m³|cm²|cm³|[a-zµ]{1,2}(?:[²³]|\^\d)?(?:/[a-z]+)?"
     r"|[A-Z]{1,2}(?![a-z])|(?:square |cubic )?(?:meters?|inches|feet|miles|hours?|minutes?|seconds?|degrees?|percent|dollars|"
-    r"yuan|grams|days|years|units|points)|[\u4e00-\u9fff]{1,2}))?(?![\w(*/])"
+    r"yuan|grams|days|years|units|points)|[\u4e00-\u9fff]{1,2}))?(?![A-Za-z0-9_(*/])"
 )
 BETWEEN = re.compile(r"\bbetween\s+(\$?\d[\d.,]*\$?)\s+and\s+(\$?\d[\d.]*\$?)", re.IGNORECASE)
 LABELLED = re.compile(r"[\w\s-]{1,24}[:：]\s*(.+)")
@@ -137,10 +147,22 @@ def _stated(sentence: str, kind: str) -> str | None:
     if not plain or HEDGED.search(plain) or CODE.search(plain):
         return None
     plain = ASIDE.sub("", plain)
+    if COMPARED.search(plain):
+        return plain if len(plain) <= LONGEST_PHRASE else None
     if match := BETWEEN.search(plain):
         return f"{match[1]} and {match[2]}".rstrip(".")
+    answer = _found(plain, kind)
+    if answer and kind not in WORDED and not re.search(r"[\d\\=<>^]", answer):
+        symbol = kind not in ("number", "ratio", "time") and len(answer) <= 2
+        return answer if symbol or plain_number(tidy(answer)) else None
+    return answer
+
+
+def _found(plain: str, kind: str) -> str | None:
     words = re.findall(r"[A-Za-z]{3,}", re.sub(r"\\[a-zA-Z]+", " ", MATH.sub(" ", plain)))
     han = re.findall("[\u4e00-\u9fff]", plain)
+    if kind in NUMERIC and HAN.search(plain) and NUMBER.search(plain) and not MATH.search(plain):
+        han = list(plain)  # a sentence, however short: its number is what counts
     if len(plain) <= SHORT_PHRASE and len(words) <= 3 and len(han) <= 4 and not VERB.search(MATH.sub(" ", plain)):
         return plain
     spans = list(MATH.finditer(plain))

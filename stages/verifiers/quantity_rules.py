@@ -5,14 +5,14 @@ from typing import Any
 
 import mpmath
 
-from stages.verifiers.arithmetic import USUAL, Huge, Undefined, constant, identical
+from stages.verifiers.arithmetic import USUAL, Huge, Undefined, constant, identical, same_number
 from stages.verifiers.expressions import Node, functions, symbols
 from stages.verifiers.terms import Terms
-from stages.verifiers.tolerance import near
+from stages.verifiers.tolerance import FLOAT, near
 from stages.verifiers.units import factor
 from stages.verifiers.values import Literal, Quantity
 
-PARAMETERS = frozenset("k n m t l j s r c p q a b C K N M T \\lambda c_1 C_1 lambda mu".split())
+PARAMETERS = frozenset("k n m t l j s c C K N M c_1 C_1".split())
 """Names that a solution may give to what runs through all integers, or to a constant."""
 
 
@@ -76,7 +76,7 @@ def _same_formula(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None
 def _identical(gold: Node, answer: Node, terms: Terms) -> bool | None:
     ours, theirs = symbols(gold), symbols(answer)
     mine, others = ours - theirs, theirs - ours
-    if len(mine) == len(others) == 1:
+    if len(mine) == len(others) == 1 and terms.renaming and "symbol" not in (gold.kind, answer.kind):
         (name,), (other,) = mine, others
         if not (name in PARAMETERS and other in PARAMETERS) and name.lower() != other.lower():
             return False
@@ -128,7 +128,11 @@ def _converted(
     if size is None:
         return False
     literal = answer.literal if size == 1.0 else _rescaled(answer.literal)
-    return near(value, gold.literal, other * mpmath.mpf(size), literal, terms.tolerance)
+    converted = other * mpmath.mpf(size)
+    # The factor is a float, so that exact numbers come out with its rounding.
+    return same_number(value, converted, FLOAT) or near(
+        value, gold.literal, converted, literal, terms.tolerance
+    )
 
 
 def _rescaled(literal: Literal | None) -> Literal | None:

@@ -40,6 +40,8 @@ class Terms:
     """It says that the order of several values matters."""
     base: bool = False
     """It speaks of number bases."""
+    renaming: bool = True
+    """Whether a parameter may have another name; not where names are all there is to compare."""
 
 
 @functools.lru_cache(maxsize=5_000)

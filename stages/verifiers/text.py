@@ -96,6 +96,12 @@ def words_of(text: str) -> list[str]:
     return [word.strip(".-'") for word in found if word not in ARTICLES] or found
 
 
+def same_words(gold: str, answer: str) -> bool:
+    """Whether two texts are the same but for case and spelling."""
+    left, right = normalize(gold), normalize(answer)
+    return bool(left) and SYNONYMS.get(left, left) == SYNONYMS.get(right, right)
+
+
 def same_text(gold: str, answer: str, question: str = "") -> bool:
     """Whether an answer in words says what the gold answer says.
 
@@ -121,7 +127,7 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
         return ours[-1] == theirs[0] and (len(ours[-1]) == 1 or theirs[0] not in EMPTY_WORDS)
     if re.fullmatch(r"[a-z]+\d+", left) and theirs == [left.lstrip("abcdefghijklmnopqrstuvwxyz")]:
         return True
-    return _point_of(ours, theirs, question) or _restated(ours, theirs)
+    return _point_of(left, ours, theirs, question) or _restated(ours, theirs)
 
 
 def _stem(word: str) -> str:
@@ -134,9 +140,9 @@ def _inside(short: list[str], long: list[str]) -> bool:
     )
 
 
-def _point_of(ours: list[str], theirs: list[str], question: str) -> bool:
+def _point_of(gold: str, ours: list[str], theirs: list[str], question: str) -> bool:
     """Whether an answer of a few words is what a gold sentence comes down to."""
-    if len(ours) < 4 or not 1 <= len(theirs) <= 3 or not _inside(theirs, ours):
+    if len(gold.split()) < 5 or not 1 <= len(theirs) <= 3 or not _inside(theirs, ours):
         return False
     content = [word for word in theirs if word not in EMPTY_WORDS]
     if not content or any(len(word) == 1 for word in content):

@@ -48,6 +48,8 @@ def _clock(text: str, clock: bool, ratio: bool) -> Moment | None:
         certain = clock or half or match[3]
         if (hour > 24 or minute > 59) or (not certain and (ratio or len(match[2]) != 2)):
             return None
+        if match[3] and not clock and (ratio or len(match[2]) != 2):
+            return None
         if not certain and not match[2].startswith("0"):
             return None  # 3:45 is as well a ratio, and equal only to itself either way
         return _at(hour, minute, second, half)
