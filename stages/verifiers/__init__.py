@@ -7,13 +7,16 @@ can be killed (`pool`). Rewards and evaluation share this module, so a policy is
 trained it. The text of a model is read by grammars of our own and never evaluated.
 """
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from stages.verifiers.decide import decide
 from stages.verifiers.extract import extract_answer
 from stages.verifiers.golds import type_gold
+
+logger = logging.getLogger(__name__)
 
 JUDGED = {"correct": 1.0, "incorrect": 0.0, "no_answer": 0.0, "truncated": 0.0}
 """Outcome reward R(y) of each status; a status that is not here was not judged (null)."""
@@ -83,6 +86,14 @@ def judge_by_rule(attempt: Attempt) -> Judgement | tuple[str, str, str]:
     early = _without_comparison(attempt)
     if early is not None:
         return early
+    try:
+        return _by_rule(attempt)
+    except Exception:  # a rule that breaks costs this answer its verdict, not the run
+        logger.exception("A rule broke on the gold answer %.200r", attempt.gold)
+        return Judgement(status="error", verifier="rule")
+
+
+def _by_rule(attempt: Attempt) -> Judgement | tuple[str, str, str]:
     gold = type_gold(attempt.gold or "", attempt.asked, attempt.answer_type, attempt.choices)
     if gold.problem:
         return Judgement(status="unverifiable", verifier="gold")
@@ -97,6 +108,23 @@ def judge_by_rule(attempt: Attempt) -> Judgement | tuple[str, str, str]:
             return Judgement(status="timeout", extracted_answer=answer, verifier=decision.rule)
         return (*decision.engine, answer)
     return _judged(decision.correct, answer, decision.rule)
+
+
+def explain(attempt: Attempt) -> dict[str, Any]:
+    """How an attempt's gold answer was read, for people who wonder about a verdict."""
+    gold = type_gold(attempt.gold or "", attempt.asked, attempt.answer_type, attempt.choices)
+    return {
+        "gold": attempt.gold,
+        "gold_kind": gold.kind,
+        "gold_problem": gold.problem,
+        "accepted": list(gold.alternatives),
+        "letters": "".join(sorted(gold.letters)) or None,
+        "options": list(gold.options),
+        "unit_asked_for": gold.terms.unit,
+        "tolerance": {
+            name: value for name, value in asdict(gold.terms.tolerance).items() if value is not None
+        },
+    }
 
 
 def judge_symbolic(answer: str, equal: bool | None) -> Judgement:

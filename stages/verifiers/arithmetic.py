@@ -22,7 +22,20 @@ CLOSE = mpmath.mpf(10) ** -25
 VERY_CLOSE = mpmath.mpf(10) ** -(MANY_DIGITS - 50)
 LARGEST_BITS = 2_000_000
 LARGEST_FACTORIAL = 20_000
-ONE_BRANCH = frozenset("arcsin arccos arctan arccot asin acos atan arcsinh arccosh arctanh".split())
+ONE_BRANCH = frozenset(
+    [
+        "arcsin",
+        "arccos",
+        "arctan",
+        "arccot",
+        "asin",
+        "acos",
+        "atan",
+        "arcsinh",
+        "arccosh",
+        "arctanh",
+    ]
+)
 BRANCHED = ONE_BRANCH | {"root", "log", "ln", "lg", "!", "binom", "cbrt"}
 
 
@@ -233,8 +246,8 @@ def _call(name: str, parts: list[Any], context: Any) -> Any:
             top, bottom = parts
             if max(abs(top), abs(bottom)) > LARGEST_FACTORIAL:
                 raise Huge
-            return context.gamma(top + 1) / context.gamma(bottom + 1) / context.gamma(
-                top - bottom + 1
+            return (
+                context.gamma(top + 1) / context.gamma(bottom + 1) / context.gamma(top - bottom + 1)
             )
         case "ceil" | "floor" | "sign":
             return getattr(context, name)(parts[0])
@@ -250,8 +263,28 @@ def _call(name: str, parts: list[Any], context: Any) -> Any:
 
 
 ELEMENTARY = {
-    **{name: name for name in "sin cos tan cot sec csc sinh cosh tanh coth asin acos atan".split()},
-    **{"arc" + name: "a" + name for name in "sin cos tan cot sec csc sinh cosh tanh".split()},
+    **{
+        name: name
+        for name in [
+            "sin",
+            "cos",
+            "tan",
+            "cot",
+            "sec",
+            "csc",
+            "sinh",
+            "cosh",
+            "tanh",
+            "coth",
+            "asin",
+            "acos",
+            "atan",
+        ]
+    },
+    **{
+        "arc" + name: "a" + name
+        for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh"]
+    },
     **{"sgn": "sign", "Re": "re", "Im": "im", "arg": "arg"},
     **{"tg": "tan", "ctg": "cot", "arctg": "atan", "cosec": "csc"},
 }

@@ -9,7 +9,9 @@ BETWEEN = re.compile(
     r"和|或)\s*\}|\\mathrm\{\s*(?:and|or)\s*\})*"
 )
 JOINING = re.compile(r",|;|、|and|or|和|或|与|\\quad")
-DENIED = re.compile(r"(?:\bnot|\bisn't|\bn't be|≠|不是|并非)\s*(?:equal to\s*)?[$(\\]*\s*$", re.IGNORECASE)
+DENIED = re.compile(
+    r"(?:\bnot|\bisn't|\bn't be|≠|不是|并非)\s*(?:equal to\s*)?[$(\\]*\s*$", re.IGNORECASE
+)
 UNIT = re.compile(
     r"[$\\)\]\s]{0,4}(\\(?:text|mathrm|textrm|mbox)\s*\{[^{}]{1,24}\}(?:\^\{?\d\}?)?|\^?\\circ\b|°|\\?%)"
 )

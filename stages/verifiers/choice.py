@@ -16,13 +16,17 @@ LETTER = re.compile(
     r"(?P<rest>\s*[.:,)、]\s*.*|\s*\(.*\)|\s+.*)?",
     re.DOTALL | re.IGNORECASE,
 )
-SEVERAL = re.compile(r"[(\[{]?\s*([A-J](?:\s*(?:,|/|;|&|、|and|or|和|或|\s)\s*[A-J])+|[A-J]{2,8})\s*[)\]}]?", re.IGNORECASE)
+SEVERAL = re.compile(
+    r"[(\[{]?\s*([A-J](?:\s*(?:,|/|;|&|、|and|or|和|或|\s)\s*[A-J])+|[A-J]{2,8})\s*[)\]}]?",
+    re.IGNORECASE,
+)
 MULTIPLE = re.compile(
     r"multiple answers|more than one|select all|all that apply|多选|多项|which of the .*\bare\b|statements",
     re.IGNORECASE,
 )
 ASKS_LETTER = re.compile(
-    r"option|choice|choose|which of the following|multiple[- ]choice|选项|选择|正确的是|题目", re.IGNORECASE
+    r"option|choice|choose|which of the following|multiple[- ]choice|选项|选择|正确的是|题目",
+    re.IGNORECASE,
 )
 
 
@@ -66,14 +70,23 @@ def gold_letters(
     return frozenset()
 
 
-CHOICE_TYPES = ("choice", "multi_choice", "multiple_choice", "multiple-choice", "mc", "multiple choice")
+CHOICE_TYPES = (
+    "choice",
+    "multi_choice",
+    "multiple_choice",
+    "multiple-choice",
+    "mc",
+    "multiple choice",
+)
 
 
 def _is_option(plain: str, options: Sequence[str]) -> bool:
     return any(normalize(plain) == normalize(option) for option in options)
 
 
-def chosen_letters(answer: str, options: Sequence[str], terms: Terms | None = None) -> frozenset[str]:
+def chosen_letters(
+    answer: str, options: Sequence[str], terms: Terms | None = None
+) -> frozenset[str]:
     """The letters of the options that an answer names, by letter, text or value.
 
     Args:
@@ -82,7 +95,9 @@ def chosen_letters(answer: str, options: Sequence[str], terms: Terms | None = No
         terms: what the question lays down, for comparing values.
     """
     plain = tidy(answer)
-    exact = [chr(65 + index) for index, text in enumerate(options) if normalize(plain) == normalize(text)]
+    exact = [
+        chr(65 + index) for index, text in enumerate(options) if normalize(plain) == normalize(text)
+    ]
     if len(exact) == 1 and len(plain) > 1:
         return frozenset(exact)
     several = letters_in(plain)
@@ -142,8 +157,12 @@ def _matching(answer: str, options: tuple[str, ...], terms: Terms) -> tuple[str,
 
 
 def _holds(long: list[str], short: list[str]) -> bool:
-    return bool(short) and len(long) <= len(short) + 6 and any(
-        long[start : start + len(short)] == short for start in range(len(long) - len(short) + 1)
+    return (
+        bool(short)
+        and len(long) <= len(short) + 6
+        and any(
+            long[start : start + len(short)] == short for start in range(len(long) - len(short) + 1)
+        )
     )
 
 

@@ -69,7 +69,9 @@ NAME = re.compile(r"\\([A-Za-z]+)")
 BRACED_WORD = re.compile(r"(?<=\d)\{\s*(degrees?|[a-zA-Z]{3,})\s*\}")
 SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\{\\,\})\s*(?=\d{3}(?!\d))")
 DOLLAR = re.compile(r"(?<!\\)\$")
-DOUBLED = re.compile(r"\\\\(?=(?:left|right|frac|dfrac|sqrt|pi|times|text|cdot|circ|infty|boxed)\b)")
+DOUBLED = re.compile(
+    r"\\\\(?=(?:left|right|frac|dfrac|sqrt|pi|times|text|cdot|circ|infty|boxed)\b)"
+)
 LONGEST_ANSWER = 2000
 """Characters; what is longer is not read as mathematics."""
 MOST_WRAPPERS = 8
@@ -151,7 +153,7 @@ def _strip_ends(text: str) -> str:
     """Take away outer punctuation, quotes, `**` and braces that hold everything."""
     while True:
         before = text
-        text = text.strip().strip("`\"").rstrip(".,;:!?*\\").lstrip("*,;:").strip()
+        text = text.strip().strip('`"').rstrip(".,;:!?*\\").lstrip("*,;:").strip()
         if before.rstrip().endswith("!") and re.search(r"[\d)a-zA-Z}]!+$", before.rstrip()):
             text = before.strip()  # a factorial
         if text.startswith("{") and _closes_at(text) == len(text) - 1 and "," not in text:

@@ -102,7 +102,9 @@ def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
     return _same_region(gold, answer, terms)
 
 
-def _same_named(ours: Named, theirs: Named, gold: Relation, answer: Relation, terms: Terms) -> Truth:
+def _same_named(
+    ours: Named, theirs: Named, gold: Relation, answer: Relation, terms: Terms
+) -> Truth:
     """Whether two equations that name values agree: as equations, or in name and value."""
     if ours.label and theirs.label and ours.label != theirs.label:
         if same_points(gold, answer):
@@ -239,9 +241,7 @@ def _differ(labels: list[Named | None]) -> bool:
     return len(names) == len(labels) and len(set(names)) == len(names)
 
 
-def _same_labelled(
-    ours: list[Named | None], theirs: list[Named | None], terms: Terms
-) -> Truth:
+def _same_labelled(ours: list[Named | None], theirs: list[Named | None], terms: Terms) -> Truth:
     """Values by their names, where both sides name theirs alike; None: they do not."""
     by_name = {one.label: one for one in theirs if one is not None}
     pairs = [(one, by_name.get(one.label)) for one in ours if one is not None]
@@ -257,7 +257,9 @@ def _ordered(
     if found is not False or not _differ(labels):
         return found
     # `y = 2, x = 3` for (3, 2): names put their values in order.
-    by_name = sorted(range(len(theirs)), key=lambda index: (labels[index] or Named("", ours[0])).label)
+    by_name = sorted(
+        range(len(theirs)), key=lambda index: (labels[index] or Named("", ours[0])).label
+    )
     return _all_same(ours, tuple(theirs[index] for index in by_name), terms)
 
 
@@ -287,7 +289,9 @@ def _same_ratio(gold: Value, answer: Value, terms: Terms) -> Truth:
     if isinstance(gold, Ratio) and isinstance(answer, Ratio):
         if len(gold.terms) != len(answer.terms):
             return False
-        if every([same(one, other, terms) for one, other in zip(gold.terms, answer.terms, strict=True)]):
+        if every(
+            [same(one, other, terms) for one, other in zip(gold.terms, answer.terms, strict=True)]
+        ):
             return True
         return _same_proportions(gold, answer)
     if isinstance(gold, Ratio):
@@ -318,4 +322,3 @@ def _quotient(ratio: Ratio) -> Quantity | None:
     if not isinstance(top, Quantity) or not isinstance(bottom, Quantity):
         return None
     return Quantity(Node("/", "", (top.node, bottom.node)))
-

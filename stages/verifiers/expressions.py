@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 MOST_TOKENS = 600
 DEEPEST = 40
+TALLEST = 120
+"""Levels of a tree: walking it recursively stays far from Python's own limit."""
 
 
 class Unreadable(Exception):
@@ -28,14 +30,97 @@ class Node:
 
 
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot asin acos atan "
-    "ln log lg exp abs sqrt cbrt max min gcd lcm deg arg Re Im sgn sign arcsinh arccosh arctanh "
-    "cosec tg ctg arctg".split()
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "sinh",
+        "cosh",
+        "tanh",
+        "coth",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "arccot",
+        "asin",
+        "acos",
+        "atan",
+        "ln",
+        "log",
+        "lg",
+        "exp",
+        "abs",
+        "sqrt",
+        "cbrt",
+        "max",
+        "min",
+        "gcd",
+        "lcm",
+        "deg",
+        "arg",
+        "Re",
+        "Im",
+        "sgn",
+        "sign",
+        "arcsinh",
+        "arccosh",
+        "arctanh",
+        "cosec",
+        "tg",
+        "ctg",
+        "arctg",
+    ]
 )
 GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon"
-    " phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega hbar ell nabla"
-    " partial triangle angle ldots aleph imath jmath prime".split()
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "rho",
+        "sigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Xi",
+        "Pi",
+        "Sigma",
+        "Upsilon",
+        "Phi",
+        "Psi",
+        "Omega",
+        "hbar",
+        "ell",
+        "nabla",
+        "partial",
+        "triangle",
+        "angle",
+        "ldots",
+        "aleph",
+        "imath",
+        "jmath",
+        "prime",
+    ]
 )
 MAPS = frozenset({"f", "g", "F", "G"})
 """Letters that, in front of a bracket, are functions rather than factors."""
@@ -48,7 +133,7 @@ TOKEN = re.compile(
     r"|(?P<letter>[A-Za-zµ])'*|(?P<sign>\*\*|[-+*/^_!()\[\]{}|,;]))"
 )
 ENDS = frozenset({"", ")", "]", "}", ",", ";", "\\}"})
-NAMELESS = "\\frac \\sqrt \\binom \\lceil \\lfloor \\pi \\infty".split()
+NAMELESS = ["\\frac", "\\sqrt", "\\binom", "\\lceil", "\\lfloor", "\\pi", "\\infty"]
 
 
 def parse(text: str) -> Node:
@@ -71,9 +156,16 @@ def _parse(text: str) -> Node | None:
     try:
         reader = _Reader(_tokens(text))
         node = reader.total()
-        return node if reader.token == "" else None
+        return node if reader.token == "" and _depth(node) <= TALLEST else None
     except (Unreadable, RecursionError):
         return None
+
+
+def _depth(node: Node) -> int:
+    deepest, level = 0, [node]
+    while level and deepest <= TALLEST:
+        deepest, level = deepest + 1, [part for at in level for part in at.parts]
+    return deepest
 
 
 def symbols(node: Node) -> frozenset[str]:

@@ -8,7 +8,9 @@ from stages.verifiers.prose import closing_answer, first_phrase
 
 CLOSED = ("</think>", "</thinking>", "<|end_of_thought|>", "◁/think▷", "</thought>", "</reasoning>")
 OPENED = ("<think>", "<thinking>", "<|begin_of_thought|>", "◁think▷", "<thought>")
-TURN_ENDS = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end|user|assistant)\|>|</s>|<｜end▁of▁sentence｜>")
+TURN_ENDS = re.compile(
+    r"<\|(?:im_start|im_end|endoftext|eot_id|end|user|assistant)\|>|</s>|<｜end▁of▁sentence｜>"
+)
 TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
 FINAL = re.compile(
     r"(?:\bfinal\s+answers?\b|\bfinal\s+results?\b|最终答案|最后答案)[\s*_\"']*(?:(?:is|are|:|：|为|是|would be)[\s*]*)+",
@@ -23,15 +25,22 @@ MARKER = re.compile(
     r"(?=\s*[(（*$\\]*(?-i:[A-J](?![a-z])))",
     re.IGNORECASE,
 )
-JSON_ANSWER = re.compile(r"\{[^{}]*\"(?:short[ _]answer|final[ _]answer|answer)\"[^{}]*\}", re.IGNORECASE)
+JSON_ANSWER = re.compile(
+    r"\{[^{}]*\"(?:short[ _]answer|final[ _]answer|answer)\"[^{}]*\}", re.IGNORECASE
+)
 JSON_FIELD = re.compile(
     r"\"(?:short[ _]answer|final[ _]answer|answer)\"\s*:\s*(?:\"((?:[^\"\\]|\\.)*)\"|([-\d.eE+]+|\[[^\]]*\]))",
     re.IGNORECASE,
 )
 DENIED = re.compile(r"^\W*(?:not\b|isn't|≠|不是|n't)", re.IGNORECASE)
-EMPTY = re.compile(r"[\s?？.$*_\-…]*|\\(?:cdots|ldots|dots)|(?:your |the )?answer(?: here)?|n/?a|none given", re.IGNORECASE)
+EMPTY = re.compile(
+    r"[\s?？.$*_\-…]*|\\(?:cdots|ldots|dots)|(?:your |the )?answer(?: here)?|n/?a|none given",
+    re.IGNORECASE,
+)
 LONGEST_ANSWER = 2000
 """Characters; what is longer is an argument, not an answer."""
+LONGEST_TAGGED = 200
+"""Characters of a tag's content that is an answer as it stands."""
 LONGEST_TAIL = 20_000
 """Characters from the end in which an answer is looked for."""
 
@@ -82,6 +91,8 @@ def _first_turn(text: str) -> str:
 def _answer_in(tail: str, question: str, kind: str) -> str | None:
     if tags := TAG.findall(tail):
         inner = tags[-1].strip()
+        if len(inner) <= LONGEST_TAGGED and "\n" not in inner and not BOX.search(inner):
+            return inner
         return _answer_in(inner, question, kind) or inner if inner else None
     box = last_box(tail) if BOX.search(tail) else None
     rest = tail if box is None else tail[box.end :]

@@ -59,7 +59,9 @@ def _has_product_of_sums(node: Node) -> bool:
         return True
     if node.kind == "^" and node.parts[0].kind in SUM:
         return True
-    return node.kind in (*SUM, "*", "neg") and any(_has_product_of_sums(part) for part in node.parts)
+    return node.kind in (*SUM, "*", "neg") and any(
+        _has_product_of_sums(part) for part in node.parts
+    )
 
 
 def _is_reduced(node: Node) -> bool | None:

@@ -26,7 +26,9 @@ from stages.verifiers.values import (
 
 ALTERNATIVES = re.compile(r"\s*\\?#\s*\\?#\s*")
 LIST_OF_TEXTS = re.compile(r"\[\s*(?:'.*'|\".*\")\s*,?\s*\]", re.DOTALL)
-PREFIX = re.compile(r"^(?:only|answer|ans\.?|答案?|解)\s*[:：]?\s*(?=[\w\\$(-].*[=\d])", re.IGNORECASE)
+PREFIX = re.compile(
+    r"^(?:only|answer|ans\.?|答案?|解)\s*[:：]?\s*(?=[\w\\$(-].*[=\d])", re.IGNORECASE
+)
 BROKEN = re.compile(r"[\x00-\x08\x0b-\x1f\ufffd]")
 
 

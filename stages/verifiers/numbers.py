@@ -10,7 +10,9 @@ from stages.verifiers.expressions import Node
 from stages.verifiers.values import Literal
 
 DECIMAL = re.compile(r"([+-]?)\s*(\d+(?:\.\d*)?|\.\d+)")
-GROUPED = re.compile(r"([+-]?)\s*((?!0)\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?!0)\d{1,3}(?: \d{3})+(?:\.\d+)?)")
+GROUPED = re.compile(
+    r"([+-]?)\s*((?!0)\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?!0)\d{1,3}(?: \d{3})+(?:\.\d+)?)"
+)
 COMMA_DECIMAL = re.compile(r"([+-]?)\s*(\d+),(\d+)")
 POWER_OF_TEN = re.compile(
     r"([+-]?\s*\d+(?:\.\d+)?)\s*(?:\\times|\\cdot|\*|x|X)\s*10\s*(?:\^|\*\*)\s*[{(]?\s*"
@@ -25,17 +27,38 @@ SCALED = re.compile(rf"([+-]?[\d.,]+)\s*({'|'.join(sorted(SCALES, key=len, rever
 ORDINAL = re.compile(r"(\d+)\s*\^?\s*\{?\s*(?:st|nd|rd|th)\s*\}?", re.IGNORECASE)
 CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩"
 
-ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-).split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 PARTS = {
     "half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourth": 4,
     "fourths": 4, "fifth": 5, "fifths": 5, "sixth": 6, "sixths": 6, "seventh": 7, "eighth": 8,
     "eighths": 8, "ninth": 9, "tenth": 10, "tenths": 10,
 }  # fmt: skip
-HAN = {character: value for value, character in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+HAN = {character: value for value, character in enumerate("零一二三四五六七八九")} | {
+    "两": 2,
+    "〇": 0,
+}
 HAN_NUMBER = re.compile("[零〇一二两三四五六七八九十百千万亿]+")
 
 

@@ -29,10 +29,12 @@ HEDGED = re.compile(
     r"|i (?:can't|cannot|can not))\b|可能是|不确定|无法",
     re.IGNORECASE,
 )
-ASIDE = re.compile(r",\s*(?:which|so that|because|since|where|meaning|as|with)\b.*$", re.IGNORECASE | re.DOTALL)
+ASIDE = re.compile(
+    r",\s*(?:which|so that|because|since|where|meaning|as|with)\b.*$", re.IGNORECASE | re.DOTALL
+)
 WORDED = frozenset({"text", "yes/no", "choice"})
 """Kinds of gold answers that a text without a figure or formula can match."""
-NUMERIC = frozenset("number formula several ratio time set tuple".split())
+NUMERIC = frozenset(["number", "formula", "several", "ratio", "time", "set", "tuple"])
 COMPARED = re.compile(
     r"\b(?:greater|less|more|fewer|larger|smaller|bigger|longer|shorter) than\s*[\\$(]*-?\d|(?:大于|小于|超过|不足)\s*\d",
     re.IGNORECASE,
@@ -40,8 +42,13 @@ COMPARED = re.compile(
 """A bound is no value."""
 HAN = re.compile("[\u4e00-\u9fff]")
 PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
-CLOSING = re.compile(r"\s*(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE)
-MATH = re.compile(r"(?<![\\$])\$([^$\n]{1,300})(?<!\\)\$|\\\((.{1,300}?)\\\)|\\\[(.{1,600}?)\\\]|\$\$(.{1,600}?)\$\$", re.DOTALL)
+CLOSING = re.compile(
+    r"\s*(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
+)
+MATH = re.compile(
+    r"(?<![\\$])\$([^$\n]{1,300})(?<!\\)\$|\\\((.{1,300}?)\\\)|\\\[(.{1,600}?)\\\]|\$\$(.{1,600}?)\$\$",
+    re.DOTALL,
+)
 VERB = re.compile(
     r"(?:\b(?:is|are|was|were|be|equals?|becomes|get|gives|obtain|have|has|means)\b|=|≈|[为是得]|等于)"
     r"(?:\s*(?:therefore|thus|approximately|about|roughly|exactly|equal to|simply|just|only|now|then"
@@ -77,7 +84,9 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
     lines = [line.strip() for line in text.splitlines() if line.strip(" \t*-_#`")]
     if not lines:
         return None
-    if (display := re.search(r"(?:\\\[|\$\$)\s*(.{1,600}?)\s*(?:\\\]|\$\$)\s*\W*$", text, re.DOTALL)) and "\n\n" not in display[1]:
+    if (
+        display := re.search(r"(?:\\\[|\$\$)\s*(.{1,600}?)\s*(?:\\\]|\$\$)\s*\W*$", text, re.DOTALL)
+    ) and "\n\n" not in display[1]:
         return display[1].strip()
     if len(lines) >= 2 and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[-2:]):
         return "; ".join(line.strip("*- ") for line in lines[-2:])
@@ -163,7 +172,12 @@ def _found(plain: str, kind: str) -> str | None:
     han = re.findall("[\u4e00-\u9fff]", plain)
     if kind in NUMERIC and HAN.search(plain) and NUMBER.search(plain) and not MATH.search(plain):
         han = list(plain)  # a sentence, however short: its number is what counts
-    if len(plain) <= SHORT_PHRASE and len(words) <= 3 and len(han) <= 4 and not VERB.search(MATH.sub(" ", plain)):
+    if (
+        len(plain) <= SHORT_PHRASE
+        and len(words) <= 3
+        and len(han) <= 4
+        and not VERB.search(MATH.sub(" ", plain))
+    ):
         return plain
     spans = list(MATH.finditer(plain))
     if spans:

@@ -19,8 +19,30 @@ LEADING = re.compile(r"(?:about|approximately|around|roughly|only|just|约|大�
 TRAILING_WORDS = re.compile(r"\s*([A-Za-z\u4e00-\u9fff][A-Za-z\u4e00-\u9fff' -]*)$")
 WORD = re.compile(r"(?:(?<=\s)|^)[A-Za-z]{3,}(?![A-Za-z(_^{\\])|(?<![\\A-Za-z])[A-Za-z]{5,}")
 KNOWN_WORDS = frozenset(
-    "sqrt cbrt sin cos tan cot sec csc log exp arcsin arccos arctan sinh cosh tanh abs min max gcd "
-    "lcm circ".split()
+    [
+        "sqrt",
+        "cbrt",
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "log",
+        "exp",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "abs",
+        "min",
+        "max",
+        "gcd",
+        "lcm",
+        "circ",
+    ]
 )
 HAN = re.compile("[\u4e00-\u9fff]")
 SHORTEST_LEFT = 1

@@ -12,7 +12,7 @@ from stages.verifiers.tolerance import FLOAT, near
 from stages.verifiers.units import factor
 from stages.verifiers.values import Literal, Quantity
 
-PARAMETERS = frozenset("k n m t l j s c C K N M c_1 C_1".split())
+PARAMETERS = frozenset(["k", "n", "m", "t", "l", "j", "s", "c", "C", "K", "N", "M", "c_1", "C_1"])
 """Names that a solution may give to what runs through all integers, or to a constant."""
 
 
@@ -76,7 +76,11 @@ def _same_formula(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None
 def _identical(gold: Node, answer: Node, terms: Terms) -> bool | None:
     ours, theirs = symbols(gold), symbols(answer)
     mine, others = ours - theirs, theirs - ours
-    if len(mine) == len(others) == 1 and terms.renaming and "symbol" not in (gold.kind, answer.kind):
+    if (
+        len(mine) == len(others) == 1
+        and terms.renaming
+        and "symbol" not in (gold.kind, answer.kind)
+    ):
         (name,), (other,) = mine, others
         if not (name in PARAMETERS and other in PARAMETERS) and name.lower() != other.lower():
             return False
@@ -107,7 +111,7 @@ def _same_value(gold: Quantity, value: Any, answer: Quantity, other: Any, terms:
     if "percent" in (ours, theirs):
         return _same_percent(gold, value, answer, other, terms)
     if {ours, theirs} <= {"degree", "radian", None}:
-        return plain and {ours, theirs} != {"degree", "radian"} or _same_angle(
+        return (plain and {ours, theirs} != {"degree", "radian"}) or _same_angle(
             gold, value, answer, other, terms
         )
     if theirs is None:

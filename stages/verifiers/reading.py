@@ -14,6 +14,7 @@ from stages.verifiers.clean import LONGEST_ANSWER, tidy
 from stages.verifiers.expressions import Node, Unreadable, parse
 from stages.verifiers.numbers import CIRCLED, plain_number
 from stages.verifiers.quantities import read_quantity
+from stages.verifiers.screen import DEEPEST, bracket_depth
 from stages.verifiers.times import read_moment
 from stages.verifiers.values import (
     Line,
@@ -34,7 +35,9 @@ NUMBERED = re.compile(r"\(\s*(\d|[ivx]{1,4}|[a-h])\s*\)")
 UNION = re.compile(r"\\cup(?![A-Za-z])|(?<![A-Za-z])(?:or|或|或者|U)(?![A-Za-z])")
 SHARED = re.compile(r"\\cap(?![A-Za-z])|(?<![A-Za-z])(?:and|且)(?![A-Za-z])")
 MINUS = re.compile(r"\\setminus(?![A-Za-z])|-(?=\s*\\\{)")
-BUILDER = re.compile(r"\\?\{\s*([a-zA-Z]|\\[a-z]+)\s*(?:\\in\s*\\mathbb\{R\}\s*)?[|:]\s*(.+?)\s*\\?\}")
+BUILDER = re.compile(
+    r"\\?\{\s*([a-zA-Z]|\\[a-z]+)\s*(?:\\in\s*\\mathbb\{R\}\s*)?[|:]\s*(.+?)\s*\\?\}"
+)
 QUANTIFIED = re.compile(
     r"\s*,?\s*(?:for|where|with|when)\s+(?:all|some|any|every|each|integers?|[a-zA-Z]\s*\\in)\b"
     r"[^,;]*?(?=,\s*\\?(?:and|or)?\b|\band\b|$)|\(?[a-z]\s*\\in\s*\\mathbb\{[ZN]\}(?:\^\+|_\+)?\)?\s*$"
@@ -69,10 +72,10 @@ class Hints:
 
 
 @functools.lru_cache(maxsize=20_000)
-def read(text: str, hints: Hints = Hints()) -> Value:  # noqa: B008 - frozen
+def read(text: str, hints: Hints = Hints()) -> Value:
     """The value that an answer states; `Words` where it states none that is known here."""
     plain = tidy(text)
-    if len(plain) > LONGEST_ANSWER or plain == "":
+    if len(plain) > LONGEST_ANSWER or plain == "" or bracket_depth(plain) > DEEPEST:
         return Words(plain)
     return _read(plain, hints)
 
@@ -203,7 +206,12 @@ def _relation(text: str, hints: Hints) -> Value | None:
         return None
     values = tuple(_read(side, hints) for side in sides)
     last = values[-1]
-    if isinstance(last, Sequence) and last.opening == "" and not last.ordered and set(signs) <= {"=", "~"}:
+    if (
+        isinstance(last, Sequence)
+        and last.opening == ""
+        and not last.ordered
+        and set(signs) <= {"=", "~"}
+    ):
         # x = 1 +- 2, which is two equations
         items = tuple(
             Relation((*values[:-1], item), tuple(signs), (*sides[:-1], "")) for item in last.items

@@ -78,7 +78,9 @@ def _pieces(value: Value) -> list[Piece] | None:
             return _solved(value)
         case Sequence() if value.is_set:
             parts = [_pieces(item) for item in value.items]
-            return None if any(p is None for p in parts) else [one for p in parts for one in p or []]
+            return (
+                None if any(p is None for p in parts) else [one for p in parts for one in p or []]
+            )
         case Sequence() if len(value.items) == 2 and value.opening in ("(", "["):
             low, high = value.items
             if isinstance(low, Quantity) and isinstance(high, Quantity):
@@ -147,7 +149,11 @@ def _half_line(left: Quantity, right: Quantity, sign: str, name: str) -> list[Pi
         return [Piece(LEAST, end)]
     if sign in (">", ">="):
         return [Piece(end, MOST)]
-    return _outside([Piece(End(root, True, source), End(root, True, source))]) if sign == "!=" else [Piece(end, end)]
+    return (
+        _outside([Piece(End(root, True, source), End(root, True, source))])
+        if sign == "!="
+        else [Piece(end, end)]
+    )
 
 
 def _shared(left: list[Piece], right: list[Piece]) -> list[Piece]:

@@ -13,12 +13,16 @@ from stages.verifiers.quantity_rules import renamed
 from stages.verifiers.regions import FLIPPED
 from stages.verifiers.values import Quantity, Relation, Value
 
-FUNCTION = re.compile(r"(\\?[A-Za-z]+(?:_\{?\w+\}?)?'*)\s*\(\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\s*,\s*[a-zA-Z])*)\s*\)")
+FUNCTION = re.compile(
+    r"(\\?[A-Za-z]+(?:_\{?\w+\}?)?'*)\s*\(\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\s*,\s*[a-zA-Z])*)\s*\)"
+)
 NAME = re.compile(
     r"(?:\\(?:triangle|angle|Delta|sin|cos|tan)\s*)*\|?\s*"
     r"(?:\\?[A-Za-z]+'*(?:_\{?[\w\\ ,]+\}?)?(?:\([\w,. ]+\))?|[A-Z]{1,4})'*\s*\|?"
 )
-NAMES_OVER = re.compile(r"\\frac\{[A-Z]{1,3}'?\}\{[A-Z]{1,3}'?\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}")
+NAMES_OVER = re.compile(
+    r"\\frac\{[A-Z]{1,3}'?\}\{[A-Z]{1,3}'?\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}"
+)
 NAMED_RATIO = re.compile(rf"(?:{NAME.pattern})(?:\s*:\s*(?:{NAME.pattern}))+")
 POINT_NAME = re.compile(r"\(\s*[\\A-Za-z_{}'()0-9]+(?:\s*,\s*[\\A-Za-z_{}'()0-9]+)+\s*\)")
 
@@ -105,4 +109,3 @@ def rising(relation: Relation) -> Relation:
             relation.texts[::-1],
         )
     return relation
-

@@ -6,25 +6,123 @@ from fractions import Fraction
 
 from stages.verifiers.clean import tidy
 
-FRACTION = re.compile(r"([+-]?)\s*(?:\\frac\{(\d{1,30})\}\{(\d{1,30})\}|(\d{1,30})\s*/\s*(\d{1,30}))")
+FRACTION = re.compile(
+    r"([+-]?)\s*(?:\\frac\{(\d{1,30})\}\{(\d{1,30})\}|(\d{1,30})\s*/\s*(\d{1,30}))"
+)
 NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,60})?(?:\.\d{1,60})?")
-YES = frozenset("yes true correct right 是 对 正确 能 可以 会 有 成立 相等 √ yeah yep".split())
+YES = frozenset(
+    [
+        "yes",
+        "true",
+        "correct",
+        "right",
+        "是",
+        "对",
+        "正确",
+        "能",
+        "可以",
+        "会",
+        "有",
+        "成立",
+        "相等",
+        "√",
+        "yeah",
+        "yep",
+    ]
+)
 NO = frozenset(
-    "no false incorrect wrong 否 错 错误 不能 不是 不对 不正确 不可以 不会 没有 不成立 不相等 × "
-    "不 nope".split()
+    [
+        "no",
+        "false",
+        "incorrect",
+        "wrong",
+        "否",
+        "错",
+        "错误",
+        "不能",
+        "不是",
+        "不对",
+        "不正确",
+        "不可以",
+        "不会",
+        "没有",
+        "不成立",
+        "不相等",
+        "×",
+        "不",
+        "nope",
+    ]
 )
 POLAR = re.compile(
     r"\b(?:yes|no|true|false|correct|incorrect|right|wrong)\b"
     r"|不(?:能|是|对|正确|可以|会|成立|相等)?|没有|错误?|[是对能会有√]|正确|可以|成立|相等|否",
     re.IGNORECASE,
 )
-ARTICLES = frozenset("the a an is are was were it its that this of to in".split())
-EMPTY_WORDS = ARTICLES | frozenset(
-    "and or be been by for from on at as with will would can could one ones there has have had do "
-    "does they them their he she his her we our i you your if then than so such which who what "
-    "all any some each every both more most less only very often".split()
+ARTICLES = frozenset(
+    ["the", "a", "an", "is", "are", "was", "were", "it", "its", "that", "this", "of", "to", "in"]
 )
-NEGATION = re.compile(r"\b(?:not|n't|never|no|neither|nor|without|isn't|aren't|cannot)\b|不|没|非|无")
+EMPTY_WORDS = ARTICLES | frozenset(
+    [
+        "and",
+        "or",
+        "be",
+        "been",
+        "by",
+        "for",
+        "from",
+        "on",
+        "at",
+        "as",
+        "with",
+        "will",
+        "would",
+        "can",
+        "could",
+        "one",
+        "ones",
+        "there",
+        "has",
+        "have",
+        "had",
+        "do",
+        "does",
+        "they",
+        "them",
+        "their",
+        "he",
+        "she",
+        "his",
+        "her",
+        "we",
+        "our",
+        "i",
+        "you",
+        "your",
+        "if",
+        "then",
+        "than",
+        "so",
+        "such",
+        "which",
+        "who",
+        "what",
+        "all",
+        "any",
+        "some",
+        "each",
+        "every",
+        "both",
+        "more",
+        "most",
+        "less",
+        "only",
+        "very",
+        "often",
+    ]
+)
+NEGATION = re.compile(
+    r"\b(?:not|n't|never|no|neither|nor|without|isn't|aren't|cannot)\b|不|没|非|无"
+)
 HEDGE = re.compile(
     r"\b(?:either|maybe|perhaps|possibly|might be|may be|could be|could also|not sure|unsure"
     r"|unknown|cannot (?:be )?determin\w*|can't (?:be )?determin\w*|guess)\b|可能|也许|或者",

@@ -13,10 +13,21 @@ HAN_CLOCK = re.compile(r"(上午|下午|晚上)?(\d{1,2})\s*[时点]\s*(?:(\d{1,
 NAMES = {
     "noon": (12, 0), "midday": (12, 0), "midnight": (0, 0), "12 noon": (12, 0),
 }  # fmt: skip
-MONTHS = (
-    "january february march april may june july august september october november december"
-).split()
-DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
+DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 HAN_DAYS = "一二三四五六日"
 SLASHES = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})")
 ISO = re.compile(r"(\d{4})[-/年](\d{1,2})[-/月](\d{1,2})日?")

@@ -132,7 +132,9 @@ def _half(decimals: int) -> Any:
     return mpmath.mpf(10) ** -decimals / 2
 
 
-def _as_written(gold: Any, gold_literal: Literal | None, answer: Any, literal: Literal | None) -> bool:
+def _as_written(
+    gold: Any, gold_literal: Literal | None, answer: Any, literal: Literal | None
+) -> bool:
     distance = abs(gold - answer)
     if gold_literal is None and literal is None:
         return same_number(gold, answer)
@@ -142,7 +144,9 @@ def _as_written(gold: Any, gold_literal: Literal | None, answer: Any, literal: L
         return True
     if gold_literal is not None and not gold_literal.exact:
         if gold_literal.significant >= COMPUTED and literal is not None and not literal.exact:
-            return literal.significant >= ENOUGH and bool(distance <= _half(literal.decimals) * SLACK)
+            return literal.significant >= ENOUGH and bool(
+                distance <= _half(literal.decimals) * SLACK
+            )
         if literal is None:
             meaningful = gold_literal.significant >= 2 and (
                 gold_literal.decimals >= 2 or gold_literal.significant >= MEANINGFUL

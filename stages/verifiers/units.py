@@ -62,7 +62,9 @@ OTHER = {
     "US$ 美元", "euro": "€ euro euros EUR 欧元", "british_pound": "£ GBP 英镑", "cent":
     "cent cents ¢", "yen": "yen JPY 日元", "rupee": "₹ rupee rupees Rs Rs. INR",
 }  # fmt: skip
-COUNT = "unit units square\\ units cubic\\ units 个 个单位 单位 平方单位 只 条 人 张 种 次 块 本 颗 件"
+COUNT = (
+    "unit units square\\ units cubic\\ units 个 个单位 单位 平方单位 只 条 人 张 种 次 块 本 颗 件"
+)
 OWN = frozenset(OTHER) - {"percent"}
 """Kinds of money: of no other unit, and not worth a fixed amount of another."""
 WORDS: dict[str, tuple[tuple[str, int], ...]] = {
