@@ -10,8 +10,6 @@ from data.errors import InputError
 from stages.verifiers import Attempt, explain
 from stages.verifiers.pool import Judge
 
-PASSED_ON = ("question", "hint", "answer_type")
-
 
 def check_file(path: Path, explained: str | None = None) -> None:
     """Judge each line of a JSONL file and print a line of JSON for it, in order.
@@ -48,13 +46,18 @@ def check_file(path: Path, explained: str | None = None) -> None:
 
 def _attempt(row: dict[str, Any]) -> Attempt:
     gold, choices = row["gold"], row.get("choices")
-    rest = {name: None if row.get(name) is None else str(row[name]) for name in PASSED_ON}
     return Attempt(
         gold=None if gold is None else str(gold),
         choices=tuple(str(choice) for choice in choices) if isinstance(choices, list) else (),
         text=str(row["response"]),
-        **rest,
+        question=_text(row, "question"),
+        hint=_text(row, "hint"),
+        answer_type=_text(row, "answer_type"),
     )
+
+
+def _text(row: dict[str, Any], name: str) -> str | None:
+    return None if row.get(name) is None else str(row[name])
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -22,20 +22,7 @@ CLOSE = mpmath.mpf(10) ** -25
 VERY_CLOSE = mpmath.mpf(10) ** -(MANY_DIGITS - 50)
 LARGEST_BITS = 2_000_000
 LARGEST_FACTORIAL = 20_000
-ONE_BRANCH = frozenset(
-    [
-        "arcsin",
-        "arccos",
-        "arctan",
-        "arccot",
-        "asin",
-        "acos",
-        "atan",
-        "arcsinh",
-        "arccosh",
-        "arctanh",
-    ]
-)
+ONE_BRANCH = frozenset("arcsin arccos arctan arccot asin acos atan arcsinh arccosh arctanh".split())
 BRANCHED = ONE_BRANCH | {"root", "log", "ln", "lg", "!", "binom", "cbrt"}
 
 
@@ -263,24 +250,7 @@ def _call(name: str, parts: list[Any], context: Any) -> Any:
 
 
 ELEMENTARY = {
-    **{
-        name: name
-        for name in [
-            "sin",
-            "cos",
-            "tan",
-            "cot",
-            "sec",
-            "csc",
-            "sinh",
-            "cosh",
-            "tanh",
-            "coth",
-            "asin",
-            "acos",
-            "atan",
-        ]
-    },
+    **{name: name for name in "sin cos tan cot sec csc sinh cosh tanh coth asin acos atan".split()},
     **{
         "arc" + name: "a" + name
         for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh"]

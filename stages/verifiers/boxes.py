@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?:\{|(?=[$\w\\-]))")
 BETWEEN = re.compile(
-    r"(?:[\s$,;、.()]|\\quad|\\qquad|\\[,;! ]|\\\]|\\\[|\\\(|\\\)|and|or|和|或|与|\\text(?:rm)?\{\s*(?:and|or|,|"
+    r"(?:[\s$,;、.()]|\\quad|\\qquad"
+    r"|\\[,;! ]|\\\]|\\\[|\\\(|\\\)|and|or|和|或|与|\\text(?:rm)?\{\s*(?:and|or|,|"
     r"和|或)\s*\}|\\mathrm\{\s*(?:and|or)\s*\})*"
 )
 JOINING = re.compile(r",|;|、|and|or|和|或|与|\\quad")
@@ -13,7 +14,8 @@ DENIED = re.compile(
     r"(?:\bnot|\bisn't|\bn't be|≠|不是|并非)\s*(?:equal to\s*)?[$(\\]*\s*$", re.IGNORECASE
 )
 UNIT = re.compile(
-    r"[$\\)\]\s]{0,4}(\\(?:text|mathrm|textrm|mbox)\s*\{[^{}]{1,24}\}(?:\^\{?\d\}?)?|\^?\\circ\b|°|\\?%)"
+    r"[$\\)\]\s]{0,4}(\\(?:text|mathrm|textrm|mbox)\s*\{[^{}]{1,24}\}(?:\^\{?\d\}?)?"
+    r"|\^?\\circ\b|°|\\?%)"
 )
 LONGEST = 4000
 MOST_BOXES = 50
@@ -32,7 +34,7 @@ class Box:
 
 def last_box(text: str) -> Box | None:
     """The last box of a text, with those that stand right before it joined by commas or words."""
-    starts = [match for match in BOX.finditer(text)][-MOST_BOXES:]
+    starts = list(BOX.finditer(text))[-MOST_BOXES:]
     found: tuple[int, int, str] | None = None
     contents: list[str] = []
     for match in reversed(starts):

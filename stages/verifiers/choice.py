@@ -12,7 +12,8 @@ from stages.verifiers.text import normalize, words_of
 from stages.verifiers.values import Words
 
 LETTER = re.compile(
-    r"(?:(?:option|choice|answer|选项|选)\s*[:：]?\s*)?[(\[<]?\s*([A-Za-z])\s*[)\]>]?\s*(?:选项|项)?"
+    r"(?:(?:option|choice|answer|选项"
+    r"|选)\s*[:：]?\s*)?[(\[<]?\s*([A-Za-z])\s*[)\]>]?\s*(?:选项|项)?"
     r"(?P<rest>\s*[.:,)、]\s*.*|\s*\(.*\)|\s+.*)?",
     re.DOTALL | re.IGNORECASE,
 )
@@ -21,7 +22,8 @@ SEVERAL = re.compile(
     re.IGNORECASE,
 )
 MULTIPLE = re.compile(
-    r"multiple answers|more than one|select all|all that apply|多选|多项|which of the .*\bare\b|statements",
+    r"multiple answers|more than one|select all|all that apply|多选|多项"
+    r"|which of the .*\bare\b|statements",
     re.IGNORECASE,
 )
 ASKS_LETTER = re.compile(
@@ -32,7 +34,7 @@ ASKS_LETTER = re.compile(
 
 def letters_in(answer: str) -> frozenset[str]:
     """Letters of an answer that is nothing but letters: `AC`, `A, C`, `A or B`."""
-    plain = tidy(answer).strip()
+    plain = re.sub(r"[()\[\]{}]", " ", tidy(answer)).strip()
     match = SEVERAL.fullmatch(plain)
     if match is None:
         return frozenset()

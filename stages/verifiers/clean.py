@@ -35,11 +35,13 @@ PLAIN = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆
 UNICODE_ROOT = re.compile(r"([√∛])\s*(\{[^{}]*\}|\([^()]*\)|\d+(?:\.\d+)?|[a-zA-Z])")
 
 SPACING = re.compile(
-    r"\\(?:hspace|vspace|hskip|kern)\*?\s*\{[^{}]*\}|\\(?:quad|qquad|thinspace|medspace|enspace)\b"
+    r"\\(?:hspace|vspace|hskip|kern)\*?\s*\{[^{}]*\}|\\(?:quad|qquad|thinspace|medspace"
+    r"|enspace)\b"
     r"|(?<!\\)\\[,;:> ]|(?<!\\)~|\\phantom\{[^{}]*\}|\\allowbreak\b|\\(?:newline|nonumber)\b"
 )
 NOTHING = re.compile(
-    r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|rm|bf|it|Large|large|left|right|middle"
+    r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|rm|bf|it|Large|large|left"
+    r"|right|middle"
     r"|[bB]ig+[lrm]?|mathstrut|strut|label\{[^{}]*\}|tag\{[^{}]*\})(?![A-Za-z])|\\!|&(?==)"
 )
 COLOUR = re.compile(r"\\(?:color|textcolor)\s*\{[^{}]*\}|\\color\s*[a-z]+(?=\{)")
@@ -68,6 +70,7 @@ NAMES = {
 NAME = re.compile(r"\\([A-Za-z]+)")
 BRACED_WORD = re.compile(r"(?<=\d)\{\s*(degrees?|[a-zA-Z]{3,})\s*\}")
 SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\{\\,\})\s*(?=\d{3}(?!\d))")
+NEGATIVE = re.compile(r"负(?=[\d一二三四五六七八九十])|\bminus (?=\d)|\bnegative (?=\d)")
 DOLLAR = re.compile(r"(?<!\\)\$")
 DOUBLED = re.compile(
     r"\\\\(?=(?:left|right|frac|dfrac|sqrt|pi|times|text|cdot|circ|infty|boxed)\b)"
@@ -92,6 +95,7 @@ def tidy(text: str) -> str:
     text = SEPARATOR.sub("", text)
     text = NOTHING.sub("", text)
     text = SPACING.sub(" ", text)
+    text = NEGATIVE.sub("-", text)
     text = COLOUR.sub("", text)
     for _ in range(MOST_WRAPPERS):
         text, found = WRAPPER.subn(_unwrap, text)
@@ -153,7 +157,7 @@ def _strip_ends(text: str) -> str:
     """Take away outer punctuation, quotes, `**` and braces that hold everything."""
     while True:
         before = text
-        text = text.strip().strip('`"').rstrip(".,;:!?*\\").lstrip("*,;:").strip()
+        text = text.strip().removeprefix("=").strip('`"').rstrip(".,;:!?*\\").lstrip("*,;:").strip()
         if before.rstrip().endswith("!") and re.search(r"[\d)a-zA-Z}]!+$", before.rstrip()):
             text = before.strip()  # a factorial
         if text.startswith("{") and _closes_at(text) == len(text) - 1 and "," not in text:

@@ -75,6 +75,8 @@ def _decide_choice(gold: Gold, answer: str) -> Decision:
     if HEDGE.search(plain) and not any(plain == normalize(option) for option in gold.options):
         return Decision(False, "choice")
     chosen = chosen_letters(answer, gold.options, gold.terms)
+    if len(chosen) > 1 and re.search(r"\bor\b|或|/", plain):
+        return Decision(False, "choice")
     return Decision(chosen == gold.letters, "choice")
 
 
@@ -115,7 +117,10 @@ def _same_words(
     if not isinstance(wanted, Words):
         if same_words(alternative, answer):
             return True
-        stated = phrase(tidy(answer), gold.kind) if len(answer.split()) >= SENTENCE else None
+        plain = tidy(answer)
+        denied = NEGATION.search(plain) or HEDGE.search(plain)
+        long = len(answer.split()) >= SENTENCE and not denied
+        stated = phrase(plain, gold.kind) if long else None
         if stated and tidy(stated) != tidy(answer):
             return same(wanted, read(stated, gold.terms.hints), gold.terms)
     elif same_text(alternative, answer, gold.terms.question):

@@ -30,97 +30,19 @@ class Node:
 
 
 FUNCTIONS = frozenset(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "sinh",
-        "cosh",
-        "tanh",
-        "coth",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "arccot",
-        "asin",
-        "acos",
-        "atan",
-        "ln",
-        "log",
-        "lg",
-        "exp",
-        "abs",
-        "sqrt",
-        "cbrt",
-        "max",
-        "min",
-        "gcd",
-        "lcm",
-        "deg",
-        "arg",
-        "Re",
-        "Im",
-        "sgn",
-        "sign",
-        "arcsinh",
-        "arccosh",
-        "arctanh",
-        "cosec",
-        "tg",
-        "ctg",
-        "arctg",
-    ]
+    (
+        "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot asin "
+        "acos atan ln log lg exp abs sqrt cbrt max min gcd lcm deg arg Re Im sgn sign "
+        "arcsinh arccosh arctanh cosec tg ctg arctg"
+    ).split()
 )
 GREEK = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "rho",
-        "sigma",
-        "tau",
-        "upsilon",
-        "phi",
-        "chi",
-        "psi",
-        "omega",
-        "Gamma",
-        "Delta",
-        "Theta",
-        "Lambda",
-        "Xi",
-        "Pi",
-        "Sigma",
-        "Upsilon",
-        "Phi",
-        "Psi",
-        "Omega",
-        "hbar",
-        "ell",
-        "nabla",
-        "partial",
-        "triangle",
-        "angle",
-        "ldots",
-        "aleph",
-        "imath",
-        "jmath",
-        "prime",
-    ]
+    (
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho "
+        "sigma tau upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma "
+        "Upsilon Phi Psi Omega hbar ell nabla partial triangle angle ldots aleph "
+        "imath jmath prime"
+    ).split()
 )
 MAPS = frozenset({"f", "g", "F", "G"})
 """Letters that, in front of a bracket, are functions rather than factors."""
@@ -128,7 +50,8 @@ TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+(?![\d.]))?|\.\d+)"
     r"(?P<repeating>\.\.\.|\\ldots)?"
     r"|(?P<command>\\[A-Za-z]+|\\[{}|%$])"
-    r"|(?P<word>sqrt|cbrt|arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|pi"
+    r"|(?P<word>sqrt|cbrt|arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log"
+    r"|ln|exp|pi"
     r"|abs)(?![a-z])"
     r"|(?P<letter>[A-Za-zµ])'*|(?P<sign>\*\*|[-+*/^_!()\[\]{}|,;]))"
 )
@@ -330,10 +253,7 @@ class _Reader:
             sign = self.take()
             node = self.exponent()
             return Node("neg", "", (node,)) if sign == "-" else node
-        if self.token == "{":
-            node = self.group("{", "}")
-        else:
-            node = self.atom(single=True)
+        node = self.argument()
         if self.token in ("^", "**"):  # 2^3^4
             self.take()
             return Node("^", "", (node, self.exponent()))

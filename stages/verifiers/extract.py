@@ -13,15 +13,18 @@ TURN_ENDS = re.compile(
 )
 TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
 FINAL = re.compile(
-    r"(?:\bfinal\s+answers?\b|\bfinal\s+results?\b|最终答案|最后答案)[\s*_\"']*(?:(?:is|are|:|：|为|是|would be)[\s*]*)+",
+    r"(?:\bfinal\s+answers?\b|\bfinal\s+results?\b|最终答案|最后答案)[\s*_\"']*(?:(?:is"
+    r"|are|:|：|为|是|would be)[\s*]*)+",
     re.IGNORECASE,
 )
 FINAL_HEAD = re.compile(r"(?:^|\n)[#*\s✅]*final\s+answers?[#*\s]*(?:\n|$)", re.IGNORECASE)
 MARKER = re.compile(
-    r"\b(?:the\s+)?(?:correct\s+|right\s+|best\s+|required\s+)?(?:answers?|option|choice)\s*(?:(?:is|are|should be"
+    r"\b(?:the\s+)?(?:correct\s+|right\s+|best\s+|required\s+)?(?:answers?|option"
+    r"|choice)\s*(?:(?:is|are|should be"
     r"|would be|must be)(?![a-z])|[:：])(?:\s*(?:therefore|thus|simply|[:：]))*"
     r"|\bfinal\s+values?\s*[:：]"
-    r"|####|正确(?:答案|选项)(?:应?[是为]|[：:])*|【答案】|答案(?:应?[是为选]|[：:])+|故?(?:本题)?(?:应|正确)?选择?(?:项)?\s*(?:[是为]|[：:])?"
+    r"|####|正确(?:答案|选项)(?:应?[是为]|[：:])*|【答案】|答案(?:应?[是为选]|[：:])+"
+    r"|故?(?:本题)?(?:应|正确)?选择?(?:项)?\s*(?:[是为]|[：:])?"
     r"(?=\s*[(（*$\\]*(?-i:[A-J](?![a-z])))",
     re.IGNORECASE,
 )
@@ -29,9 +32,11 @@ JSON_ANSWER = re.compile(
     r"\{[^{}]*\"(?:short[ _]answer|final[ _]answer|answer)\"[^{}]*\}", re.IGNORECASE
 )
 JSON_FIELD = re.compile(
-    r"\"(?:short[ _]answer|final[ _]answer|answer)\"\s*:\s*(?:\"((?:[^\"\\]|\\.)*)\"|([-\d.eE+]+|\[[^\]]*\]))",
+    r"\"(?:short[ _]answer|final[ _]answer"
+    r"|answer)\"\s*:\s*(?:\"((?:[^\"\\]|\\.)*)\"|([-\d.eE+]+|\[[^\]]*\]))",
     re.IGNORECASE,
 )
+JSON_FIELD_ALONE = re.compile(r"\"(?:short|final)[ _]answer\"\s*:\s*\"[^\"]*\"", re.IGNORECASE)
 DENIED = re.compile(r"^\W*(?:not\b|isn't|≠|不是|n't)", re.IGNORECASE)
 EMPTY = re.compile(
     r"[\s?？.$*_\-…]*|\\(?:cdots|ldots|dots)|(?:your |the )?answer(?: here)?|n/?a|none given",
@@ -90,7 +95,7 @@ def _first_turn(text: str) -> str:
 
 def _answer_in(tail: str, question: str, kind: str) -> str | None:
     if tags := TAG.findall(tail):
-        inner = tags[-1].strip()
+        inner = str(tags[-1]).strip()
         if len(inner) <= LONGEST_TAGGED and "\n" not in inner and not BOX.search(inner):
             return inner
         return _answer_in(inner, question, kind) or inner if inner else None
@@ -113,15 +118,15 @@ def _answer_in(tail: str, question: str, kind: str) -> str | None:
 
 
 def _json_answer(tail: str) -> str | None:
-    objects = JSON_ANSWER.findall(tail)
+    objects = JSON_ANSWER.findall(tail) or JSON_FIELD_ALONE.findall(tail)
     if not objects:
         return None
     try:
-        row = json.loads(objects[-1])
+        row: dict[str, object] = json.loads(objects[-1])
         for name, value in row.items():
             if re.fullmatch(r"(short|final)?[ _]?answer", name, re.IGNORECASE):
                 return value if isinstance(value, str) else json.dumps(value)
     except (ValueError, AttributeError, RecursionError):
         pass  # LaTeX in JSON is seldom escaped as JSON wants it
     fields = JSON_FIELD.findall(objects[-1])
-    return (fields[-1][0] or fields[-1][1]) if fields else None
+    return str(fields[-1][0] or fields[-1][1]) if fields else None

@@ -1,4 +1,4 @@
-"""Questions that ask for a form: simplify, expand, factor. The question's own words are no answer."""
+"""Questions that ask for a form: simplify, expand, factor. What they state is no answer."""
 
 import functools
 import re
@@ -8,8 +8,10 @@ from stages.verifiers.expressions import Node, Unreadable, parse
 from stages.verifiers.text import squeezed
 
 TASK = re.compile(
-    r"\b(?:simplify|reduce|expand|factor(?:i[sz]e)?|evaluate|compute|calculate|solve|rewrite|rationali[sz]e"
-    r"|express|convert|find the (?:value|product|sum|derivative))|化简|约分|展开|分解|计算|求值|解不等式|解方程",
+    r"\b(?:simplify|reduce|expand|factor(?:i[sz]e)?|evaluate|compute|calculate|solve"
+    r"|rewrite|rationali[sz]e"
+    r"|express|convert|find the (?:value|product|sum|derivative))|化简|约分|展开|分解|计算"
+    r"|求值|解不等式|解方程",
     re.IGNORECASE,
 )
 FACTOR = re.compile(r"\bfactor(?:i[sz]e|ed)?\b|分解因式|因式分解", re.IGNORECASE)
@@ -39,7 +41,9 @@ def breaks_form(question: str, gold: str, answer: str) -> bool:
         return True
     if EXPAND.search(question) and ours.kind in SUM and _has_product_of_sums(theirs):
         return True
-    return bool(LOWEST.search(question)) and _is_reduced(ours) and _is_reduced(theirs) is False
+    if not LOWEST.search(question):
+        return False
+    return _is_reduced(ours) is True and _is_reduced(theirs) is False
 
 
 def _bare(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Gold answers, typed once: what kind of answer is wanted, and whether it can be verified at all."""
+"""Gold answers, typed once: what kind of answer is wanted, and whether it can be verified."""
 
 import ast
 import functools

@@ -1,4 +1,4 @@
-r"""Plain numbers in all their spellings: `1,234.5`, `7.8e2`, `2 \times 10^{-10}`, `1.5万`, `twelve`.
+r"""Plain numbers in all spellings: `1,234.5`, `7.8e2`, `2 \times 10^{-10}`, `1.5万`, `twelve`.
 
 Nothing is evaluated: a text matches one spelling as a whole, or is no plain number.
 """
@@ -27,28 +27,10 @@ SCALED = re.compile(rf"([+-]?[\d.,]+)\s*({'|'.join(sorted(SCALES, key=len, rever
 ORDINAL = re.compile(r"(\d+)\s*\^?\s*\{?\s*(?:st|nd|rd|th)\s*\}?", re.IGNORECASE)
 CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩"
 
-ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
+ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen "
+    "fourteen fifteen sixteen seventeen eighteen nineteen"
+).split()
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 PARTS = {
     "half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourth": 4,
@@ -116,6 +98,8 @@ def _fraction(numerator: int, denominator: int) -> Node:
 
 def _worded(text: str) -> tuple[int, int] | None:
     """The value of a number in words, as a fraction."""
+    if text == "一半":
+        return 1, 2
     if HAN_NUMBER.fullmatch(text):
         return (value, 1) if (value := _han(text)) is not None else None
     if match := re.fullmatch(r"([一二三四五六七八九十]+)分之([一二三四五六七八九十]+)", text):

@@ -186,6 +186,7 @@ class Judge:
         """See, the first time the engine has judged, whether it judges what is known."""
         probes, self.probes = self.probes, []
         for gold, right, future in probes:
+            found: bool | Exception | None
             try:
                 found = future.result()
             except Exception as error:  # whatever it died of, it is not to be relied on
@@ -193,7 +194,7 @@ class Judge:
             if found is not right and not should_stop():
                 raise EngineError(
                     f"The symbolic engine fails its self-test: {gold} came to {found!r}.",
-                    "Install the versions of math-verify and its parser that this package asks for.",
+                    "Install the versions of math-verify and sympy that this package asks for.",
                 )
 
 

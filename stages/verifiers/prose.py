@@ -3,7 +3,7 @@
 import re
 
 from stages.verifiers.clean import tidy
-from stages.verifiers.numbers import plain_number
+from stages.verifiers.quantities import read_quantity
 from stages.verifiers.text import polarity
 from stages.verifiers.units import unit_of
 
@@ -11,12 +11,15 @@ LETTER = r"\(?\*{0,2}\(?([A-J])\)?\*{0,2}\)?"
 LETTER_RULES = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?i:leaving|leaves|left with|choose|select|pick|go with|选择?|option|choice|选项)\s*(?i:only|us with"
+        rf"(?i:leaving|leaves|left with|choose|select|pick|go with|选择?|option|choice"
+        rf"|选项)\s*(?i:only|us with"
         rf"|option|choice|answer|:|：)?\s*{LETTER}(?![A-Za-z'])",
         rf"{LETTER}\s*(?:选项)?\s*(?i:is|为|是)\s*(?i:the )?(?i:correct|right|answer|best|正确)",
-        rf"^\W*{LETTER}(?:\s*[.:：、)）]|\s*$)",
+        rf"^\W*{LETTER}(?:\s*[.:：、)）,，]|\s*$|\s+(?:because|since|as)\b)",
+        rf"[\s,，:：]{LETTER}\W*$",
     )
 )
+SET_ASIDE = re.compile(r"(?:\bnot|n't|不是|不)\s*(?:option\s*|be\s*)?$", re.IGNORECASE)
 ANY_LETTER = re.compile(r"(?<![A-Za-z\\])([A-J])(?![A-Za-z'])")
 OUT = re.compile(
     r"(?:options?|choices?)?\s*[A-J](?:\s*(?:,|and|or)\s*[A-J])*\s+(?:can be|are|is|was|were)\s+"
@@ -32,11 +35,23 @@ HEDGED = re.compile(
 ASIDE = re.compile(
     r",\s*(?:which|so that|because|since|where|meaning|as|with)\b.*$", re.IGNORECASE | re.DOTALL
 )
+NOTHING = re.compile(
+    r"no (?:real )?solution|real numbers|empty set|does not exist|infinit"
+    r"|无解|空集|全体实数|不存在",
+    re.IGNORECASE,
+)
+"""What a question for numbers may be answered with all the same."""
+OPENING = re.compile(
+    r"^(?:(?:so|thus|hence|therefore|then|finally)\b|综上|因此|所以|故)[,，:：]?\s*"
+    r"(?:we (?:get|have|find|obtain)\s+)?",
+    re.IGNORECASE,
+)
 WORDED = frozenset({"text", "yes/no", "choice"})
 """Kinds of gold answers that a text without a figure or formula can match."""
 NUMERIC = frozenset(["number", "formula", "several", "ratio", "time", "set", "tuple"])
 COMPARED = re.compile(
-    r"\b(?:greater|less|more|fewer|larger|smaller|bigger|longer|shorter) than\s*[\\$(]*-?\d|(?:大于|小于|超过|不足)\s*\d",
+    r"\b(?:greater|less|more|fewer|larger|smaller|bigger|longer"
+    r"|shorter) than\s*[\\$(]*-?\d|(?:大于|小于|超过|不足)\s*\d",
     re.IGNORECASE,
 )
 """A bound is no value."""
@@ -46,18 +61,24 @@ CLOSING = re.compile(
     r"\s*(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
 )
 MATH = re.compile(
-    r"(?<![\\$])\$([^$\n]{1,300})(?<!\\)\$|\\\((.{1,300}?)\\\)|\\\[(.{1,600}?)\\\]|\$\$(.{1,600}?)\$\$",
+    r"(?<![\\$])\$([^$\n]{1,300})(?<!\\)\$|\\\((.{1,300}?)\\\)|\\\[(.{1,600}?)\\\]"
+    r"|\$\$(.{1,600}?)\$\$",
     re.DOTALL,
 )
 VERB = re.compile(
-    r"(?:\b(?:is|are|was|were|be|equals?|becomes|get|gives|obtain|have|has|means)\b|=|≈|[为是得]|等于)"
-    r"(?:\s*(?:therefore|thus|approximately|about|roughly|exactly|equal to|simply|just|only|now|then"
+    r"(?:\b(?:is|are|was|were|be|equals?|becomes|get|gives|obtain|have|has|means)\b|=|≈"
+    r"|[为是得]|等于)"
+    r"(?:\s*(?:therefore|thus|approximately|about|roughly|exactly|equal to|simply|just"
+    r"|only|now|then"
     r"|[:：]))*\s*",
 )
 NUMBER = re.compile(
-    r"(?<![A-Za-z0-9_.,+*/^(){}-])(?P<number>(?:[$€£¥]|\\\$)?[-−+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?"
-    r"(?:\s*[:：]\s*\d+)?(?:e[+-]?\d+)?)(?P<unit>\s?(?:%|\\%|°[CF]?|º|€|m²|m³|cm²|cm³|[a-zµ]{1,2}(?:[²³]|\^\d)?(?:/[a-z]+)?"
-    r"|[A-Z]{1,2}(?![a-z])|(?:square |cubic )?(?:meters?|inches|feet|miles|hours?|minutes?|seconds?|degrees?|percent|dollars|"
+    r"(?<![A-Za-z0-9_.,+*/^(){}-])(?P<number>(?:[$€£¥]"
+    r"|\\\$)?[-−+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?"
+    r"(?:\s*[:：]\s*\d+)?(?:e[+-]?\d+)?)(?P<unit>\s?(?:%|\\%|°[CF]?|º|€|m²|m³|cm²|cm³"
+    r"|[a-zµ]{1,2}(?:[²³]|\^\d)?(?:/[a-z]+)?"
+    r"|[A-Z]{1,2}(?![a-z])|(?:square |cubic )?(?:meters?|inches|feet|miles|hours?|minutes?"
+    r"|seconds?|degrees?|percent|dollars|"
     r"yuan|grams|days|years|units|points)|[\u4e00-\u9fff]{1,2}))?(?![A-Za-z0-9_(*/])"
 )
 BETWEEN = re.compile(r"\bbetween\s+(\$?\d[\d.,]*\$?)\s+and\s+(\$?\d[\d.]*\$?)", re.IGNORECASE)
@@ -129,6 +150,8 @@ def first_phrase(text: str, kind: str = "") -> str | None:
         return found
     if kind == "yes/no" or PARTS.match(line):
         return line
+    if kind == "number":
+        sentences[0] = re.sub(r"(?<=\d)!+$", "", sentences[0])  # enthusiasm, no factorial
     return _stated(sentences[0], kind)
 
 
@@ -137,12 +160,14 @@ def _letter(line: str) -> str | None:
     if re.match(r"^\W*[A-J](?:\s*[/,、]\s*[A-J])+\W*$", line):
         return line
     plain = OUT.sub(" ", line)
-    named = set(ANY_LETTER.findall(re.sub(r"\bA (?=[a-z])|\bI\b", " ", plain)))
+    named = set(ANY_LETTER.findall(re.sub(r"\bA (?!or\b|and\b|is\b)(?=[a-z])|\bI\b", " ", plain)))
     if HEDGED.search(plain):
         return None
     for rule in LETTER_RULES:
         match = rule.search(plain)
-        if match and (len(named) <= 1 or rule is not LETTER_RULES[1]):
+        if match and SET_ASIDE.search(plain[: match.start() + 1]):
+            continue
+        if match and (len(named) <= 1 or rule not in (LETTER_RULES[1], LETTER_RULES[3])):
             rest = plain[match.end() :].strip()
             if rule is LETTER_RULES[2] and rest and len(plain) < 80 and not rest[:1].isupper():
                 return plain
@@ -155,7 +180,7 @@ def _stated(sentence: str, kind: str) -> str | None:
     plain = sentence.strip().strip("*_ ").rstrip(".。")
     if not plain or HEDGED.search(plain) or CODE.search(plain):
         return None
-    plain = ASIDE.sub("", plain)
+    plain = OPENING.sub("", ASIDE.sub("", plain))
     if COMPARED.search(plain):
         return plain if len(plain) <= LONGEST_PHRASE else None
     if match := BETWEEN.search(plain):
@@ -163,14 +188,24 @@ def _stated(sentence: str, kind: str) -> str | None:
     answer = _found(plain, kind)
     if answer and kind not in WORDED and not re.search(r"[\d\\=<>^]", answer):
         symbol = kind not in ("number", "ratio", "time") and len(answer) <= 2
-        return answer if symbol or plain_number(tidy(answer)) else None
+        quantity = read_quantity(tidy(answer))
+        stated = quantity is not None and quantity.literal is not None
+        return answer if symbol or stated or NOTHING.search(answer) else None
     return answer
 
 
 def _found(plain: str, kind: str) -> str | None:
-    words = re.findall(r"[A-Za-z]{3,}", re.sub(r"\\[a-zA-Z]+", " ", MATH.sub(" ", plain)))
+    words = re.findall(r"(?!and\b)[A-Za-z]{3,}", re.sub(r"\\[a-zA-Z]+", " ", MATH.sub(" ", plain)))
     han = re.findall("[\u4e00-\u9fff]", plain)
-    if kind in NUMERIC and HAN.search(plain) and NUMBER.search(plain) and not MATH.search(plain):
+    spans = list(MATH.finditer(plain))
+    if words and spans and kind not in WORDED:
+        han = list(plain)
+    if (
+        kind in NUMERIC
+        and HAN.search(re.sub("[或者和与]", "", plain))
+        and NUMBER.search(plain)
+        and not MATH.search(plain)
+    ):
         han = list(plain)  # a sentence, however short: its number is what counts
     if (
         len(plain) <= SHORT_PHRASE
@@ -179,7 +214,8 @@ def _found(plain: str, kind: str) -> str | None:
         and not VERB.search(MATH.sub(" ", plain))
     ):
         return plain
-    spans = list(MATH.finditer(plain))
+    if not words and len(han) <= 2 and len(plain) <= SHORT_PHRASE and not spans:
+        return plain
     if spans:
         last = spans[-1]
         rest = plain[last.end() :]

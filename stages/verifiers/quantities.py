@@ -19,32 +19,13 @@ LEADING = re.compile(r"(?:about|approximately|around|roughly|only|just|约|大�
 TRAILING_WORDS = re.compile(r"\s*([A-Za-z\u4e00-\u9fff][A-Za-z\u4e00-\u9fff' -]*)$")
 WORD = re.compile(r"(?:(?<=\s)|^)[A-Za-z]{3,}(?![A-Za-z(_^{\\])|(?<![\\A-Za-z])[A-Za-z]{5,}")
 KNOWN_WORDS = frozenset(
-    [
-        "sqrt",
-        "cbrt",
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "log",
-        "exp",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "abs",
-        "min",
-        "max",
-        "gcd",
-        "lcm",
-        "circ",
-    ]
+    (
+        "sqrt cbrt sin cos tan cot sec csc log exp arcsin arccos arctan sinh cosh "
+        "tanh abs min max gcd lcm circ"
+    ).split()
 )
 HAN = re.compile("[\u4e00-\u9fff]")
+DENIED = re.compile(r"\b(?:not|wrong|incorrect|false|no|or|isn't|never)\b|不|错|或", re.IGNORECASE)
 SHORTEST_LEFT = 1
 LONGEST_UNIT = 40
 
@@ -71,6 +52,8 @@ def read_quantity(text: str) -> Quantity | None:
         if inner is not None and inner.unit in (None, "", unit):
             return Quantity(inner.node, inner.literal, unit)
         return None
+    if text.startswith("百分之") and (found := plain_number(text[3:])):
+        return Quantity(*found, unit="percent")
     if compound := _compound(text):
         return compound
     return _with_unit(text)
@@ -108,7 +91,7 @@ def _unit_starts(text: str) -> list[int]:
 def _with_words(text: str) -> Quantity | None:
     """A number followed by words that are no unit, such as what is counted."""
     match = TRAILING_WORDS.search(text)
-    if match is None or match.start() == 0:
+    if match is None or match.start() == 0 or DENIED.search(match[1]):
         return None
     left = text[: match.start()]
     if found := plain_number(left):

@@ -32,23 +32,26 @@ MATRIX = re.compile(
     r"\(?\[?\\begin\{([pbvBV]?matrix|array|cases|aligned)\}(?:\{[lcr|]+\})?(.*)\\end\{\1\}\]?\)?"
 )
 NUMBERED = re.compile(r"\(\s*(\d|[ivx]{1,4}|[a-h])\s*\)")
-UNION = re.compile(r"\\cup(?![A-Za-z])|(?<![A-Za-z])(?:or|或|或者|U)(?![A-Za-z])")
-SHARED = re.compile(r"\\cap(?![A-Za-z])|(?<![A-Za-z])(?:and|且)(?![A-Za-z])")
+UNION = re.compile(r"\\cup(?![A-Za-z])|(?<![A-Za-z])(?:or|U)(?![A-Za-z])|或者?")
+SHARED = re.compile(r"\\cap(?![A-Za-z])|(?<![A-Za-z])and(?![A-Za-z])|且")
 MINUS = re.compile(r"\\setminus(?![A-Za-z])|-(?=\s*\\\{)")
 BUILDER = re.compile(
     r"\\?\{\s*([a-zA-Z]|\\[a-z]+)\s*(?:\\in\s*\\mathbb\{R\}\s*)?[|:]\s*(.+?)\s*\\?\}"
 )
 QUANTIFIED = re.compile(
     r"\s*,?\s*(?:for|where|with|when)\s+(?:all|some|any|every|each|integers?|[a-zA-Z]\s*\\in)\b"
-    r"[^,;]*?(?=,\s*\\?(?:and|or)?\b|\band\b|$)|\(?[a-z]\s*\\in\s*\\mathbb\{[ZN]\}(?:\^\+|_\+)?\)?\s*$"
+    r"[^,;]*?(?=,\s*\\?(?:and|or)?\b|\band\b|$)|\(?[a-z]\s*\\in\s*\\mathbb\{[ZN]\}(?:\^\+"
+    r"|_\+)?\)?\s*$"
 )
 REAL_LINE = re.compile(
     r"\\mathbb\s*\{?R\}?|(?:the set of )?(?:all )?real numbers?|all reals|全体实数|一切实数|R"
     r"|\(\s*-\s*\\infty\s*,\s*\+?\s*\\infty\s*\)"
 )
 NOTHING = re.compile(
-    r"\\emptyset|\\?\{\s*\\?\}|(?:the )?empty set|no (?:real )?(?:solutions?|roots?)(?: exists?)?|none"
-    r"|无解|空集|无实数解|不存在|没有实数解|does not exist|no such \w+(?: exists?)?|DNE",
+    r"\\emptyset|\\?\{\s*\\?\}|(?:the )?empty set|no (?:real )?(?:solutions?"
+    r"|roots?)(?: exists?)?|none"
+    r"|(?:该|原|此|这个)?(?:方程组?|不等式组?)?无解|空集|无实数解|不存在|没有实数解"
+    r"|does not exist|no such \w+(?: exists?)?|DNE",
     re.IGNORECASE,
 )
 RATIO_WORD = re.compile(r"(?<=[\d}\s])\s*(?:to|比)\s*(?=[\d\\])")
@@ -85,9 +88,9 @@ def _read(text: str, hints: Hints) -> Value:
         return found
     if text.count("\\begin") == 1 and (match := MATRIX.fullmatch(text)):
         return _matrix(match[1], match[2], hints)
-    text = QUANTIFIED.sub("", text).strip() or text
     if len(PROSE.findall(text)) > MOST_WORDS:
         return Words(text)
+    text = QUANTIFIED.sub("", text).strip() or text
     if not hints.several:
         text = GROUPS.sub(lambda match: match[0].replace(",", ""), text)
     if (parts := _numbered(text)) is not None:
@@ -271,7 +274,7 @@ def _ratio(text: str, hints: Hints) -> Value | None:
     terms = tuple(_single(part) for part in parts)
     if all(isinstance(term, Quantity) for term in terms):
         return Ratio(terms)
-    if len(parts) == 2 and parts[1]:  # a label
+    if len(parts) == 2 and parts[1] and parts[0] != "lambda":  # a label
         return _read(parts[1], hints)
     return None
 

@@ -12,7 +12,7 @@ SIGNS = {
     "=<": "<=", "=>": ">=",
 }  # fmt: skip
 COMMA = re.compile(r"[,;]|\\\\")
-WORD = re.compile(r"(?<![A-Za-z\\])(and|or|&|as well as|和|或|或者|与|及)(?![A-Za-z])")
+WORD = re.compile(r"(?<![A-Za-z\\])(?:and|or|&|as well as)(?![A-Za-z])|或者?|和|与|及")
 NEVER = re.compile(r"(?!)")
 
 

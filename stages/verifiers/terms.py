@@ -18,7 +18,8 @@ ORDERED = re.compile(
     re.IGNORECASE,
 )
 SEVERAL = re.compile(
-    r"separated by|comma|all (?:the )?(?:possible )?(?:values|solutions|roots|pairs|numbers|integers"
+    r"separated by|comma|all (?:the )?(?:possible )?(?:values|solutions|roots|pairs"
+    r"|numbers|integers"
     r"|real|possible)|list all|several",
     re.IGNORECASE,
 )
@@ -32,8 +33,8 @@ class Terms:
     """What a question lays down."""
 
     question: str = ""
-    hints: Hints = Hints()
-    tolerance: Tolerance = Tolerance()
+    hints: Hints = Hints()  # noqa: RUF009 - frozen
+    tolerance: Tolerance = Tolerance()  # noqa: RUF009 - frozen
     unit: str | None = None
     """The unit it asks for."""
     percent: bool = False

@@ -10,49 +10,12 @@ FRACTION = re.compile(
     r"([+-]?)\s*(?:\\frac\{(\d{1,30})\}\{(\d{1,30})\}|(\d{1,30})\s*/\s*(\d{1,30}))"
 )
 NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,60})?(?:\.\d{1,60})?")
-YES = frozenset(
-    [
-        "yes",
-        "true",
-        "correct",
-        "right",
-        "是",
-        "对",
-        "正确",
-        "能",
-        "可以",
-        "会",
-        "有",
-        "成立",
-        "相等",
-        "√",
-        "yeah",
-        "yep",
-    ]
-)
+YES = frozenset("yes true correct right 是 对 正确 能 可以 会 有 成立 相等 √ yeah yep".split())
 NO = frozenset(
-    [
-        "no",
-        "false",
-        "incorrect",
-        "wrong",
-        "否",
-        "错",
-        "错误",
-        "不能",
-        "不是",
-        "不对",
-        "不正确",
-        "不可以",
-        "不会",
-        "没有",
-        "不成立",
-        "不相等",
-        "×",
-        "不",
-        "nope",
-    ]
+    "no false incorrect wrong 否 错 错误 不能 不是 不对 不正确 不可以 不会 "
+    "没有 不成立 不相等 × 不 nope".split()
 )
+MARKS = {"√": True, "✓": True, "✔": True, "×": False, "✗": False, "✘": False}
 POLAR = re.compile(
     r"\b(?:yes|no|true|false|correct|incorrect|right|wrong)\b"
     r"|不(?:能|是|对|正确|可以|会|成立|相等)?|没有|错误?|[是对能会有√]|正确|可以|成立|相等|否",
@@ -62,63 +25,12 @@ ARTICLES = frozenset(
     ["the", "a", "an", "is", "are", "was", "were", "it", "its", "that", "this", "of", "to", "in"]
 )
 EMPTY_WORDS = ARTICLES | frozenset(
-    [
-        "and",
-        "or",
-        "be",
-        "been",
-        "by",
-        "for",
-        "from",
-        "on",
-        "at",
-        "as",
-        "with",
-        "will",
-        "would",
-        "can",
-        "could",
-        "one",
-        "ones",
-        "there",
-        "has",
-        "have",
-        "had",
-        "do",
-        "does",
-        "they",
-        "them",
-        "their",
-        "he",
-        "she",
-        "his",
-        "her",
-        "we",
-        "our",
-        "i",
-        "you",
-        "your",
-        "if",
-        "then",
-        "than",
-        "so",
-        "such",
-        "which",
-        "who",
-        "what",
-        "all",
-        "any",
-        "some",
-        "each",
-        "every",
-        "both",
-        "more",
-        "most",
-        "less",
-        "only",
-        "very",
-        "often",
-    ]
+    (
+        "and or be been by for from on at as with will would can could one ones there "
+        "has have had do does they them their he she his her we our i you your if "
+        "then than so such which who what all any some each every both more most less "
+        "only very often"
+    ).split()
 )
 NEGATION = re.compile(
     r"\b(?:not|n't|never|no|neither|nor|without|isn't|aren't|cannot)\b|不|没|非|无"
@@ -145,7 +57,7 @@ def normalize(text: str) -> str:
 @functools.lru_cache(maxsize=20_000)
 def squeezed(text: str) -> str:
     """A normalized answer without spaces and multiplication signs that change nothing."""
-    return re.sub(r"\s+", "", tidy(text)).replace("{}", "")
+    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", tidy(text)).replace("{}", "")
 
 
 def numeric_value(text: str) -> Fraction | None:
@@ -167,6 +79,8 @@ def numeric_value(text: str) -> Fraction | None:
 
 def polarity(text: str) -> bool | None:
     """Whether a text says yes or no: by its only such word, or else by its first or last."""
+    if text.strip() in MARKS:
+        return MARKS[text.strip()]
     words = POLAR.findall(normalize(text))
     found = [word in YES for word in words if word in YES or word in NO]
     if not found:
@@ -183,6 +97,8 @@ def polarity(text: str) -> bool | None:
 def is_polar(gold: str) -> bool:
     """Whether a gold answer is a plain yes or no."""
     plain = normalize(gold)
+    if gold.strip() in MARKS:
+        return True
     return (plain in YES or plain in NO) and plain not in ("right", "有", "×", "√", "不")
 
 

@@ -36,21 +36,26 @@ NEAREST_WORD = re.compile(
     rf"nearest\s+(?:\\?\$)?({'|'.join(sorted(NEAREST, key=len, reverse=True))})\b", re.IGNORECASE
 )
 NEAREST_NUMBER = re.compile(
-    r"(?:nearest|accurate to|correct to|precision of|精确到)\s*\$?(0?\.0*1|1)\b(?!\s*(?:decimal|significant|d))",
+    r"(?:nearest|accurate to|correct to|precision of|精确到)\s*\$?(0?\.0*1"
+    r"|1)\b(?!\s*(?:decimal|significant|d))",
     re.IGNORECASE,
 )
 SIGNIFICANT = re.compile(
-    rf"{COUNT}[- ]*(?:significant|sig\.?)[- ]*(?:figures?|digits?|figs?)|([一两二三四1-6])位有效数字",
+    rf"{COUNT}[- ]*(?:significant|sig\.?)[- ]*(?:figures?|digits?|figs?)"
+    rf"|([一两二三四1-6])位有效数字",
     re.IGNORECASE,
 )
 RELATIVE = re.compile(
     r"(?:within|tolerance of|error of|误差(?:不超过|小于|在)?|accurate to within|\\pm|±|up to)\s*"
-    r"(?:an? )?(?:relative )?(?:error )?(?:tolerance )?(?:of )?(?:\\pm|±)?\s*(\d+(?:\.\d+)?)\s*\\?\$?\s*(?:%|percent|\\%)",
+    r"(?:an? )?(?:relative )?(?:error )?(?:tolerance )?(?:of )?(?:\\pm"
+    r"|±)?\s*(\d+(?:\.\d+)?)\s*\\?\$?\s*(?:%|percent|\\%)",
     re.IGNORECASE,
 )
 ABSOLUTE = re.compile(
-    r"(?:within|tolerance of|error of|accurate to within|误差(?:不超过|小于)?|plus or minus|\\pm|±)\s*"
-    r"(?:an? )?(?:absolute )?(?:error )?(?:tolerance )?(?:of )?(?:\\pm|±)?\s*\$?(0?\.\d+|\d+(?:\.\d+)?)\b(?!\s*\\?\$?\s*(?:%|percent|\\%))",
+    r"(?:within|tolerance of|error of|accurate to within|误差(?:不超过|小于)?"
+    r"|plus or minus|\\pm|±)\s*"
+    r"(?:an? )?(?:absolute )?(?:error )?(?:tolerance )?(?:of )?(?:\\pm|±)?\s*\$?(0?\.\d+"
+    r"|\d+(?:\.\d+)?)\b(?!\s*\\?\$?\s*(?:%|percent|\\%))",
     re.IGNORECASE,
 )
 MEANINGFUL = 3

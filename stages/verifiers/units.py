@@ -34,14 +34,17 @@ PHYSICS = {
     "newton": "N newton newtons 牛 牛顿", "joule": "J joule joules 焦 焦耳", "watt":
     "W watt watts 瓦 瓦特", "kilowatt": "kW kilowatt kilowatts 千瓦", "kilojoule": "kJ kilojoules",
     "pascal": "Pa pascal pascals 帕 帕斯卡", "kilopascal": "kPa", "volt": "V volt volts 伏 伏特",
-    "ampere": "A amp amps ampere amperes 安 安培", "milliampere": "mA", "ohm": r"\Omega ohm ohms 欧 "
+    "ampere": "A amp amps ampere amperes 安 安培", "milliampere": "mA",
+    "ohm": r"\Omega ohm ohms 欧 "
     "欧姆", "hertz": "Hz hertz 赫兹", "coulomb": "C coulomb coulombs 库仑", "tesla": "T tesla",
-    "farad": "F farad farads", "microfarad": "µF", "henry": "H henry", "weber": "Wb weber", "kelvin":
+    "farad": "F farad farads", "microfarad": "µF", "henry": "H henry",
+    "weber": "Wb weber", "kelvin":
     "K kelvin kelvins", "mole": "mol mole moles 摩尔", "electron_volt": "eV", "kiloelectron_volt":
     "keV", "megaelectron_volt": "MeV", "calorie": "cal calorie calories", "kilocalorie": "kcal",
     "bar": "bar", "atmosphere": "atm", "liter": "L l liter liters litre litres 升", "milliliter":
     "mL ml milliliter milliliters 毫升", "gallon": "gallon gallons gal", "millivolt": "mV",
-    "megahertz": "MHz", "kilohertz": "kHz", "gigahertz": "GHz", "hectare": "ha hectare hectares 公顷",
+    "megahertz": "MHz", "kilohertz": "kHz", "gigahertz": "GHz",
+    "hectare": "ha hectare hectares 公顷",
     "acre": "acre acres", "kilonewton": "kN", "megajoule": "MJ", "megawatt": "MW", "megapascal":
     "MPa", "kilovolt": "kV", "kilohm": r"k\Omega", "horsepower": "hp horsepower", "kilowatt_hour":
     "kWh", "becquerel": "Bq", "lux": "lx lux", "lumen": "lm lumen", "molar": "M",
@@ -59,14 +62,15 @@ COMPOUND = {
 OTHER = {
     "percent": r"% \% percent pct per\ cent",
     "yuan": "yuan 元 RMB rmb CNY 人民币 元钱 块 ¥ ￥", "dollar": r"$ \$ dollar dollars USD usd "
-    "US$ 美元", "euro": "€ euro euros EUR 欧元", "british_pound": "£ GBP 英镑", "cent":
-    "cent cents ¢", "yen": "yen JPY 日元", "rupee": "₹ rupee rupees Rs Rs. INR",
+    "US$ 美元", "euro": "€ euro euros EUR 欧元", "british_pound": "£ GBP 英镑", "jiao": "角",
+    "cent": "cent cents ¢", "yen": "yen JPY 日元", "rupee": "₹ rupee rupees Rs Rs. INR",
 }  # fmt: skip
 COUNT = (
     "unit units square\\ units cubic\\ units 个 个单位 单位 平方单位 只 条 人 张 种 次 块 本 颗 件"
 )
 OWN = frozenset(OTHER) - {"percent"}
 """Kinds of money: of no other unit, and not worth a fixed amount of another."""
+CHANGE = {("cent", "dollar"): 0.01, ("jiao", "yuan"): 0.1, ("cent", "euro"): 0.01}
 WORDS: dict[str, tuple[tuple[str, int], ...]] = {
     word.replace("_", " "): ((name, 1),)
     for table in (LENGTH, TIME, MASS, PHYSICS, ANGLE, OTHER)
@@ -81,7 +85,8 @@ PIECE = re.compile(
     r"\s*(?P<per>/|per\b|a(?=\s+(?:second|minute|hour|day|week|month|year)\b)|每)?\s*"
     r"(?P<many>square|cubic|sq\.?|cu\.?|平方|立方)?\s*"
     r"(?P<word>\^\\circ\s*[CF]?|\\?[%$]|\\Omega|k\\Omega|[A-Za-zµÅ€£¥￥°¢]+|[\u4e00-\u9fff]{1,3})"
-    r"\.?\s*(?P<power>squared|cubed|(?:\^|\*\*)?\s*\{?\s*[+-]?\d\s*\}?)?\s*(?:\\cdot|\\times|\*|·)?"
+    r"\.?\s*(?P<power>squared|cubed|(?:\^|\*\*)?\s*\{?\s*[+-]?\d\s*\}?)?\s*(?:\\cdot"
+    r"|\\times|\*|·)?"
 )
 POWERS = {"squared": 2, "cubed": 3}
 MANY = {"square": 2, "sq": 2, "平方": 2, "cubic": 3, "cu": 3, "立方": 3}
@@ -130,7 +135,6 @@ def _registry() -> Any:
     registry = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
     for money in sorted(OWN):
         registry.define(f"{money} = [{money}]")
-    registry.define("dollar_cent = 0.01 dollar")
     return registry
 
 
@@ -144,8 +148,8 @@ def factor(unit: str, to: str) -> float | None:
         return 1.0
     if not unit or not to or "degree_" in unit or "degree_" in to:
         return None
-    if {unit, to} == {"cent", "dollar"}:
-        return 0.01 if unit == "cent" else 100.0
+    if (unit, to) in CHANGE or (to, unit) in CHANGE:
+        return CHANGE.get((unit, to)) or 1 / CHANGE[to, unit]
     import pint
 
     try:
