@@ -17,6 +17,7 @@ SIGNS = {
     "−": "-", "–": "-", "—": "-", "﹣": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ",
     "∙": r"\cdot ", "÷": r"\div ", "π": r"\pi ", "∞": r"\infty ", "≤": r"\leq ", "≥": r"\geq ",
     "⩽": r"\leq ", "⩾": r"\geq ", "≦": r"\leq ", "≧": r"\geq ", "≠": r"\neq ", "≈": r"\approx ",
+"⁄": "/", "∥": r"\parallel ", "⊥": r"\perp ",
     "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "Ø": r"\emptyset ",
     "ℝ": r"\mathbb{R}", "±": r"\pm ", "∓": r"\mp ", "°": r"^\circ ", "º": r"^\circ ",
     "˚": r"^\circ ", "′": "'", "’": "'", "‘": "'", "″": "''", "“": '"', "”": '"', "。": ".",
@@ -42,7 +43,7 @@ SPACING = re.compile(
 NOTHING = re.compile(
     r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|rm|bf|it|Large|large|left"
     r"|right|middle"
-    r"|[bB]ig+[lrm]?|mathstrut|strut|label\{[^{}]*\}|tag\{[^{}]*\})(?![A-Za-z])|\\!|&(?==)"
+    r"|[bB]ig+[lrm]?|mathstrut|strut|blacksquare|square|checkmark|label\{[^{}]*\}|tag\{[^{}]*\})(?![A-Za-z])|\\!|&(?==)"
 )
 COLOUR = re.compile(r"\\(?:color|textcolor)\s*\{[^{}]*\}|\\color\s*[a-z]+(?=\{)")
 WRAPPER = re.compile(
@@ -70,6 +71,11 @@ NAMES = {
 NAME = re.compile(r"\\([A-Za-z]+)")
 BRACED_WORD = re.compile(r"(?<=\d)\{\s*(degrees?|[a-zA-Z]{3,})\s*\}")
 SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\{\\,\})\s*(?=\d{3}(?!\d))")
+REPEATING = re.compile(r"(\d*\.\d*)\\(?:overline|dot|bar)\s*\{(\d+)\}")
+CHOOSE = re.compile(r"\{\s*([^{}\\]{1,20}?)\s*\\choose\s*([^{}]{1,20}?)\s*\}")
+FUNCTION_NAMES = frozenset(
+    "sin cos tan cot sec csc ln log lg exp arcsin arccos arctan max min".split()
+)
 NEGATIVE = re.compile(r"负(?=[\d一二三四五六七八九十])|\bminus (?=\d)|\bnegative (?=\d)")
 DOLLAR = re.compile(r"(?<!\\)\$")
 DOUBLED = re.compile(
@@ -94,6 +100,8 @@ def tidy(text: str) -> str:
     text = _without_delimiters(text)
     text = SEPARATOR.sub("", text)
     text = NOTHING.sub("", text)
+    text = REPEATING.sub(r"\1\2\2...", text)
+    text = CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = SPACING.sub(" ", text)
     text = NEGATIVE.sub("-", text)
     text = COLOUR.sub("", text)
@@ -139,6 +147,8 @@ def _root(match: re.Match[str]) -> str:
 
 def _unwrap(match: re.Match[str]) -> str:
     content = match[1]
+    if content.strip() in FUNCTION_NAMES:
+        return f"\\{content.strip()} "
     if match[0].startswith(r"\operatorname") and content.strip().isalpha():
         return f"\\{content.strip()} "
     if match[0].startswith((r"\text", r"\mbox", r"\hbox")) and content.strip().isalpha():

@@ -9,7 +9,7 @@ from dataclasses import replace
 from stages.verifiers.arithmetic import Undefined, constant, same_number
 from stages.verifiers.expressions import Node
 from stages.verifiers.quantity_rules import same_quantity
-from stages.verifiers.regions import End, Piece, is_region, pieces
+from stages.verifiers.regions import End, Piece, as_interval, is_region, pieces
 from stages.verifiers.relations import (
     Named,
     named,
@@ -139,6 +139,7 @@ def _same_inequality(gold: Relation, answer: Relation, terms: Terms) -> Truth:
 
 
 def _same_region(gold: Value, answer: Value, terms: Terms) -> Truth:
+    gold, answer = as_interval(gold), as_interval(answer)
     if isinstance(gold, Sequence) and isinstance(answer, Sequence):
         if len(gold.items) == len(answer.items) == 2 and gold.opening and answer.opening:
             if (gold.opening, gold.closing) != (answer.opening, answer.closing):
@@ -213,7 +214,8 @@ def _other_ends(gold: Value, answer: Value) -> bool:
     """Whether one may be an open interval, and the other a closed one."""
     if not isinstance(gold, Sequence) or not isinstance(answer, Sequence):
         return False
-    return len(gold.items) == 2 and {gold.opening, answer.opening} == {"(", "["}
+    ends = {gold.opening, answer.opening}
+    return len(gold.items) == 2 and len(ends) == 2 and "[" in ends and "" not in ends
 
 
 def _items(value: Value) -> tuple[Value, ...] | None:

@@ -15,7 +15,10 @@ DEGREES = re.compile(
 )
 BASED = re.compile(r"\(?(\d+)\)?\s*_\s*\{?\s*\(?(\d{1,2})\)?\s*\}?")
 COMPOUND = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+|[\u4e00-\u9fff]{1,2})\s*(?:,|and|又)?\s*")
-LEADING = re.compile(r"(?:about|approximately|around|roughly|only|just|约|大约|\\approx|≈|~)\s*")
+LEADING = re.compile(
+    r"(?:about|approximately|around|roughly|only|just|(?:in )?the year"
+    r"|in(?= \d{4}$)|约|大约|\\approx|≈|~)\s*"
+)
 TRAILING_WORDS = re.compile(r"\s*([A-Za-z\u4e00-\u9fff][A-Za-z\u4e00-\u9fff' -]*)$")
 WORD = re.compile(r"(?:(?<=\s)|^)[A-Za-z]{3,}(?![A-Za-z(_^{\\])|(?<![\\A-Za-z])[A-Za-z]{5,}")
 KNOWN_WORDS = frozenset(
@@ -26,6 +29,7 @@ KNOWN_WORDS = frozenset(
 )
 HAN = re.compile("[\u4e00-\u9fff]")
 DENIED = re.compile(r"\b(?:not|wrong|incorrect|false|no|or|isn't|never)\b|不|错|或", re.IGNORECASE)
+TRIGONOMETRY = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 SHORTEST_LEFT = 1
 LONGEST_UNIT = 40
 
@@ -63,7 +67,7 @@ def _with_unit(text: str) -> Quantity | None:
     whole = _formula(text)
     for start in _unit_starts(text):
         unit = unit_of(text[start:])
-        if unit is None:
+        if unit is None or (unit == "degree" and TRIGONOMETRY.search(text)):
             continue
         left = text[:start].rstrip(" *\\~")
         value = plain_number(left)

@@ -54,6 +54,9 @@ NOTHING = re.compile(
     r"|does not exist|no such \w+(?: exists?)?|DNE",
     re.IGNORECASE,
 )
+HALF_LINE = re.compile(
+    r"\\mathbb\s*\{?R\}?\s*(?:\^\s*\{?\+\}?|_\s*\{?\s*(\\geq|>=|>|\+)\s*0?\s*\}?)"
+)
 RATIO_WORD = re.compile(r"(?<=[\d}\s])\s*(?:to|比)\s*(?=[\d\\])")
 PROSE = re.compile(r"(?<![\\A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}(?![A-Za-z(])")
 GROUPS = re.compile(r"(?<![\d,.(\[{])(?!0)\d{1,3}(?:,\d{3})+(?![\d,])")
@@ -106,6 +109,9 @@ def _special(text: str, hints: Hints) -> Value | None:
         return Line()
     if NOTHING.fullmatch(text):
         return Line(empty=True)
+    if match := HALF_LINE.fullmatch(text):
+        closed = "[" if match[1] in ("\\geq", ">=") else "("
+        return _read(rf"{closed}0,\infty)", hints)
     if len(text) > 1 and all(character in CIRCLED + ", " for character in text):
         digits = [character for character in text if character in CIRCLED]
         return Sequence(tuple(_read(str(CIRCLED.index(one) + 1), hints) for one in digits))

@@ -55,6 +55,23 @@ def is_region(value: Value) -> bool:
     return isinstance(value, (Region, Line))
 
 
+def as_interval(value: Value) -> Value:
+    """A chain such as `a < x <= b` as an interval, whatever its ends are; else the value itself."""
+    if not isinstance(value, Relation) or len(value.sides) != 3:
+        return value
+    if not set(value.signs) <= {"<", "<="} and not set(value.signs) <= {">", ">="}:
+        return value
+    sides, signs = value.sides, value.signs
+    if signs[0].startswith(">"):
+        sides, signs = sides[::-1], signs[::-1]
+    middle = sides[1]
+    if not isinstance(middle, Quantity) or middle.node.kind != "symbol":
+        return value
+    return Sequence(
+        (sides[0], sides[2]), "[" if "=" in signs[0] else "(", "]" if "=" in signs[1] else ")"
+    )
+
+
 def _has_infinity(value: Sequence) -> bool:
     return value.opening in ("(", "[") and any(
         isinstance(item, Quantity) and "infinity" in (item.node.name, *_names(item.node))
@@ -115,6 +132,8 @@ def _combined(region: Region) -> list[Piece] | None:
 
 def _solved(relation: Relation) -> list[Piece] | None:
     """What a chain of inequalities in one unknown, linear on every side, leaves of the line."""
+    if (absolute := _absolute(relation)) is not None:
+        return absolute
     found = list(EVERYTHING)
     quantities = [side for side in relation.sides if isinstance(side, Quantity)]
     if len(quantities) < len(relation.sides):
@@ -129,6 +148,29 @@ def _solved(relation: Relation) -> list[Piece] | None:
             return None
         found = _shared(found, piece)
     return found
+
+
+def _absolute(relation: Relation) -> list[Piece] | None:
+    """What `|x - 2| < 3` and its like leave of the line."""
+    if len(relation.sides) != 2 or relation.signs[0] not in FLIPPED:
+        return None
+    left, right = relation.sides
+    sign = relation.signs[0]
+    if isinstance(right, Quantity) and right.node.name == "abs":
+        left, right, sign = right, left, FLIPPED[sign]
+    if not isinstance(left, Quantity) or not isinstance(right, Quantity):
+        return None
+    if left.node.name != "abs" or symbols(right.node) or constant(right.node) <= 0:
+        return None
+    inner = Quantity(left.node.parts[0])
+    least = Quantity(Node("neg", "", (right.node,)), right.literal)
+    if sign in ("<", "<="):
+        return _solved(Relation((least, inner, right), (sign, sign), ("", "", "")))
+    if sign in (">", ">="):
+        sides = ((inner, right, sign), (inner, least, FLIPPED[sign]))
+        halves = [_solved(Relation((one, other), (by,), ("", ""))) for one, other, by in sides]
+        return None if None in halves else [piece for half in halves for piece in half or []]
+    return None
 
 
 def _half_line(left: Quantity, right: Quantity, sign: str, name: str) -> list[Piece] | None:

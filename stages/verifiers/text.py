@@ -15,6 +15,7 @@ NO = frozenset(
     "no false incorrect wrong 否 错 错误 不能 不是 不对 不正确 不可以 不会 "
     "没有 不成立 不相等 × 不 nope".split()
 )
+DENIED = re.compile(r"\b(?:not|isn't|n't)\s+(true|false|correct|incorrect|right|wrong)\b")
 MARKS = {"√": True, "✓": True, "✔": True, "×": False, "✗": False, "✘": False}
 POLAR = re.compile(
     r"\b(?:yes|no|true|false|correct|incorrect|right|wrong)\b"
@@ -31,6 +32,9 @@ EMPTY_WORDS = ARTICLES | frozenset(
         "then than so such which who what all any some each every both more most less "
         "only very often"
     ).split()
+)
+THINGS = frozenset(
+    "point line segment side angle triangle figure option team group box car player shape".split()
 )
 NEGATION = re.compile(
     r"\b(?:not|n't|never|no|neither|nor|without|isn't|aren't|cannot)\b|不|没|非|无"
@@ -81,6 +85,8 @@ def polarity(text: str) -> bool | None:
     """Whether a text says yes or no: by its only such word, or else by its first or last."""
     if text.strip() in MARKS:
         return MARKS[text.strip()]
+    if reversed_ := DENIED.search(normalize(text)):
+        return reversed_[1] in NO
     words = POLAR.findall(normalize(text))
     found = [word in YES for word in words if word in YES or word in NO]
     if not found:
@@ -113,7 +119,16 @@ def words_of(text: str) -> list[str]:
 def same_words(gold: str, answer: str) -> bool:
     """Whether two texts are the same but for case and spelling."""
     left, right = normalize(gold), normalize(answer)
-    return bool(left) and SYNONYMS.get(left, left) == SYNONYMS.get(right, right)
+    if not left:
+        return False
+    if SYNONYMS.get(left, left) == SYNONYMS.get(right, right):
+        return True
+    if re.fullmatch(r"[a-z_{}\d]*[a-z][a-z_{}\d]*", left) and re.sub(  # a formula such as H_2O
+        r"[_{}]", "", left
+    ) == re.sub(r"[_{}]", "", right):
+        return True
+    words = words_of(answer)
+    return len(left) <= 2 and len(words) == 2 and words[1] == left and words[0] in THINGS
 
 
 def same_text(gold: str, answer: str, question: str = "") -> bool:

@@ -10,6 +10,8 @@ CLOCK = re.compile(
 )
 HOUR = re.compile(r"(?:at )?(\d{1,2})\s*(o'clock|a\.?m\.?|p\.?m\.?)(?: sharp)?", re.IGNORECASE)
 HAN_CLOCK = re.compile(r"(上午|下午|晚上)?(\d{1,2})\s*[时点]\s*(?:(\d{1,2})\s*分?|(半))?")
+HOURS = "one two three four five six seven eight nine ten eleven twelve".split()
+PAST = re.compile(rf"(?:a )?(half|quarter) (past|to) ({'|'.join(HOURS)})", re.IGNORECASE)
 NAMES = {
     "noon": (12, 0), "midday": (12, 0), "midnight": (0, 0), "12 noon": (12, 0),
 }  # fmt: skip
@@ -57,6 +59,12 @@ def _clock(text: str, clock: bool, ratio: bool) -> Moment | None:
     if match := HOUR.fullmatch(text):
         half = match[2].replace(".", "").lower()
         return _at(int(match[1]), 0, 0, half if half in ("am", "pm") else "")
+    if match := PAST.fullmatch(text):
+        hour = HOURS.index(match[3].lower()) + 1
+        minute = 30 if match[1].lower() == "half" else 15
+        if match[2].lower() == "to":
+            return _at(hour - 1 or 12, 60 - minute, 0, "")
+        return _at(hour, minute, 0, "")
     if (match := HAN_CLOCK.fullmatch(text)) and (clock or match[3] or match[4] or match[1]):
         half = {"上午": "am", "下午": "pm", "晚上": "pm"}.get(match[1] or "", "")
         return _at(int(match[2]), 30 if match[4] else int(match[3] or 0), 0, half)
