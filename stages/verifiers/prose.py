@@ -29,7 +29,7 @@ OUT = re.compile(
 HEDGED = re.compile(
     r"\beither\b.*\bor\b|\b(?:it|answer) (?:could|might|may) (?:also )?be\b|\bcould also be\b"
     r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
-    r"|i (?:can't|cannot|can not))\b|可能是|不确定|无法",
+    r"|(?:cannot|can't|can not) be|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b|可能是|不确定|无法",
     re.IGNORECASE,
 )
 ASIDE = re.compile(
@@ -46,6 +46,13 @@ OPENING = re.compile(
     r"(?:we (?:get|have|find|obtain)\s+)?",
     re.IGNORECASE,
 )
+BULLET = re.compile(r"^(?:>\s+|[-*•]\s+|∴\s*|\$?\\therefore\s*)+")
+CLAUSE = re.compile(r"\s(?:when|if|because|since|after|before|whenever|for which)\s", re.IGNORECASE)
+MONTH_OR_DAY = re.compile(
+    r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December"
+    r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)\b"
+)
+JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
 WORDED = frozenset({"text", "yes/no", "choice"})
 """Kinds of gold answers that a text without a figure or formula can match."""
 NUMERIC = frozenset(["number", "formula", "several", "ratio", "time", "set", "tuple"])
@@ -177,10 +184,15 @@ def _letter(line: str) -> str | None:
 
 def _stated(sentence: str, kind: str) -> str | None:
     """What a sentence states: its end after a verb, its last formula, or its last number."""
-    plain = sentence.strip().strip("*_ ").rstrip(".。")
+    plain = BULLET.sub("", sentence.replace("**", "").strip()).strip("*_ ").rstrip(".。")
     if not plain or HEDGED.search(plain) or CODE.search(plain):
         return None
     plain = OPENING.sub("", ASIDE.sub("", plain))
+    clause = CLAUSE.search(plain)
+    if clause and re.search(r"\d|\\", plain[: clause.start()]):
+        plain = plain[: clause.start()]
+    if kind == "time" and (named := MONTH_OR_DAY.findall(plain)) and not NUMBER.search(plain):
+        return str(named[-1])
     if COMPARED.search(plain):
         return plain if len(plain) <= LONGEST_PHRASE else None
     if match := BETWEEN.search(plain):
@@ -221,7 +233,15 @@ def _found(plain: str, kind: str) -> str | None:
         rest = plain[last.end() :]
         content = next(part for part in last.groups() if part)
         if NUMBER.search(rest) is None:
+            for before in reversed(spans[:-1]):
+                if not JOINED.fullmatch(plain[before.end() : last.start()]):
+                    break
+                content = f"{next(part for part in before.groups() if part)}, {content}"
+                last = before
+            if last is not spans[-1]:
+                return content
             unit = re.match(r"\s*([a-z]{1,3}(?:\^?\d)?|square \w+|[a-z]+s)\b", rest)
+            unit = unit if unit and unit_of(unit[1]) else None
             return content + (f" {unit[1]}" if unit and len(rest) < 24 else "")
     verbs = list(VERB.finditer(plain))
     end = plain[verbs[-1].end() :].strip() if verbs else ""
