@@ -11,7 +11,7 @@ OPENED = ("<think>", "<thinking>", "<|begin_of_thought|>", "◁think▷", "<thou
 TURN_ENDS = re.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|end|user|assistant)\|>|</s>|<｜end▁of▁sentence｜>"
 )
-TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
+TAG = re.compile(r"[<\[]answer[>\]](.*?)(?:[<\[]/answer[>\]]|$)", re.DOTALL | re.IGNORECASE)
 FINAL = re.compile(
     r"(?:\bfinal\s+answers?\b|\bfinal\s+results?\b|最终答案|最后答案)[\s*_\"']*(?:(?:is"
     r"|are|:|：|为|是|would be)[\s*]*)+",

@@ -29,7 +29,8 @@ OUT = re.compile(
 HEDGED = re.compile(
     r"\beither\b.*\bor\b|\b(?:it|answer) (?:could|might|may) (?:also )?be\b|\bcould also be\b"
     r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
-    r"|(?:cannot|can't|can not) be|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b|可能是|不确定|无法",
+    r"|(?:cannot|can't|can not) be|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
+    r"|可能是|不确定|无法",
     re.IGNORECASE,
 )
 ASIDE = re.compile(
@@ -53,6 +54,10 @@ MONTH_OR_DAY = re.compile(
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)\b"
 )
 JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
+GUARDED = re.compile(
+    r"\b(?:not|never|no|wrong|at least|at most|more|less|or)\b|n't|[?\"']|不", re.IGNORECASE
+)
+"""With these about, a number in a short phrase may be anything but the answer."""
 WORDED = frozenset({"text", "yes/no", "choice"})
 """Kinds of gold answers that a text without a figure or formula can match."""
 NUMERIC = frozenset(["number", "formula", "several", "ratio", "time", "set", "tuple"])
@@ -155,8 +160,11 @@ def first_phrase(text: str, kind: str = "") -> str | None:
         return None
     if kind == "choice" and (found := _letter(sentences[0])):
         return found
-    if kind == "yes/no" or PARTS.match(line):
+    if kind == "yes/no":
         return line
+    if PARTS.match(line):
+        parts = [one for one in lines if re.match(r"\W{0,2}[(（]\w{1,3}[)）]", one)]
+        return " ".join(parts)
     if kind == "number":
         sentences[0] = re.sub(r"(?<=\d)!+$", "", sentences[0])  # enthusiasm, no factorial
     return _stated(sentences[0], kind)
@@ -200,9 +208,7 @@ def _stated(sentence: str, kind: str) -> str | None:
     answer = _found(plain, kind)
     if answer and kind not in WORDED and not re.search(r"[\d\\=<>^]", answer):
         symbol = kind not in ("number", "ratio", "time") and len(answer) <= 2
-        quantity = read_quantity(tidy(answer))
-        stated = quantity is not None and quantity.literal is not None
-        return answer if symbol or stated or NOTHING.search(answer) else None
+        return answer if symbol or _is_quantity(answer) or NOTHING.search(answer) else None
     return answer
 
 
@@ -219,12 +225,10 @@ def _found(plain: str, kind: str) -> str | None:
         and not MATH.search(plain)
     ):
         han = list(plain)  # a sentence, however short: its number is what counts
-    if (
-        len(plain) <= SHORT_PHRASE
-        and len(words) <= 3
-        and len(han) <= 4
-        and not VERB.search(MATH.sub(" ", plain))
-    ):
+    counted = kind in NUMERIC and words and NUMBER.search(plain) and not _is_quantity(plain)
+    counted = counted and not GUARDED.search(plain)
+    short = len(plain) <= SHORT_PHRASE and len(words) <= 3 and len(han) <= 4
+    if short and not counted and not VERB.search(MATH.sub(" ", plain)):
         return plain
     if not words and len(han) <= 2 and len(plain) <= SHORT_PHRASE and not spans:
         return plain
@@ -255,6 +259,11 @@ def _found(plain: str, kind: str) -> str | None:
     if end and len(end) <= LONGEST_PHRASE:
         return end
     return plain if len(plain) <= LONGEST_PHRASE and (words or han) else None
+
+
+def _is_quantity(text: str) -> bool:
+    quantity = read_quantity(tidy(text))
+    return quantity is not None and quantity.literal is not None
 
 
 def _with_unit(match: re.Match[str]) -> str:
