@@ -72,6 +72,9 @@ NAME = re.compile(r"\\([A-Za-z]+)")
 BRACED_WORD = re.compile(r"(?<=\d)\{\s*(degrees?|[a-zA-Z]{3,})\s*\}")
 SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\{\\,\})\s*(?=\d{3}(?!\d))")
 REPEATING = re.compile(r"(\d*\.\d*)\\(?:overline|dot|bar)\s*\{(\d+)\}")
+REPEATED = re.compile(r"(\d*\.\d{0,12}?)(\d{1,6}?)\2+(?:\.{3}|\\[lc]?dots(?![A-Za-z]))")
+REPEATS = 40
+"""A repeating decimal is written out so often."""
 CHOOSE = re.compile(r"\{\s*([^{}\\]{1,20}?)\s*\\choose\s*([^{}]{1,20}?)\s*\}")
 FUNCTION_NAMES = frozenset(
     "sin cos tan cot sec csc ln log lg exp arcsin arccos arctan max min".split()
@@ -100,7 +103,8 @@ def tidy(text: str) -> str:
     text = _without_delimiters(text)
     text = SEPARATOR.sub("", text)
     text = NOTHING.sub("", text)
-    text = REPEATING.sub(r"\1\2\2...", text)
+    text = REPEATING.sub(lambda match: match[1] + match[2] * REPEATS, text)
+    text = REPEATED.sub(lambda match: match[1] + match[2] * REPEATS, text)
     text = CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = SPACING.sub(" ", text)
     text = NEGATIVE.sub("-", text)
