@@ -171,3 +171,12 @@ def _holds(long: list[str], short: list[str]) -> bool:
 def matching(answer: str, options: Sequence[str], terms: Terms | None = None) -> tuple[str, ...]:
     """The letters of the options whose text or value an answer gives."""
     return _matching(answer, tuple(options), terms or Terms())
+
+
+def choice_letter(answer: str, choices: Sequence[str]) -> str | None:
+    """The letter of the one option that an answer names; None where it names none or several."""
+    chosen = chosen_letters(answer, choices)
+    if len(chosen) != 1:
+        return None
+    (letter,) = chosen
+    return letter if not choices or ord(letter) - 65 < len(choices) else None
