@@ -108,6 +108,7 @@ def ingest(
 ) -> None:
     """Read questions, answers and images into the run's `samples/`."""
     from data.ingest import ingest as read_samples
+    from stages.gold_answers import count_unverifiable
 
     resolved = _resolve(config, set_)
     with stopping() as (report, should_stop), full_disk_explained(run):
@@ -129,7 +130,7 @@ def ingest(
             should_stop=should_stop,
             exclusions=excluded,
         )
-    reports.show_ingest(summary, as_json)
+    reports.show_ingest(summary, count_unverifiable(run / "samples"), as_json)
     failed = sum(summary.num_errors.values())
     finish(Outcome(rows=summary.num_samples, errors=failed), resolved.config)
 
@@ -461,11 +462,14 @@ def show_config(config: ConfigFiles = None, set_: Set = None, as_json: Json = Fa
 @app.command(rich_help_panel="Look")
 def check(
     file: Annotated[Path, typer.Argument(help="JSONL of id, gold, response and maybe question.")],
+    explain: Annotated[
+        str | None, typer.Option(metavar="ID", help="Judge this line only, and say how.")
+    ] = None,
 ) -> None:
     """Judge answers from a file with the verifier; a line of JSON for each."""
     from sophia_cli.check import check_file
 
-    check_file(file)
+    check_file(file, explain)
 
 
 def _parse_mapping(text: str) -> dict[str, str]:

@@ -7,32 +7,57 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
-from stages.verifiers import Attempt
+from stages.verifiers import Attempt, explain
 from stages.verifiers.pool import Judge
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, explained: str | None = None) -> None:
     """Judge each line of a JSONL file and print a line of JSON for it, in order.
 
+    Args:
+        path: the file.
+        explained: the id of the one line to judge, saying how its gold answer was read and which
+            rule decided; None: judge all.
+
     Raises:
-        InputError: the file can't be read, or a line is not an object with id, gold and response.
+        InputError: the file can't be read, a line is not an object with id, gold and response, or
+            no line has the id.
     """
+    rows: Iterator[dict[str, Any]] = _read_lines(path)
+    if explained is not None:
+        rows = iter([row for row in rows if str(row["id"]) == explained][:1])
+    judged = 0
     with Judge() as judge:
-        attempts = ((row["id"], _attempt(row)) for row in _read_lines(path))
-        for identity, found in judge.judge(attempts):
-            reward = None if found.outcome_reward is None else int(found.outcome_reward)
+        attempts = ((row, _attempt(row)) for row in rows)
+        for row, found in judge.judge(attempts):
+            judged += 1
             line = {
-                "id": identity,
-                "reward": reward,
+                "id": row["id"],
+                "reward": None if found.outcome_reward is None else int(found.outcome_reward),
                 "status": found.status,
                 "extracted_answer": found.extracted_answer,
             }
-            sys.stdout.write(json.dumps(line) + "\n")
+            if explained is not None:
+                line |= {"rule": found.verifier, **explain(_attempt(row))}
+            sys.stdout.write(json.dumps(line, ensure_ascii=explained is None) + "\n")
+    if explained is not None and not judged:
+        raise InputError(f"{path} has no line with the id {explained}.", "Give an id that it has.")
 
 
 def _attempt(row: dict[str, Any]) -> Attempt:
-    gold = row["gold"]
-    return Attempt(gold=None if gold is None else str(gold), text=str(row["response"]))
+    gold, choices = row["gold"], row.get("choices")
+    return Attempt(
+        gold=None if gold is None else str(gold),
+        choices=tuple(str(choice) for choice in choices) if isinstance(choices, list) else (),
+        text=str(row["response"]),
+        question=_text(row, "question"),
+        hint=_text(row, "hint"),
+        answer_type=_text(row, "answer_type"),
+    )
+
+
+def _text(row: dict[str, Any], name: str) -> str | None:
+    return None if row.get(name) is None else str(row[name])
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:

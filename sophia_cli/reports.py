@@ -23,10 +23,10 @@ NUM_KINDS = 20
 BAR_WIDTH = 40
 
 
-def show_ingest(summary: "IngestSummary", as_json: bool) -> None:
-    """What was read."""
+def show_ingest(summary: "IngestSummary", unverifiable: dict[str, int], as_json: bool) -> None:
+    """What was read, and how many gold answers are of no use to the verifier, by reason."""
     if as_json:
-        print_json(asdict(summary))
+        print_json({**asdict(summary), "num_unverifiable": unverifiable})
         return
     out.print(
         f"ingest: {summary.num_samples} samples with {summary.num_images} images "
@@ -40,6 +40,8 @@ def show_ingest(summary: "IngestSummary", as_json: bool) -> None:
         out.print(f"  {number} left out, which overlap {what}; see excluded.jsonl")
     if summary.num_without_answer:
         out.print(f"  {summary.num_without_answer} without an answer")
+    for reason, number in sorted(unverifiable.items()):
+        out.print(f"  {number} answers can't be verified: {reason}")
 
 
 def show_outcome(stage: str, outcome: Outcome) -> None:

@@ -15,7 +15,7 @@ from data.errors import ConfigError
 from data.records import Caption, Rollout, Sample
 from stages.job import Job, Key
 from stages.pruning import Pruner
-from stages.verifiers import Attempt, Judgement
+from stages.verifiers import SAMPLE_COLUMNS, Attempt, Judgement
 from stages.verifiers.pool import Judge, judgement
 
 PRUNING_SETTINGS = (
@@ -23,8 +23,6 @@ PRUNING_SETTINGS = (
     *("verify.timeout_seconds", "verify.num_workers"),
 )
 """What a stage that prunes borrows of other stages' settings."""
-SAMPLE_COLUMNS = ("sample_id", "answer", "answer_type", "choices")
-"""What judging needs of a sample."""
 
 
 class EarlyVerdicts:

@@ -28,6 +28,7 @@ from stages.identity import identify
 from stages.job import Job, Key, Outcome, Planned
 from stages.seeds import seed_for
 from stages.shard_writer import Remember
+from stages.verifiers import SAMPLE_COLUMNS as JUDGING_COLUMNS
 from stages.verifiers import Attempt
 from stages.verifiers.pool import Judge
 
@@ -35,7 +36,7 @@ EASY, HARD = "reasoner", "hard_reasoner"
 TEACHING_SETTINGS = ("verify.timeout_seconds", "verify.num_workers")
 """What a stage with two teachers borrows of other stages' settings."""
 NOT_OF_PROBES = ("reason.hard_below", *TEACHING_SETTINGS)
-SAMPLE_COLUMNS = ("sample_id", "answer", "answer_type", "choices", "difficulty")
+SAMPLE_COLUMNS = (*JUDGING_COLUMNS, "difficulty")
 JUDGED_COLUMNS = (*KEYS, "text", "finish_reason", "error", "prefill")
 
 Keyed = tuple[Key, Any]

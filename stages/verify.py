@@ -19,10 +19,9 @@ from data.records import Rollout, Sample, Verdict
 from stages.generation import require_table, unknown_sample
 from stages.job import Job, Outcome, Planned
 from stages.shards import map_shards
-from stages.verifiers import Attempt
+from stages.verifiers import SAMPLE_COLUMNS, Attempt
 from stages.verifiers.pool import Judge
 
-SAMPLE_COLUMNS = ("sample_id", "answer", "answer_type", "choices")
 ROLLOUT_COLUMNS = (
     *("sample_id", "caption_index", "rollout_index"),
     *("text", "finish_reason", "error", "prefill"),

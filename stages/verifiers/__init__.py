@@ -1,23 +1,28 @@
 r"""Answers into verdicts: extract the final answer, compare it with the gold one, say how.
 
-Cheap rules decide first, in this process; what needs algebra goes to workers that can be killed
-(`pool.py`). Rewards and evaluation share this module, so a policy is measured by what trained it.
+The gold answer is typed once (`golds`), the answer read alike (`reading`), and both compared by
+type (`compare`), in this process and without algebra: formulas are equal where they agree at
+several points, to many digits. What no rule here can tell goes to a symbolic engine in workers that
+can be killed (`pool`). Rewards and evaluation share this module, so a policy is measured by what
+trained it. The text of a model is read by grammars of our own and never evaluated.
 """
 
-import re
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from stages.verifiers.choice import choice_letter, is_choice
+from stages.verifiers.decide import decide
 from stages.verifiers.extract import extract_answer
-from stages.verifiers.text import normalize, numeric_value
+from stages.verifiers.golds import type_gold
+
+logger = logging.getLogger(__name__)
 
 JUDGED = {"correct": 1.0, "incorrect": 0.0, "no_answer": 0.0, "truncated": 0.0}
 """Outcome reward R(y) of each status; a status that is not here was not judged (null)."""
 
-WORD = re.compile(r"[^\W\d_]{2,}")
-"""A gold answer that is a word is compared as text: as algebra it would equal its anagrams."""
+SAMPLE_COLUMNS = ("sample_id", "answer", "answer_type", "choices", "question", "hint")
+"""What judging needs of a sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,10 @@ class Attempt:
     gold: str | None
     answer_type: str | None = None
     choices: tuple[str, ...] = ()
+    question: str | None = None
+    """What was asked: its options, units and precision count."""
+    hint: str | None = None
+    """What stood before the question, which may say the form of the answer."""
     text: str | None
     """The response, with what the chat template wrote of it in front."""
     finish_reason: str = "stop"
@@ -55,37 +64,67 @@ class Attempt:
             gold=sample["answer"],
             answer_type=sample["answer_type"],
             choices=tuple(sample["choices"] or ()),
+            question=sample["question"],
+            hint=sample["hint"],
             text=None if text is None else (rollout.get("prefill") or "") + text,
             finish_reason=rollout["finish_reason"],
             error=rollout.get("error"),
         )
 
+    @property
+    def asked(self) -> str:
+        """The question with its hint."""
+        return "\n".join(part for part in (self.hint, self.question) if part)
 
-def judge_by_rule(attempt: Attempt) -> Judgement | tuple[str, str]:
+
+def judge_by_rule(attempt: Attempt) -> Judgement | tuple[str, str, str]:
     """Decide without algebra where possible.
 
     Returns:
-        The judgement, or (gold, answer) to compare symbolically.
+        The judgement, or (gold, answer, the answer as extracted) to compare symbolically.
     """
     early = _without_comparison(attempt)
     if early is not None:
         return early
-    answer = extract_answer(attempt.text or "")
+    try:
+        return _by_rule(attempt)
+    except Exception:  # a rule that breaks costs this answer its verdict, not the run
+        logger.exception("A rule broke on the gold answer %.200r", attempt.gold)
+        return Judgement(status="error", verifier="rule")
+
+
+def _by_rule(attempt: Attempt) -> Judgement | tuple[str, str, str]:
+    gold = type_gold(attempt.gold or "", attempt.asked, attempt.answer_type, attempt.choices)
+    if gold.problem:
+        return Judgement(status="unverifiable", verifier="gold")
+    answer = extract_answer(attempt.text or "", attempt.asked, gold.kind)
     if answer is None:
         return Judgement(status="no_answer", verifier="extract")
-    gold = (attempt.gold or "").strip()
-    if is_choice(gold, attempt.answer_type, attempt.choices):
-        wanted = choice_letter(gold, attempt.choices)
-        chosen = choice_letter(answer, attempt.choices)
-        return _judged(wanted == chosen, answer, "choice")
-    if normalize(gold) == normalize(answer):
-        return _judged(True, answer, "string")
-    gold_value, value = numeric_value(gold), numeric_value(answer)
-    if gold_value is not None and value is not None:
-        return _judged(gold_value == value, answer, "number")
-    if attempt.answer_type == "text" or WORD.fullmatch(normalize(gold)):
-        return _judged(False, answer, "string")
-    return gold, answer
+    decision = decide(
+        attempt.gold or "", answer, attempt.asked, attempt.answer_type, attempt.choices
+    )
+    if decision.correct is None:
+        if decision.engine is None:
+            return Judgement(status="timeout", extracted_answer=answer, verifier=decision.rule)
+        return (*decision.engine, answer)
+    return _judged(decision.correct, answer, decision.rule)
+
+
+def explain(attempt: Attempt) -> dict[str, Any]:
+    """How an attempt's gold answer was read, for people who wonder about a verdict."""
+    gold = type_gold(attempt.gold or "", attempt.asked, attempt.answer_type, attempt.choices)
+    return {
+        "gold": attempt.gold,
+        "gold_kind": gold.kind,
+        "gold_problem": gold.problem,
+        "accepted": list(gold.alternatives),
+        "letters": "".join(sorted(gold.letters)) or None,
+        "options": list(gold.options),
+        "unit_asked_for": gold.terms.unit,
+        "tolerance": {
+            name: value for name, value in asdict(gold.terms.tolerance).items() if value is not None
+        },
+    }
 
 
 def judge_symbolic(answer: str, equal: bool | None) -> Judgement:

@@ -1,52 +1,132 @@
 r"""The final answer of a response: what stands after the thinking, in the last box or marker."""
 
+import json
 import re
 
-BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-MARKER = re.compile(
-    r"(?:\*\*\s*)?final\s+answer(?:\s*\*\*)?\s*(?:is|:|：)?(?:\s*\*\*)?|(?:the\s+)?answer\s+is\s*:?"
-    r"|answer\s*:|最终答案[是为]?[：:]?|答案(?:[是为][：:]?|[：:])",
+from stages.verifiers.boxes import BOX, last_box
+from stages.verifiers.prose import closing_answer, first_phrase
+
+CLOSED = ("</think>", "</thinking>", "<|end_of_thought|>", "◁/think▷", "</thought>", "</reasoning>")
+OPENED = ("<think>", "<thinking>", "<|begin_of_thought|>", "◁think▷", "<thought>")
+TURN_ENDS = re.compile(
+    r"<\|(?:im_start|im_end|endoftext|eot_id|end|user|assistant)\|>|</s>|<｜end▁of▁sentence｜>"
+)
+TAG = re.compile(r"[<\[]answer[>\]](.*?)(?:[<\[]/answer[>\]]|$)", re.DOTALL | re.IGNORECASE)
+FINAL = re.compile(
+    r"(?:\bfinal\s+answers?\b|\bfinal\s+results?\b|最终答案|最后答案)[\s*_\"']*(?:(?:is"
+    r"|are|:|：|为|是|would be)[\s*]*)+",
     re.IGNORECASE,
 )
-LONGEST_ANSWER = 500
+FINAL_HEAD = re.compile(r"(?:^|\n)[#*\s✅]*final\s+answers?[#*\s]*(?:\n|$)", re.IGNORECASE)
+MARKER = re.compile(
+    r"\b(?:the\s+)?(?:correct\s+|right\s+|best\s+|required\s+)?(?:answers?|option"
+    r"|choice)\s*(?:(?:is|are|should be"
+    r"|would be|must be)(?![a-z])|[:：])(?:\s*(?:therefore|thus|simply|[:：]))*"
+    r"|\bfinal\s+values?\s*[:：]"
+    r"|####|正确(?:答案|选项)(?:应?[是为]|[：:])*|【答案】|答案(?:应?[是为选]|[：:])+"
+    r"|故?(?:本题)?(?:应|正确)?选择?(?:项)?\s*(?:[是为]|[：:])?"
+    r"(?=\s*[(（*$\\]*(?-i:[A-J](?![a-z])))",
+    re.IGNORECASE,
+)
+JSON_ANSWER = re.compile(
+    r"\{[^{}]*\"(?:short[ _]answer|final[ _]answer|answer)\"[^{}]*\}", re.IGNORECASE
+)
+JSON_FIELD = re.compile(
+    r"\"(?:short[ _]answer|final[ _]answer"
+    r"|answer)\"\s*:\s*(?:\"((?:[^\"\\]|\\.)*)\"|([-\d.eE+]+|\[[^\]]*\]))",
+    re.IGNORECASE,
+)
+JSON_FIELD_ALONE = re.compile(r"\"(?:short|final)[ _]answer\"\s*:\s*\"[^\"]*\"", re.IGNORECASE)
+DENIED = re.compile(r"^\W*(?:not\b|isn't|≠|不是|n't)", re.IGNORECASE)
+EMPTY = re.compile(
+    r"[\s?？.$*_\-…]*|\\(?:cdots|ldots|dots)|(?:your |the )?answer(?: here)?|n/?a|none given",
+    re.IGNORECASE,
+)
+LONGEST_ANSWER = 2000
 """Characters; what is longer is an argument, not an answer."""
-MOST_BOXES = 50
-"""A response that repeats unbalanced boxes without end has no answer."""
+LONGEST_TAGGED = 200
+"""Characters of a tag's content that is an answer as it stands."""
+LONGEST_TAIL = 20_000
+"""Characters from the end in which an answer is looked for."""
 
 
-def extract_answer(text: str) -> str | None:
+def extract_answer(text: str, question: str = "", kind: str = "") -> str | None:
     """The final answer of a response, or None where it has none.
 
     An answer inside the thinking does not count: what is searched follows the last `</think>`, and
-    a response whose `<think>` never closes has no answer. The last box wins, then the last marker
-    such as `Final answer:`.
+    a response whose `<think>` never closes has no answer. The last box wins, unless the response
+    goes on to a final answer; then come tags, JSON, markers such as `Answer:`, and the last line.
+
+    Args:
+        text: the response.
+        question: what was asked.
+        kind: of the gold answer, which says if a letter, a number or words are to be found.
     """
-    _, closed, tail = text.rpartition("</think>")
-    if not closed and "<think>" in text:
+    tail = after_thinking(text)
+    if tail is None:
         return None
-    answer = last_box(tail) if BOX.search(tail) else _after_marker(tail)
+    tail = _first_turn(tail)[-LONGEST_TAIL:]
+    answer = _answer_in(tail, question, kind)
     if answer is None:
         return None
     answer = answer.strip()
-    return answer if 0 < len(answer) <= LONGEST_ANSWER else None
-
-
-def last_box(text: str) -> str | None:
-    r"""Content of the last `\boxed{...}` whose braces balance, of the last few boxes there are."""
-    for start in reversed([match.end() for match in BOX.finditer(text)][-MOST_BOXES:]):
-        depth = 1
-        for position in range(start, min(len(text), start + LONGEST_ANSWER + 1)):
-            if text[position - 1] == "\\" and text[position - 2 : position] != "\\\\":
-                continue  # an escaped brace is text
-            depth += {"{": 1, "}": -1}.get(text[position], 0)
-            if depth == 0:
-                return text[start:position]
-    return None
-
-
-def _after_marker(text: str) -> str | None:
-    matches = list(MARKER.finditer(text))
-    if not matches:
+    if not 0 < len(answer) <= LONGEST_ANSWER or EMPTY.fullmatch(answer):
         return None
-    lines = [line.strip() for line in text[matches[-1].end() :].strip().splitlines()]
-    return lines[0].strip("*$ ").rstrip(".。") if lines else None
+    if kind != "yes/no" and DENIED.match(answer):
+        return None
+    return answer
+
+
+def after_thinking(text: str) -> str | None:
+    """What follows the thinking; None where the thinking never ends."""
+    position = max(text.rfind(mark) + len(mark) if mark in text else -1 for mark in CLOSED)
+    if position < 0:
+        return None if any(mark in text for mark in OPENED) else text
+    tail = text[position:]
+    return None if any(mark in tail for mark in OPENED) else tail
+
+
+def _first_turn(text: str) -> str:
+    for part in TURN_ENDS.split(text):
+        if part.strip():
+            return part
+    return ""
+
+
+def _answer_in(tail: str, question: str, kind: str) -> str | None:
+    if tags := TAG.findall(tail):
+        inner = str(tags[-1]).strip()
+        if len(inner) <= LONGEST_TAGGED and "\n" not in inner and not BOX.search(inner):
+            return inner
+        return _answer_in(inner, question, kind) or inner if inner else None
+    box = last_box(tail) if BOX.search(tail) else None
+    rest = tail if box is None else tail[box.end :]
+    finals = list(FINAL.finditer(rest)) or list(FINAL_HEAD.finditer(rest))
+    if finals:
+        stated = first_phrase(rest[finals[-1].end() :], kind)
+        if stated and (box is None or not EMPTY.fullmatch(stated)):
+            return stated
+    if box is not None:
+        return box.content
+    if found := _json_answer(tail):
+        return found
+    markers = list(MARKER.finditer(tail))
+    if markers:
+        after = tail[markers[-1].end() :]
+        return first_phrase(after, kind) if after.strip() else None
+    return closing_answer(tail, question, kind)
+
+
+def _json_answer(tail: str) -> str | None:
+    objects = JSON_ANSWER.findall(tail) or JSON_FIELD_ALONE.findall(tail)
+    if not objects:
+        return None
+    try:
+        row: dict[str, object] = json.loads(objects[-1])
+        for name, value in row.items():
+            if re.fullmatch(r"(short|final)?[ _]?answer", name, re.IGNORECASE):
+                return value if isinstance(value, str) else json.dumps(value)
+    except (ValueError, AttributeError, RecursionError):
+        pass  # LaTeX in JSON is seldom escaped as JSON wants it
+    fields = JSON_FIELD.findall(objects[-1])
+    return str(fields[-1][0] or fields[-1][1]) if fields else None

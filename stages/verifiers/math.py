@@ -4,9 +4,13 @@ import functools
 import logging
 import resource
 import signal
+from collections.abc import Iterable
+from typing import Any
 
-MEMORY_BYTES = 4 << 30
-"""Address space of a worker: a bigint bomb ends it, not the machine."""
+MEMORY_BYTES = 2 << 30
+"""Address space of a worker: a bigint bomb ends there, and the machine goes on."""
+DIGITS = 30
+CLOSE = 1e-12
 
 
 def start_worker() -> None:
@@ -27,19 +31,30 @@ def equivalent(gold: str, answer: str) -> bool | None:
 
     Both are put into a box, because math-verify reads bare LaTeX as nothing at all. Its own
     timeouts are off: they rest on `signal.alarm`; the pool kills a worker from outside instead.
+    What it finds equal by an absolute tolerance is looked at again for its magnitude.
 
     Returns:
         None where the gold answer can't be parsed.
     """
     from math_verify import verify
 
-    parsed_gold = _parse(gold)
-    if not parsed_gold:
-        return None
-    parsed = _parse(answer)
-    if not parsed:
+    try:
+        parsed_gold = _parse(gold)
+        if not parsed_gold:
+            return None
+        parsed = _parse(answer)
+        if not parsed:
+            return False
+        found = verify(
+            list(parsed_gold),
+            list(parsed),
+            timeout_seconds=None,
+            allow_set_relation_comp=True,
+            raise_on_error=False,
+        )
+        return bool(found) and not _differ_in_size(parsed_gold, parsed)
+    except RecursionError:
         return False
-    return bool(verify(list(parsed_gold), list(parsed), timeout_seconds=None))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -48,3 +63,20 @@ def _parse(answer: str) -> tuple[object, ...]:
 
     boxed = f"\\boxed{{{answer}}}"
     return tuple(parse(boxed, [LatexExtractionConfig()], parsing_timeout=None))
+
+
+def _differ_in_size(gold: Iterable[object], answer: Iterable[object]) -> bool:
+    """Whether two numbers that were found equal are so only in absolute terms."""
+    ours, theirs = _number(gold), _number(answer)
+    if ours is None or theirs is None:
+        return False
+    return bool(abs(ours - theirs) > CLOSE * max(abs(ours), abs(theirs)))
+
+
+def _number(parsed: Iterable[object]) -> Any:
+    from sympy import Expr
+
+    for one in parsed:
+        if isinstance(one, Expr) and not one.free_symbols and one.is_number:
+            return one.evalf(DIGITS)
+    return None

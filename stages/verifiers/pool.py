@@ -1,7 +1,8 @@
 """Judge a stream of attempts; algebra runs in worker processes with a hard deadline each.
 
-A comparison that takes too long costs its worker's life and is a `timeout`, which is not judged;
-the pool starts a new worker. Each distinct (gold, answer) pair is compared once.
+A comparison that takes too long costs its worker's life; it is tried once more when nothing else
+runs, and is then a `timeout`, which is not judged. Each distinct (gold, answer) pair is compared
+once. A run begins with a self-test.
 """
 
 import functools
@@ -10,25 +11,59 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
-from dataclasses import replace
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TypeVar
 
 from pebble import ProcessPool
 
+from data.errors import EngineError
 from stages.verifiers import Attempt, Judgement, judge_by_rule, judge_symbolic
 from stages.verifiers.math import equivalent, start_worker
+from stages.verifiers.selftest import SYMBOLIC, wrong_rules
 
 Tag = TypeVar("Tag")
-TASKS_PER_WORKER = 2000
+TASKS_PER_WORKER = 500
 """A worker is replaced after this many, because sympy's caches only grow."""
 MOST_WAITING = 256
 REMEMBERED = 100_000
 GRACE_SECONDS = 0.5
 """A signal may end a worker this long before we hear of it ourselves."""
+TRIES = 2
+"""The time that a comparison may take is shared by so many tries."""
+START_SECONDS = 120.0
+"""A worker that has not loaded its libraries by then will not."""
 
-Ruling = Judgement | tuple[str, "Future[bool | None]"]
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A symbolic comparison that is under way."""
+
+    gold: str
+    answer: str
+    future: "Future[bool | None]"
+    retried: "list[Future[bool | None]]" = field(default_factory=list)
+    """The second try, once there is one."""
+
+    def done(self) -> bool:
+        """Whether its first try is over."""
+        return self.future.done()
+
+    def add_done_callback(self, tell: Callable[[object], object]) -> None:
+        """Call `tell` when the first try is over."""
+        self.future.add_done_callback(tell)
+
+    def result(self) -> bool | None:
+        """What it came to.
+
+        Raises:
+            TimeoutError: it took too long.
+        """
+        return (self.retried[0] if self.retried else self.future).result()
+
+
+Ruling = Judgement | tuple[str, Comparison]
 """A judgement, or an answer whose comparison is under way."""
 
 
@@ -40,7 +75,7 @@ class Judge:
     """Verdicts for attempts, as a context manager that owns the workers.
 
     Args:
-        timeout_seconds: the longest that one comparison may take.
+        timeout_seconds: the longest that one comparison may take, tried again or not.
         num_workers: processes; 0: one per core.
     """
 
@@ -48,18 +83,29 @@ class Judge:
         self.timeout_seconds = timeout_seconds
         self.num_workers = num_workers or len(os.sched_getaffinity(0))
         self.compare = functools.lru_cache(maxsize=REMEMBERED)(self._compare)
+        self.probes: list[tuple[str, bool, Future[bool | None]]] = []
 
     @functools.cached_property
     def pool(self) -> ProcessPool:
         """The workers, started by the first comparison that needs them."""
-        return ProcessPool(
+        pool = ProcessPool(
             max_workers=self.num_workers,
             max_tasks=TASKS_PER_WORKER,
             initializer=start_worker,
             context=multiprocessing.get_context("spawn"),
         )
+        self.probes = [
+            (gold, right, pool.schedule(equivalent, args=(gold, answer), timeout=START_SECONDS))
+            for gold, answer, right in SYMBOLIC
+        ]
+        return pool
 
     def __enter__(self) -> "Judge":
+        if wrong := wrong_rules():
+            raise EngineError(
+                f"The verifier fails its self-test: {'; '.join(wrong[:3])}.",
+                "Install the versions of the libraries that this package asks for.",
+            )
         return self
 
     def __exit__(
@@ -72,16 +118,22 @@ class Judge:
             self.pool.stop()  # type: ignore[no-untyped-call]
             self.pool.join()
 
-    def _compare(self, gold: str, answer: str) -> "Future[bool | None]":
+    def _compare(self, gold: str, answer: str) -> Comparison:
+        return Comparison(gold, answer, self._try(gold, answer))
+
+    def _try(self, gold: str, answer: str) -> "Future[bool | None]":
         future: Future[bool | None] = self.pool.schedule(
-            equivalent, args=(gold, answer), timeout=self.timeout_seconds
+            equivalent, args=(gold, answer), timeout=self.timeout_seconds / TRIES
         )
         return future
 
     def submit(self, attempt: Attempt) -> Ruling:
         """Judge one attempt, or begin to; nothing waits."""
         ruling = judge_by_rule(attempt)
-        return ruling if isinstance(ruling, Judgement) else (ruling[1], self.compare(*ruling))
+        if isinstance(ruling, Judgement):
+            return ruling
+        gold, answer, extracted = ruling
+        return extracted, self.compare(gold, answer)
 
     def judge(
         self, attempts: Iterable[tuple[Tag, Attempt]], should_stop: Callable[[], bool] = _never
@@ -89,19 +141,61 @@ class Judge:
         """Judge tagged attempts, in order, reading only a little ahead.
 
         When `should_stop` turns true, comparisons under way are left out.
+
+        Raises:
+            EngineError: the symbolic engine fails its self-test.
         """
         waiting: deque[tuple[Tag, Ruling]] = deque()
         for tag, attempt in attempts:
             waiting.append((tag, self.submit(attempt)))
             while len(waiting) > MOST_WAITING or (waiting and _is_ready(waiting[0][1])):
                 tag, ruled = waiting.popleft()
-                if (found := _settle(ruled, should_stop)) is None:
+                if (found := self._settle(ruled, waiting, should_stop)) is None:
                     return
                 yield tag, found
-        for tag, ruled in waiting:
-            if (found := _settle(ruled, should_stop)) is None:
+        while waiting:
+            tag, ruled = waiting.popleft()
+            if (found := self._settle(ruled, waiting, should_stop)) is None:
                 return
             yield tag, found
+
+    def _settle(
+        self, ruling: Ruling, others: Iterable[tuple[Tag, Ruling]], should_stop: Callable[[], bool]
+    ) -> Judgement | None:
+        """The judgement, or None where everything is to stop and it is not there yet."""
+        if isinstance(ruling, Judgement):
+            return ruling
+        if should_stop() and not ruling[1].done():
+            return None
+        found = judgement(ruling)
+        if found.status == "timeout" and not ruling[1].retried:
+            if should_stop():
+                return None
+            # Others may have kept the machine busy: the second try has it alone.
+            wait([other[1].future for _, other in others if not isinstance(other, Judgement)])
+            comparison = ruling[1]
+            comparison.retried.append(self._try(comparison.gold, comparison.answer))
+            found = judgement(ruling)
+        if found.status == "error":
+            time.sleep(GRACE_SECONDS)
+            return None if should_stop() else found
+        self._check_engine(should_stop)
+        return found
+
+    def _check_engine(self, should_stop: Callable[[], bool]) -> None:
+        """See, the first time the engine has judged, whether it judges what is known."""
+        probes, self.probes = self.probes, []
+        for gold, right, future in probes:
+            found: bool | Exception | None
+            try:
+                found = future.result()
+            except Exception as error:  # whatever it died of, it is not to be relied on
+                found = error
+            if found is not right and not should_stop():
+                raise EngineError(
+                    f"The symbolic engine fails its self-test: {gold} came to {found!r}.",
+                    "Install the versions of math-verify and sympy that this package asks for.",
+                )
 
 
 def _is_ready(ruling: Ruling) -> bool:
@@ -112,24 +206,11 @@ def judgement(ruling: Ruling) -> Judgement:
     """What a ruling comes to, waiting for its comparison."""
     if isinstance(ruling, Judgement):
         return ruling
-    answer, future = ruling
+    answer, comparison = ruling
     broken = Judgement(status="error", extracted_answer=answer, verifier="math")
     try:
-        return judge_symbolic(answer, future.result())
-    except TimeoutError:
+        return judge_symbolic(answer, comparison.result())
+    except (TimeoutError, MemoryError):  # a bomb takes time or memory; it is the same to us
         return replace(broken, status="timeout")
     except Exception:  # whatever a comparison died of, the answer was not judged
         return broken
-
-
-def _settle(ruling: Ruling, should_stop: Callable[[], bool]) -> Judgement | None:
-    """The judgement, or None where everything is to stop and it is not there yet."""
-    if isinstance(ruling, Judgement):
-        return ruling
-    if should_stop() and not ruling[1].done():
-        return None
-    found = judgement(ruling)
-    if found.status == "error":
-        time.sleep(GRACE_SECONDS)
-        return None if should_stop() else found
-    return found

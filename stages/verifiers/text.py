@@ -1,21 +1,67 @@
-r"""Answers as text and as plain numbers: the comparisons that need no algebra."""
+"""Answers in words: the same text, the same names, yes or no."""
 
+import functools
 import re
 from fractions import Fraction
 
-WRAPPERS = re.compile(r"\\(?:text|mathrm|textbf|mathbf|operatorname)\s*\{([^{}]*)\}")
-NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?")
+from stages.verifiers.clean import tidy
+
 FRACTION = re.compile(
-    r"([+-]?)(?:\\[dt]?frac\{(\d{1,30})\}\{(\d{1,30})\}|(\d{1,30})\s*/\s*(\d{1,30}))"
+    r"([+-]?)\s*(?:\\frac\{(\d{1,30})\}\{(\d{1,30})\}|(\d{1,30})\s*/\s*(\d{1,30}))"
 )
-LONGEST_NUMBER = 60
+NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,60})?(?:\.\d{1,60})?")
+YES = frozenset("yes true correct right 是 对 正确 能 可以 会 有 成立 相等 √ yeah yep".split())
+NO = frozenset(
+    "no false incorrect wrong 否 错 错误 不能 不是 不对 不正确 不可以 不会 "
+    "没有 不成立 不相等 × 不 nope".split()
+)
+DENIED = re.compile(r"\b(?:not|isn't|n't)\s+(true|false|correct|incorrect|right|wrong)\b")
+MARKS = {"√": True, "✓": True, "✔": True, "×": False, "✗": False, "✘": False}
+POLAR = re.compile(
+    r"\b(?:yes|no|true|false|correct|incorrect|right|wrong)\b"
+    r"|不(?:能|是|对|正确|可以|会|成立|相等)?|没有|错误?|[是对能会有√]|正确|可以|成立|相等|否",
+    re.IGNORECASE,
+)
+ARTICLES = frozenset(
+    ["the", "a", "an", "is", "are", "was", "were", "it", "its", "that", "this", "of", "to", "in"]
+)
+EMPTY_WORDS = ARTICLES | frozenset(
+    (
+        "and or be been by for from on at as with will would can could one ones there "
+        "has have had do does they them their he she his her we our i you your if "
+        "then than so such which who what all any some each every both more most less "
+        "only very often"
+    ).split()
+)
+THINGS = frozenset(
+    "point line segment side angle triangle figure option team group box car player shape".split()
+)
+NEGATION = re.compile(
+    r"\b(?:not|n't|never|no|neither|nor|without|isn't|aren't|cannot)\b|不|没|非|无"
+)
+HEDGE = re.compile(
+    r"\b(?:either|maybe|perhaps|possibly|might be|may be|could be|could also|not sure|unsure"
+    r"|unknown|cannot (?:be )?determin\w*|can't (?:be )?determin\w*|guess)\b|可能|也许|或者",
+    re.IGNORECASE,
+)
+SYNONYMS = {
+    "infinitely many": "infinity", "infinite": "infinity", "\\infty": "infinity", "无数个":
+    "infinity", "无穷多": "infinity", "无穷": "infinity", "无数": "infinity", "grey": "gray",
+    "colour": "color", "infinitely": "infinity", "an infinite number": "infinity",
+    "none of these": "none of the above", "neither": "none",
+}  # fmt: skip
 
 
+@functools.lru_cache(maxsize=20_000)
 def normalize(text: str) -> str:
     """The same answer in the same letters: no math delimiters, wrappers, case or outer marks."""
-    text = WRAPPERS.sub(r"\1", text.strip().strip("$").strip())
-    text = text.replace("\\left", "").replace("\\right", "").replace("\\!", "").replace("\\,", "")
-    return " ".join(text.split()).strip(".,;:。 ").casefold()
+    return tidy(text).casefold().strip(" .,;:'\"")
+
+
+@functools.lru_cache(maxsize=20_000)
+def squeezed(text: str) -> str:
+    """A normalized answer without spaces and multiplication signs that change nothing."""
+    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", tidy(text)).replace("{}", "")
 
 
 def numeric_value(text: str) -> Fraction | None:
@@ -23,15 +69,122 @@ def numeric_value(text: str) -> Fraction | None:
 
     Nothing is evaluated: the text matches a number as a whole, or is not one.
     """
-    text = text.strip().strip("$").strip().replace("\\!", "").replace("\\,", "")
-    if len(text) > LONGEST_NUMBER:
-        return None
+    text = text.strip().strip("$").strip()
     if match := FRACTION.fullmatch(text):
         sign, *digits = match.groups()
         numerator, denominator = (int(digit) for digit in digits if digit)
-        return (
-            Fraction(-numerator if sign == "-" else numerator, denominator) if denominator else None
-        )
+        if not denominator:
+            return None
+        return Fraction(-numerator if sign == "-" else numerator, denominator)
     if NUMBER.fullmatch(text) and any(character.isdigit() for character in text):
         return Fraction(text.replace(",", "").lstrip("+"))
     return None
+
+
+def polarity(text: str) -> bool | None:
+    """Whether a text says yes or no: by its only such word, or else by its first or last."""
+    if text.strip() in MARKS:
+        return MARKS[text.strip()]
+    if reversed_ := DENIED.search(normalize(text)):
+        return reversed_[1] in NO
+    words = POLAR.findall(normalize(text))
+    found = [word in YES for word in words if word in YES or word in NO]
+    if not found:
+        return None
+    plain = normalize(text)
+    if plain in YES or plain in NO:
+        return plain in YES
+    first = re.match(r"\W*(\w+)", plain)
+    if first and (first[1] in YES or first[1] in NO):
+        return first[1] in YES
+    return found[-1] if len(set(found)) == 1 or plain.endswith(words[-1]) else None
+
+
+def is_polar(gold: str) -> bool:
+    """Whether a gold answer is a plain yes or no."""
+    plain = normalize(gold)
+    if gold.strip() in MARKS:
+        return True
+    return (plain in YES or plain in NO) and plain not in ("right", "有", "×", "√", "不")
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, without articles; Chinese characters count each."""
+    plain = normalize(text)
+    plain = SYNONYMS.get(plain, plain)
+    found = re.findall(r"[a-z0-9][a-z0-9'+.-]*|[\u4e00-\u9fff]|\d+", plain)
+    return [word.strip(".-'") for word in found if word not in ARTICLES] or found
+
+
+def same_words(gold: str, answer: str) -> bool:
+    """Whether two texts are the same but for case and spelling."""
+    left, right = normalize(gold), normalize(answer)
+    if not left:
+        return False
+    if SYNONYMS.get(left, left) == SYNONYMS.get(right, right):
+        return True
+    if re.fullmatch(r"[a-z_{}\d]*[a-z][a-z_{}\d]*", left) and re.sub(  # a formula such as H_2O
+        r"[_{}]", "", left
+    ) == re.sub(r"[_{}]", "", right):
+        return True
+    words = words_of(answer)
+    return len(left) <= 2 and len(words) == 2 and words[1] == left and words[0] in THINGS
+
+
+def same_text(gold: str, answer: str, question: str = "") -> bool:
+    """Whether an answer in words says what the gold answer says.
+
+    The gold answer may be a sentence of which the answer is the point, or the other way round;
+    what is negated or left open on one side only is something else.
+    """
+    left, right = normalize(gold), normalize(answer)
+    left, right = SYNONYMS.get(left, left), SYNONYMS.get(right, right)
+    if not left or not right:
+        return False
+    if left == right or re.sub(r"[\s_-]", "", left) == re.sub(r"[\s_-]", "", right):
+        return True
+    ours, theirs = words_of(gold), words_of(answer)
+    if ours == theirs:
+        return True
+    if bool(NEGATION.search(left)) != bool(NEGATION.search(right)) or HEDGE.search(right):
+        return False
+    if sorted(_stem(word) for word in ours) == sorted(_stem(word) for word in theirs):
+        return len(ours) > 1 or ours[0][:3] == theirs[0][:3]
+    if not left.isascii():
+        return _inside(ours, theirs) and len(theirs) <= 3 * len(ours) + 4
+    if len(ours) <= 2 and len(theirs) == 1 and len(ours) == 2:
+        return ours[-1] == theirs[0] and (len(ours[-1]) == 1 or theirs[0] not in EMPTY_WORDS)
+    if re.fullmatch(r"[a-z]+\d+", left) and theirs == [left.lstrip("abcdefghijklmnopqrstuvwxyz")]:
+        return True
+    return _point_of(left, ours, theirs, question) or _restated(ours, theirs)
+
+
+def _stem(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def _inside(short: list[str], long: list[str]) -> bool:
+    return any(
+        long[start : start + len(short)] == short for start in range(len(long) - len(short) + 1)
+    )
+
+
+def _point_of(gold: str, ours: list[str], theirs: list[str], question: str) -> bool:
+    """Whether an answer of a few words is what a gold sentence comes down to."""
+    if len(gold.split()) < 5 or not 1 <= len(theirs) <= 3 or not _inside(theirs, ours):
+        return False
+    content = [word for word in theirs if word not in EMPTY_WORDS]
+    if not content or any(len(word) == 1 for word in content):
+        return False
+    asked = words_of(question)
+    offered = " or " in question.lower()
+    return any(word not in asked for word in content) or offered
+
+
+def _restated(ours: list[str], theirs: list[str]) -> bool:
+    """Whether an answer is a sentence around a gold answer of a few words."""
+    if not ours or len(ours) > 4 or not len(ours) < len(theirs) <= 12:
+        return False
+    if all(len(word) == 1 for word in ours) or "or" in theirs:
+        return False
+    return _inside(ours, theirs) and all(word not in EMPTY_WORDS for word in ours[:1])

@@ -176,5 +176,8 @@ def test_check_prints_a_line_for_each(tmp_path: Path) -> None:
         {"id": "none", "reward": 0, "status": "no_answer", "extracted_answer": None},
         {"id": "no gold", "reward": None, "status": "unverifiable", "extracted_answer": None},
     ]
+    explained = json.loads(sophia("check", file, "--explain", "right").stdout)
+    assert (explained["rule"], explained["gold_kind"]) == ("formula", "formula")
+    assert_refused(sophia("check", file, "--explain", "nobody"), 5, "nobody")
     file.write_text('{"id": 1}\n')
     assert_refused(sophia("check", file), 5, "Line 1", "response")

@@ -23,7 +23,9 @@ def rollout(index: int, answer: str) -> Rollout:
 
 
 def test_a_comparison_is_not_waited_for(tmp_path: Path) -> None:
-    samples = tables.to_table([Sample(sample_id="s", question="?", answer="x^2-1")], Sample)
+    samples = tables.to_table(
+        [Sample(sample_id="s", question="?", answer=r"\sum_{k=1}^{4} k")], Sample
+    )
     path = tables.shard_path(tmp_path / "samples", 0, 1)
     tables.write_atomically(path, samples, tables.Metadata(stage="ingest", digest="d"))
     pruner = Pruner(alpha=0.5, keep=1, num_rollouts=3)
@@ -31,13 +33,13 @@ def test_a_comparison_is_not_waited_for(tmp_path: Path) -> None:
         verdicts = EarlyVerdicts(make_job("reason", tmp_path), 3, pruner, judge)
         verdicts.expect(0, 1, "samples")
         started = time.monotonic()
-        verdicts.record(rollout(0, "(x-1)(x+1)"))
-        verdicts.record(rollout(1, "(x+1)(x-1)"))
+        verdicts.record(rollout(0, r"\sum_{k=2}^{4} k + 1"))
+        verdicts.record(rollout(1, r"1 + \sum_{k=2}^{4} k"))
         assert time.monotonic() - started < 1.0, "a worker takes longer to start"
         assert pruner.keeps(("s", 0, 2), 10)
         while pruner.keeps(("s", 0, 2), 10):
             assert time.monotonic() - started < 60
             time.sleep(0.01)
         assert pruner.keeps(("s", 0, 2), 9)
-        verdicts.record(rollout(2, "(x-1)(x+1)"))  # compared before: known at once
+        verdicts.record(rollout(2, r"\sum_{k=2}^{4} k + 1"))  # compared before: known at once
         assert not pruner.follows("s") and not verdicts.samples

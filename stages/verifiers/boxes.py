@@ -1,0 +1,89 @@
+r"""Boxed answers: `\boxed{...}`, several of them in a row, and what is no answer though boxed."""
+
+import re
+from dataclasses import dataclass
+
+BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?:\{|(?=[$\w\\-]))")
+BETWEEN = re.compile(
+    r"(?:[\s$,;、.()]|\\quad|\\qquad"
+    r"|\\[,;! ]|\\\]|\\\[|\\\(|\\\)|and|or|和|或|与|\\text(?:rm)?\{\s*(?:and|or|,|"
+    r"和|或)\s*\}|\\mathrm\{\s*(?:and|or)\s*\})*"
+)
+JOINING = re.compile(r",|;|、|and|or|和|或|与|\\quad")
+DENIED = re.compile(
+    r"(?:\bnot|\bisn't|\bn't be|≠|不是|并非)\s*(?:equal to\s*)?[$(\\]*\s*$", re.IGNORECASE
+)
+UNIT = re.compile(
+    r"[$\\)\]\s]{0,4}(\\(?:text|mathrm|textrm|mbox)\s*\{[^{}]{1,24}\}(?:\^\{?\d\}?)?"
+    r"|\^?\\circ\b|°|\\?%)"
+)
+LONGEST = 4000
+MOST_BOXES = 50
+"""A response that repeats unbalanced boxes without end has no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """What a response put in its last box, or in its last few."""
+
+    content: str | None
+    """None: the last box is empty, never closed, or denied."""
+    end: int
+    """Where in the text it ends."""
+
+
+def last_box(text: str) -> Box | None:
+    """The last box of a text, with those that stand right before it joined by commas or words."""
+    starts = list(BOX.finditer(text))[-MOST_BOXES:]
+    found: tuple[int, int, str] | None = None
+    contents: list[str] = []
+    for match in reversed(starts):
+        box = _content(text, match)
+        if box is None:
+            if found is None:
+                return Box(None, match.end())
+            break
+        end, content = box
+        if found is None:
+            if DENIED.search(text[max(0, match.start() - 24) : match.start()]):
+                return Box(None, end)
+            found = (match.start(), end, content)
+            contents = [content]
+            continue
+        between = text[end : found[0]]
+        if not BETWEEN.fullmatch(between) or not JOINING.search(between):
+            break
+        contents.insert(0, content)
+        found = (match.start(), found[1], content)
+    if found is None:
+        return None
+    parts = [content.strip() for content in contents]
+    if len(parts) == 1:
+        unit = UNIT.match(text, found[1])
+        return Box(parts[0] + (f" {unit[1]}" if unit and _unitless(parts[0]) else ""), found[1])
+    return Box(", ".join(dict.fromkeys(parts)), found[1])
+
+
+def _unitless(content: str) -> bool:
+    return content != "" and (content[-1].isdigit() or content[-1] in "}")
+
+
+def _content(text: str, match: re.Match[str]) -> tuple[int, str] | None:
+    """Where a box ends, and what it holds; None where its braces never balance."""
+    start = match.end()
+    if not match[0].endswith("{"):
+        bare = re.compile(r"\s*\$?(-?[\w.,]+|\\frac\{[^{}]*\}\{[^{}]*\})").match(text, start)
+        return None if bare is None else (bare.end(), bare[1].rstrip(".,"))
+    depth = 1
+    position = start
+    limit = min(len(text), start + LONGEST)
+    while position < limit:
+        character = text[position]
+        if character == "\\":
+            position += 2  # an escaped brace is text
+            continue
+        depth += (character == "{") - (character == "}")
+        position += 1
+        if depth == 0:
+            return position, text[start : position - 1]
+    return None

@@ -1,0 +1,190 @@
+r"""Answers in one spelling: LaTeX's noise, full-width forms and typographic signs are taken away.
+
+What is left of an answer uses the few commands that `expressions` and `reading` know, such as
+`\frac`, `\sqrt`, `\leq` and `\cup`, and keeps every digit, sign and bracket.
+"""
+
+import functools
+import re
+
+LOST_ESCAPES = {"\x0c": r"\f", "\x08": r"\b", "\x07": r"\a", "\x0b": r"\v"}
+"""What a data set makes of `\frac` and its like when it reads LaTeX as an escaped string."""
+LOST_TABS = re.compile(r"\t(?=an\b|imes|ext|heta|au\b|riangle|frac|o\b)")
+LOST_RETURNS = re.compile(r"\r(?=ight|ho\b|angle)")
+
+FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+SIGNS = {
+    "−": "-", "–": "-", "—": "-", "﹣": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ",
+    "∙": r"\cdot ", "÷": r"\div ", "π": r"\pi ", "∞": r"\infty ", "≤": r"\leq ", "≥": r"\geq ",
+    "⩽": r"\leq ", "⩾": r"\geq ", "≦": r"\leq ", "≧": r"\geq ", "≠": r"\neq ", "≈": r"\approx ",
+"⁄": "/", "∥": r"\parallel ", "⊥": r"\perp ",
+    "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "Ø": r"\emptyset ",
+    "ℝ": r"\mathbb{R}", "±": r"\pm ", "∓": r"\mp ", "°": r"^\circ ", "º": r"^\circ ",
+    "˚": r"^\circ ", "′": "'", "’": "'", "‘": "'", "″": "''", "“": '"', "”": '"', "。": ".",
+    "、": ",", "【": "[", "】": "]", "「": '"', "」": '"', "∶": ":", "꞉": ":", "…": r"\ldots ",
+    "⋯": r"\ldots ", "℃": r"^\circ C", "℉": r"^\circ F", "½": r"\frac{1}{2}", "∣": "|",
+    "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}",
+    "∠": r"\angle ", "△": r"\triangle ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
+    "γ": r"\gamma ", "λ": r"\lambda ", "φ": r"\phi ", "ω": r"\omega ", "μ": "µ", "Δ": r"\Delta ",
+    "Ω": r"\Omega ", "\u00a0": " ", "\u3000": " ", "\u2009": " ", "\u202f": " ", "\u200b": "",
+    "\u2061": "", "⟨": "(", "⟩": ")", "∧": r"\wedge ", "∨": r"\vee ", "←": r"\leftarrow ",
+}  # fmt: skip
+SIGN_TABLE = str.maketrans({**{chr(key): chr(value) for key, value in FULL_WIDTH.items()}, **SIGNS})
+SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
+SUBSCRIPT = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
+PLAIN = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉", "0123456789+-n0123456789")
+UNICODE_ROOT = re.compile(r"([√∛])\s*(\{[^{}]*\}|\([^()]*\)|\d+(?:\.\d+)?|[a-zA-Z])")
+
+SPACING = re.compile(
+    r"\\(?:hspace|vspace|hskip|kern)\*?\s*\{[^{}]*\}|\\(?:quad|qquad|thinspace|medspace"
+    r"|enspace)\b"
+    r"|(?<!\\)\\[,;:> ]|(?<!\\)~|\\phantom\{[^{}]*\}|\\allowbreak\b|\\(?:newline|nonumber)\b"
+)
+NOTHING = re.compile(
+    r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|rm|bf|it|Large|large|left"
+    r"|right|middle"
+    r"|[bB]ig+[lrm]?|mathstrut|strut|blacksquare|square|checkmark|label\{[^{}]*\}|tag\{[^{}]*\})(?![A-Za-z])|\\!|&(?==)"
+)
+COLOUR = re.compile(r"\\(?:color|textcolor)\s*\{[^{}]*\}|\\color\s*[a-z]+(?=\{)")
+WRAPPER = re.compile(
+    r"\\(?:text(?:bf|it|rm|normal|sf|tt|sc|up)?|mbox|hbox|textnormal|mathrm|mathbf|mathit|mathsf"
+    r"|mathtt|boldsymbol|bm|pmb|emph|underline|overline|bar|vec|hat|boxed|fbox|ensuremath|mathop"
+    r"|overrightarrow|widehat|operatorname\*?|mathnormal|mathcal|underset\{[^{}]*\}|math)"
+    r"\s*\{([^{}]*)\}"
+)
+FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
+SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)")
+HALF_FRACTION = re.compile(r"\\frac\s*(\{[^{}]*\})\s*(\d)")
+OTHER_HALF = re.compile(r"\\frac\s*(\d)\s*(?=\{)")
+NAMES = {
+    "leqslant": "leq", "geqslant": "geq", "le": "leq", "ge": "geq", "ne": "neq", "lt": "<",
+    "gt": ">", "varnothing": "emptyset", "emptyset": "emptyset", "dbinom": "binom",
+    "tbinom": "binom", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]",
+    "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "colon": ":", "ast": "*", "star": "*",
+    "dots": "ldots", "cdots": "ldots", "dotsc": "ldots", "dotsb": "ldots", "dotsm": "ldots",
+    "vdots": "ldots", "degree": r"^\circ ", "textdegree": r"^\circ ", "lor": r" or ",
+    "vee": r" or ", "land": " and ", "wedge": " and ", "varphi": "phi", "varepsilon": "epsilon",
+    "infin": "infty", "setminus": "setminus", "backslash": "setminus", "rmd": "d", "textdollar":
+    r"\$", "euro": "€", "pounds": "£", "simeq": "approx", "thickapprox": "approx",
+    "implies": r"\Rightarrow", "euler": "e", "R": r"\mathbb{R}", "reals": r"\mathbb{R}",
+}  # fmt: skip
+NAME = re.compile(r"\\([A-Za-z]+)")
+BRACED_WORD = re.compile(r"(?<=\d)\{\s*(degrees?|[a-zA-Z]{3,})\s*\}")
+SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\{\\,\})\s*(?=\d{3}(?!\d))")
+REPEATING = re.compile(r"(\d*\.\d*)\\(?:overline|dot|bar)\s*\{(\d+)\}")
+REPEATED = re.compile(r"(\d*\.\d{0,12}?)(\d{1,6}?)\2+(?:\.{3}|\\[lc]?dots(?![A-Za-z]))")
+REPEATS = 40
+"""A repeating decimal is written out so often."""
+CHOOSE = re.compile(r"\{\s*([^{}\\]{1,20}?)\s*\\choose\s*([^{}]{1,20}?)\s*\}")
+FUNCTION_NAMES = frozenset(
+    "sin cos tan cot sec csc ln log lg exp arcsin arccos arctan max min".split()
+)
+NEGATIVE = re.compile(r"负(?=[\d一二三四五六七八九十])|\bminus (?=\d)|\bnegative (?=\d)")
+DOLLAR = re.compile(r"(?<!\\)\$")
+DOUBLED = re.compile(
+    r"\\\\(?=(?:left|right|frac|dfrac|sqrt|pi|times|text|cdot|circ|infty|boxed)\b)"
+)
+LONGEST_ANSWER = 2000
+"""Characters; what is longer is not read as mathematics."""
+MOST_WRAPPERS = 8
+
+
+@functools.lru_cache(maxsize=20_000)
+def tidy(text: str) -> str:
+    """An answer without markup, in plain letters and a small set of LaTeX commands."""
+    text = restore(text)
+    if len(text) > LONGEST_ANSWER:
+        return text
+    text = SUPERSCRIPT.sub(lambda match: f"^{{{match[0].translate(PLAIN)}}}", text)
+    text = SUBSCRIPT.sub(lambda match: f"_{{{match[0].translate(PLAIN)}}}", text)
+    text = UNICODE_ROOT.sub(_root, text)
+    # Full-width brackets and commas become ASCII; circled numbers are told apart by `reading`.
+    text = text.translate(SIGN_TABLE).strip()
+    text = _without_delimiters(text)
+    text = SEPARATOR.sub("", text)
+    text = NOTHING.sub("", text)
+    text = REPEATING.sub(lambda match: match[1] + match[2] * REPEATS, text)
+    text = REPEATED.sub(lambda match: match[1] + match[2] * REPEATS, text)
+    text = CHOOSE.sub(r"\\binom{\1}{\2}", text)
+    text = SPACING.sub(" ", text)
+    text = NEGATIVE.sub("-", text)
+    text = COLOUR.sub("", text)
+    for _ in range(MOST_WRAPPERS):
+        text, found = WRAPPER.subn(_unwrap, text)
+        if not found:
+            break
+    text = FRACTION.sub(r"\\frac", text)
+    text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
+    text = HALF_FRACTION.sub(r"\\frac\1{\2}", text)
+    text = OTHER_HALF.sub(r"\\frac{\1}", text)
+    text = NAME.sub(_rename, text)
+    text = BRACED_WORD.sub(r" \1 ", text)
+    text = re.sub(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ\b|\\circ\b(?=\s*$)", r"^\\circ ", text)
+    text = re.sub(r"\*\*([^*]+)\*\*", r"\1", text)
+    text = " ".join(text.split())
+    return _strip_ends(text)
+
+
+def restore(text: str) -> str:
+    """Put back the LaTeX commands that a careless reader turned into control characters."""
+    if "\\\\" in text and "\\begin" not in text:
+        text = DOUBLED.sub(r"\\", text)
+    if text.isprintable():
+        return text
+    for lost, written in LOST_ESCAPES.items():
+        text = text.replace(lost, written)
+    return LOST_RETURNS.sub(r"\\r", LOST_TABS.sub(r"\\t", text))
+
+
+def _without_delimiters(text: str) -> str:
+    r"""A text without `$`, `\(` and `\[`; one `$` too many is money."""
+    text = re.sub(r"(?<!\\)\\[()\[\]](?!\s*\d*(?:pt|em|ex))|\$\$", " ", text)
+    if len(DOLLAR.findall(text)) % 2 == 0:
+        return DOLLAR.sub(" ", text)
+    return re.sub(r"(?<!\\)\$(?!\d)", " ", text)
+
+
+def _root(match: re.Match[str]) -> str:
+    content = match[2][1:-1] if match[2][0] in "{(" else match[2]
+    return rf"\sqrt{'[3]' if match[1] == '∛' else ''}{{{content}}}"
+
+
+def _unwrap(match: re.Match[str]) -> str:
+    content = match[1]
+    if content.strip() in FUNCTION_NAMES:
+        return f"\\{content.strip()} "
+    if match[0].startswith(r"\operatorname") and content.strip().isalpha():
+        return f"\\{content.strip()} "
+    if match[0].startswith((r"\text", r"\mbox", r"\hbox")) and content.strip().isalpha():
+        return f" {content} "
+    return content
+
+
+def _rename(match: re.Match[str]) -> str:
+    name = NAMES.get(match[1], match[1])
+    if name == match[1]:
+        return match[0]
+    return f"\\{name}" if name.isalpha() else name
+
+
+def _strip_ends(text: str) -> str:
+    """Take away outer punctuation, quotes, `**` and braces that hold everything."""
+    while True:
+        before = text
+        text = text.strip().removeprefix("=").strip('`"').rstrip(".,;:!?*\\").lstrip("*,;:").strip()
+        if before.rstrip().endswith("!") and re.search(r"[\d)a-zA-Z}]!+$", before.rstrip()):
+            text = before.strip()  # a factorial
+        if text.startswith("{") and _closes_at(text) == len(text) - 1 and "," not in text:
+            text = text[1:-1]
+        if text == before:
+            return text
+
+
+def _closes_at(text: str) -> int:
+    depth = 0
+    for position, character in enumerate(text):
+        escaped = position and text[position - 1] == "\\"
+        depth += 0 if escaped else {"{": 1, "}": -1}.get(character, 0)
+        if depth == 0:
+            return position
+    return -1

@@ -1,0 +1,326 @@
+"""Whether an answer's value is the gold one: by the type of the gold answer, exactly and fast.
+
+The rules are three-valued: true, false, or None where a rule can't tell, which is then a matter for
+the symbolic engine. Nothing here takes long, whatever the answers are.
+"""
+
+from dataclasses import replace
+
+from stages.verifiers.arithmetic import Undefined, constant, same_number
+from stages.verifiers.expressions import Node
+from stages.verifiers.quantity_rules import same_quantity
+from stages.verifiers.regions import End, Piece, as_interval, is_region, pieces
+from stages.verifiers.relations import (
+    Named,
+    named,
+    rising,
+    same_points,
+    with_argument,
+)
+from stages.verifiers.terms import Terms
+from stages.verifiers.text import same_text
+from stages.verifiers.times import same_moment
+from stages.verifiers.values import (
+    Line,
+    Matrix,
+    Moment,
+    Quantity,
+    Ratio,
+    Region,
+    Relation,
+    Sequence,
+    Value,
+    Words,
+)
+
+Truth = bool | None
+
+
+def same(gold: Value, answer: Value, terms: Terms) -> Truth:
+    """Whether two values are the same; None: it can't be told here.
+
+    Args:
+        gold: the gold answer, read.
+        answer: the response's answer, read alike.
+        terms: what the question lays down.
+    """
+    if gold == answer and not isinstance(gold, Words):
+        return True
+    if isinstance(gold, Relation) or isinstance(answer, Relation):
+        return _same_relation(gold, answer, terms)
+    if is_region(gold) or is_region(answer):
+        return _same_region(gold, answer, terms)
+    match gold, answer:
+        case Quantity(), Quantity():
+            return same_quantity(gold, answer, terms)
+        case Words(), Words():
+            return same_text(gold.text, answer.text, terms.question)
+        case Moment(), Moment():
+            return same_moment(gold, answer)
+        case Matrix(), Matrix():
+            return _same_matrix(gold, answer, terms)
+        case (Sequence(), _) | (_, Sequence()) | (Matrix(), _) | (_, Matrix()):
+            return _same_several(gold, answer, terms)
+        case (Ratio(), _) | (_, Ratio()):
+            return _same_ratio(gold, answer, terms)
+    return None if isinstance(gold, Words) != isinstance(answer, Words) else False
+
+
+def every(found: list[Truth]) -> Truth:
+    """True if all are, false if one is, else None."""
+    if any(one is False for one in found):
+        return False
+    return None if any(one is None for one in found) else True
+
+
+def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
+    ours, theirs = named(gold), named(answer)
+    if isinstance(gold, Relation) and isinstance(answer, Relation):
+        if gold.is_equation != answer.is_equation:
+            return False
+        if not gold.is_equation:
+            return _same_inequality(gold, answer, terms)
+        if ours and theirs:
+            return _same_named(ours, theirs, gold, answer, terms)
+        if ours and ours.label == "":
+            return same(ours.value, theirs.value, terms) if theirs else False
+        return same_points(gold, answer)
+    if isinstance(gold, Relation):
+        if ours:
+            return same(ours.value, answer, terms)
+        if gold.is_equation:
+            return False
+        if isinstance(answer, Sequence) and len(answer.items) == len(gold.sides) > 2:
+            if not answer.opening:
+                strict = replace(terms, renaming=False)
+                return _all_same(rising(gold).sides, answer.items, strict)
+        return _same_region(gold, answer, terms)
+    if theirs:
+        return same(gold, theirs.value, terms)
+    if isinstance(answer, Relation) and answer.is_equation:
+        return False
+    return _same_region(gold, answer, terms)
+
+
+def _same_named(
+    ours: Named, theirs: Named, gold: Relation, answer: Relation, terms: Terms
+) -> Truth:
+    """Whether two equations that name values agree: as equations, or in name and value."""
+    if ours.label and theirs.label and ours.label != theirs.label:
+        if same_points(gold, answer):
+            return True
+        functions = ours.argument is not None or theirs.argument is not None
+        if not functions and _is_plain(ours) and _is_plain(theirs):
+            return False
+    if ours.argument is not None and theirs.argument is not None:
+        return same(ours.value, with_argument(theirs, ours.argument), terms)
+    return same(ours.value, theirs.value, terms)
+
+
+def _is_plain(found: Named) -> bool:
+    """Whether a name is one letter, which another letter contradicts."""
+    return len(found.label) == 1
+
+
+def _same_inequality(gold: Relation, answer: Relation, terms: Terms) -> Truth:
+    ours, theirs = rising(gold), rising(answer)
+    if ours.signs == theirs.signs:
+        found = _all_same(ours.sides, theirs.sides, replace(terms, renaming=False))
+        if found:
+            return True
+    if len(gold.sides) == len(answer.sides) == 2:
+        found = same_points(gold, answer)
+        if found:
+            return True
+    left, right = pieces(gold), pieces(answer)
+    if left is None or right is None:
+        return None if len(gold.sides) == len(answer.sides) == 2 and found is None else False
+    return _same_pieces(left, right, terms)
+
+
+def _same_region(gold: Value, answer: Value, terms: Terms) -> Truth:
+    gold, answer = as_interval(gold), as_interval(answer)
+    if isinstance(gold, Sequence) and isinstance(answer, Sequence):
+        if len(gold.items) == len(answer.items) == 2 and gold.opening and answer.opening:
+            if (gold.opening, gold.closing) != (answer.opening, answer.closing):
+                return False
+            return _all_same(gold.items, answer.items, terms)
+    if isinstance(gold, Region) and isinstance(answer, Region):
+        if gold.operation == answer.operation and len(gold.pieces) == len(answer.pieces):
+            if _all_same(gold.pieces, answer.pieces, terms):
+                return True
+    if isinstance(gold, Words) or isinstance(answer, Words):
+        return None
+    if isinstance(answer, Quantity) and not isinstance(gold, (Line, Region)):
+        return False
+    left, right = pieces(gold), pieces(answer)
+    if left is None or right is None:
+        return None
+    return _same_pieces(left, right, terms)
+
+
+def _same_pieces(gold: list[Piece], answer: list[Piece], terms: Terms) -> bool:
+    return len(gold) == len(answer) and all(
+        _same_end(one.low, other.low, terms) and _same_end(one.high, other.high, terms)
+        for one, other in zip(gold, answer, strict=True)
+    )
+
+
+def _same_end(gold: End, answer: End, terms: Terms) -> bool:
+    if gold.closed != answer.closed:
+        return False
+    if gold.source is not None and answer.source is not None:
+        return bool(same_quantity(gold.source, answer.source, terms))
+    return same_number(gold.at, answer.at, 1e-9)
+
+
+def _same_matrix(gold: Matrix, answer: Matrix, terms: Terms) -> Truth:
+    if gold.flat is not None and answer.flat is not None:
+        return _all_same(gold.flat, answer.flat, terms)
+    if [len(row) for row in gold.rows] != [len(row) for row in answer.rows]:
+        return False
+    rows = zip(gold.rows, answer.rows, strict=True)
+    return every([_all_same(one, other, terms) for one, other in rows])
+
+
+def _same_several(gold: Value, answer: Value, terms: Terms) -> Truth:
+    ours, theirs = _items(gold), _items(answer)
+    if ours is None or theirs is None or _other_ends(gold, answer):
+        return False
+    if len(ours) == 1 and len(theirs) == 1:
+        return same(ours[0], theirs[0], terms)
+    if len(ours) != len(theirs):
+        if _is_set(gold) and _is_set(answer):
+            ours, theirs = _distinct(ours, terms), _distinct(theirs, terms)
+        if len(ours) != len(theirs):
+            return False
+    labels, others = [named(one) for one in ours], [named(one) for one in theirs]
+    if _differ(labels) and _differ(others):
+        found = _same_labelled(labels, others, terms)
+        if found is not None:
+            return found
+    tuples = any(isinstance(one, Sequence) and one.opening for one in ours)
+    if not _is_set(gold) or (terms.ordered and not tuples):
+        return _ordered(ours, theirs, others, terms)
+    if _differ(labels) and not any(others):
+        return _all_same(ours, theirs, terms)
+    if not _is_set(answer) and isinstance(answer, Sequence) and answer.opening == "(":
+        # A tuple where several values are asked for: its order is as good as any.
+        return _all_same(ours, theirs, terms) or _matched(ours, theirs, terms)
+    return _matched(ours, theirs, terms)
+
+
+def _other_ends(gold: Value, answer: Value) -> bool:
+    """Whether one may be an open interval, and the other a closed one."""
+    if not isinstance(gold, Sequence) or not isinstance(answer, Sequence):
+        return False
+    ends = {gold.opening, answer.opening}
+    return len(gold.items) == 2 and len(ends) == 2 and "[" in ends and "" not in ends
+
+
+def _items(value: Value) -> tuple[Value, ...] | None:
+    if isinstance(value, Matrix):
+        return value.flat
+    if isinstance(value, Sequence):
+        return value.items
+    return (value,)
+
+
+def _is_set(value: Value) -> bool:
+    return not isinstance(value, Matrix) and (not isinstance(value, Sequence) or value.is_set)
+
+
+def _distinct(values: tuple[Value, ...], terms: Terms) -> tuple[Value, ...]:
+    found: list[Value] = []
+    for value in values:
+        if not any(same(one, value, terms) for one in found):
+            found.append(value)
+    return tuple(found)
+
+
+def _differ(labels: list[Named | None]) -> bool:
+    names = [one.label for one in labels if one is not None and one.label]
+    return len(names) == len(labels) and len(set(names)) == len(names)
+
+
+def _same_labelled(ours: list[Named | None], theirs: list[Named | None], terms: Terms) -> Truth:
+    """Values by their names, where both sides name theirs alike; None: they do not."""
+    by_name = {one.label: one for one in theirs if one is not None}
+    pairs = [(one, by_name.get(one.label)) for one in ours if one is not None]
+    if any(other is None for _, other in pairs):
+        return None
+    return every([same(one.value, other.value, terms) for one, other in pairs if other])
+
+
+def _ordered(
+    ours: tuple[Value, ...], theirs: tuple[Value, ...], labels: list[Named | None], terms: Terms
+) -> Truth:
+    found = _all_same(ours, theirs, terms)
+    if found is not False or not _differ(labels):
+        return found
+    # `y = 2, x = 3` for (3, 2): names put their values in order.
+    by_name = sorted(
+        range(len(theirs)), key=lambda index: (labels[index] or Named("", ours[0])).label
+    )
+    return _all_same(ours, tuple(theirs[index] for index in by_name), terms)
+
+
+def _all_same(ours: tuple[Value, ...], theirs: tuple[Value, ...], terms: Terms) -> Truth:
+    if len(ours) != len(theirs):
+        return False
+    return every([same(one, other, terms) for one, other in zip(ours, theirs, strict=True)])
+
+
+def _matched(ours: tuple[Value, ...], theirs: tuple[Value, ...], terms: Terms) -> Truth:
+    """Whether each value on one side has its own equal on the other, in any order."""
+    left = list(theirs)
+    unsure = False
+    for one in ours:
+        for index, other in enumerate(left):
+            found = same(one, other, terms)
+            if found:
+                del left[index]
+                break
+            unsure = unsure or found is None
+        else:
+            return None if unsure else False
+    return True
+
+
+def _same_ratio(gold: Value, answer: Value, terms: Terms) -> Truth:
+    if isinstance(gold, Ratio) and isinstance(answer, Ratio):
+        if len(gold.terms) != len(answer.terms):
+            return False
+        if every(
+            [same(one, other, terms) for one, other in zip(gold.terms, answer.terms, strict=True)]
+        ):
+            return True
+        return _same_proportions(gold, answer)
+    if isinstance(gold, Ratio):
+        quotient = _quotient(gold)
+        return None if quotient is None else same(quotient, answer, terms)
+    if isinstance(answer, Ratio):
+        quotient = _quotient(answer)
+        return None if quotient is None else same(gold, quotient, terms)
+    return False
+
+
+def _same_proportions(gold: Ratio, answer: Ratio) -> bool:
+    try:
+        ours = [constant(term.node) for term in gold.terms if isinstance(term, Quantity)]
+        theirs = [constant(term.node) for term in answer.terms if isinstance(term, Quantity)]
+    except Undefined:
+        return False
+    if 0 in theirs or len(ours) != len(theirs):
+        return False
+    first = ours[0] / theirs[0]
+    return all(same_number(one / other, first) for one, other in zip(ours, theirs, strict=True))
+
+
+def _quotient(ratio: Ratio) -> Quantity | None:
+    if len(ratio.terms) != 2:
+        return None
+    top, bottom = ratio.terms
+    if not isinstance(top, Quantity) or not isinstance(bottom, Quantity):
+        return None
+    return Quantity(Node("/", "", (top.node, bottom.node)))

@@ -1,0 +1,147 @@
+"""The verdict on an extracted answer, rule by rule; the first rule that can tell decides."""
+
+import functools
+import re
+from dataclasses import dataclass
+
+from stages.verifiers.choice import chosen_letters
+from stages.verifiers.clean import tidy
+from stages.verifiers.compare import same
+from stages.verifiers.forms import breaks_form
+from stages.verifiers.golds import Gold, type_gold
+from stages.verifiers.prose import phrase
+from stages.verifiers.reading import read
+from stages.verifiers.screen import is_mathematical, too_hard
+from stages.verifiers.text import (
+    HEDGE,
+    NEGATION,
+    normalize,
+    polarity,
+    same_text,
+    same_words,
+    squeezed,
+)
+from stages.verifiers.values import Quantity, Value, Words
+
+NUMBERS = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\w)")
+SENTENCE_WORDS = 6
+SENTENCE = 4
+"""Words from which an answer may be a sentence around a number."""
+REMEMBERED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the rules say of an answer."""
+
+    correct: bool | None
+    """None: it is for the symbolic engine, if `engine` says so; else it can't be told."""
+    rule: str
+    """The rule that decided."""
+    engine: tuple[str, str] | None = None
+    """Gold and answer for the symbolic engine."""
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def decide(
+    gold_text: str, answer: str, question: str, answer_type: str | None, choices: tuple[str, ...]
+) -> Decision:
+    """Compare an extracted answer with a gold answer that can be verified."""
+    gold = type_gold(gold_text, question, answer_type, choices)
+    if gold.letters:
+        return _decide_choice(gold, answer)
+    if breaks_form(question, gold.alternatives[0], answer):
+        return Decision(False, "form")
+    for alternative in gold.alternatives:
+        if _identical(alternative, answer):
+            return Decision(True, "string")
+    if gold.kind == "yes/no":
+        return Decision(polarity(answer) is polarity(gold.text), "yes/no")
+    if gold.options and (found := _by_letter(gold, answer)) is not None:
+        return found
+    return _decide_values(gold, answer)
+
+
+def _identical(gold: str, answer: str) -> bool:
+    if gold == answer or squeezed(gold) == squeezed(answer):
+        return True
+    left, right = normalize(gold), normalize(answer)
+    # Letters that are symbols have their case; words do not.
+    return left == right and re.search(r"[a-z]{3,}", left) is not None and "\\" not in left
+
+
+def _decide_choice(gold: Gold, answer: str) -> Decision:
+    plain = normalize(answer)
+    if HEDGE.search(plain) and not any(plain == normalize(option) for option in gold.options):
+        return Decision(False, "choice")
+    chosen = chosen_letters(answer, gold.options, gold.terms)
+    if len(chosen) > 1 and re.search(r"\bor\b|或|/", plain):
+        return Decision(False, "choice")
+    return Decision(chosen == gold.letters, "choice")
+
+
+def _by_letter(gold: Gold, answer: str) -> Decision | None:
+    """A letter for a gold answer that is no option but, it may be, an option's value."""
+    plain = tidy(answer)
+    if not re.fullmatch(r"[(\[]?[A-J][)\]]?", plain):
+        return None
+    index = ord(plain.strip("()[]")) - 65
+    if index >= len(gold.options) or not isinstance(gold.values[0], Quantity):
+        return None
+    found = same(gold.values[0], read(gold.options[index], gold.terms.hints), gold.terms)
+    return Decision(bool(found), "choice")
+
+
+def _decide_values(gold: Gold, answer: str) -> Decision:
+    value = read(answer, gold.terms.hints)
+    unsure = False
+    for wanted, alternative in zip(gold.values, gold.alternatives, strict=True):
+        found = same(wanted, value, gold.terms)
+        if not found and (isinstance(wanted, Words) or isinstance(value, Words)):
+            found = _same_words(alternative, wanted, answer, value, gold)
+        if found:
+            return Decision(True, gold.kind)
+        unsure = unsure or found is None
+    if not unsure:
+        return Decision(False, gold.kind)
+    pair = tidy(gold.alternatives[0]), tidy(answer)
+    if too_hard(pair[0]):
+        return Decision(None, "screen")
+    return Decision(False, "screen") if too_hard(pair[1]) else Decision(None, "math", pair)
+
+
+def _same_words(
+    alternative: str, wanted: Value, answer: str, value: Value, gold: Gold
+) -> bool | None:
+    """Words against words or against something else; None: both are mathematics of some kind."""
+    if not isinstance(wanted, Words):
+        if same_words(alternative, answer):
+            return True
+        plain = tidy(answer)
+        denied = NEGATION.search(plain) or HEDGE.search(plain)
+        long = len(answer.split()) >= SENTENCE and not denied
+        stated = phrase(plain, gold.kind) if long else None
+        if stated and tidy(stated) != tidy(answer):
+            return same(wanted, read(stated, gold.terms.hints), gold.terms)
+    elif same_text(alternative, answer, gold.terms.question):
+        return True
+    if isinstance(wanted, Words) and (found := _same_figures(wanted.text, answer)) is not None:
+        return found
+    mathematical = is_mathematical(tidy(alternative)) and is_mathematical(tidy(answer))
+    if isinstance(wanted, Words) and not re.search(r"\\[a-z]|[=^]", wanted.text):
+        return False
+    return None if mathematical else False
+
+
+def _same_figures(gold: str, answer: str) -> bool | None:
+    """Whether a gold sentence and an answer give the same numbers in the same order.
+
+    None: the gold answer is no sentence around several numbers.
+    """
+    ours = NUMBERS.findall(gold)
+    if len(ours) < 2 or len(re.findall(r"[A-Za-z]{2,}|[\u4e00-\u9fff]", gold)) < SENTENCE_WORDS:
+        return None
+    plain = tidy(answer)
+    if NEGATION.search(plain) or HEDGE.search(plain):
+        return False
+    return NUMBERS.findall(plain) == ours

@@ -1,0 +1,273 @@
+"""The answer in a closing line or sentence, for responses that put it in no box or tag."""
+
+import re
+
+from stages.verifiers.clean import tidy
+from stages.verifiers.quantities import read_quantity
+from stages.verifiers.text import polarity
+from stages.verifiers.units import unit_of
+
+LETTER = r"\(?\*{0,2}\(?([A-J])\)?\*{0,2}\)?"
+LETTER_RULES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?i:leaving|leaves|left with|choose|select|pick|go with|选择?|option|choice"
+        rf"|选项)\s*(?i:only|us with"
+        rf"|option|choice|answer|:|：)?\s*{LETTER}(?![A-Za-z'])",
+        rf"{LETTER}\s*(?:选项)?\s*(?i:is|为|是)\s*(?i:the )?(?i:correct|right|answer|best|正确)",
+        rf"^\W*{LETTER}(?:\s*[.:：、)）,，]|\s*$|\s+(?:because|since|as)\b)",
+        rf"[\s,，:：]{LETTER}\W*$",
+    )
+)
+SET_ASIDE = re.compile(r"(?:\bnot|n't|不是|不)\s*(?:option\s*|be\s*)?$", re.IGNORECASE)
+ANY_LETTER = re.compile(r"(?<![A-Za-z\\])([A-J])(?![A-Za-z'])")
+OUT = re.compile(
+    r"(?:options?|choices?)?\s*[A-J](?:\s*(?:,|and|or)\s*[A-J])*\s+(?:can be|are|is|was|were)\s+"
+    r"(?:eliminated|ruled out|wrong|incorrect|not)[^.;]*?(?=,|;|\.|$)",
+    re.IGNORECASE,
+)
+HEDGED = re.compile(
+    r"\beither\b.*\bor\b|\b(?:it|answer) (?:could|might|may) (?:also )?be\b|\bcould also be\b"
+    r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
+    r"|(?:cannot|can't|can not) be|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
+    r"|可能是|不确定|无法",
+    re.IGNORECASE,
+)
+ASIDE = re.compile(
+    r",\s*(?:which|so that|because|since|where|meaning|as|with)\b.*$", re.IGNORECASE | re.DOTALL
+)
+NOTHING = re.compile(
+    r"no (?:real )?solution|real numbers|empty set|does not exist|infinit"
+    r"|无解|空集|全体实数|不存在",
+    re.IGNORECASE,
+)
+"""What a question for numbers may be answered with all the same."""
+OPENING = re.compile(
+    r"^(?:(?:so|thus|hence|therefore|then|finally)\b|综上|因此|所以|故)[,，:：]?\s*"
+    r"(?:we (?:get|have|find|obtain)\s+)?",
+    re.IGNORECASE,
+)
+BULLET = re.compile(r"^(?:>\s+|[-*•]\s+|∴\s*|\$?\\therefore\s*)+")
+CLAUSE = re.compile(r"\s(?:when|if|because|since|after|before|whenever|for which)\s", re.IGNORECASE)
+MONTH_OR_DAY = re.compile(
+    r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December"
+    r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)\b"
+)
+JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
+GUARDED = re.compile(
+    r"\b(?:not|never|no|wrong|at least|at most|more|less|or)\b|n't|[?\"']|不", re.IGNORECASE
+)
+"""With these about, a number in a short phrase may be anything but the answer."""
+WORDED = frozenset({"text", "yes/no", "choice"})
+"""Kinds of gold answers that a text without a figure or formula can match."""
+NUMERIC = frozenset(["number", "formula", "several", "ratio", "time", "set", "tuple"])
+COMPARED = re.compile(
+    r"\b(?:greater|less|more|fewer|larger|smaller|bigger|longer"
+    r"|shorter) than\s*[\\$(]*-?\d|(?:大于|小于|超过|不足)\s*\d",
+    re.IGNORECASE,
+)
+"""A bound is no value."""
+HAN = re.compile("[\u4e00-\u9fff]")
+PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
+CLOSING = re.compile(
+    r"\s*(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
+)
+MATH = re.compile(
+    r"(?<![\\$])\$([^$\n]{1,300})(?<!\\)\$|\\\((.{1,300}?)\\\)|\\\[(.{1,600}?)\\\]"
+    r"|\$\$(.{1,600}?)\$\$",
+    re.DOTALL,
+)
+VERB = re.compile(
+    r"(?:\b(?:is|are|was|were|be|equals?|becomes|get|gives|obtain|have|has|means)\b|=|≈"
+    r"|[为是得]|等于)"
+    r"(?:\s*(?:therefore|thus|approximately|about|roughly|exactly|equal to|simply|just"
+    r"|only|now|then"
+    r"|[:：]))*\s*",
+)
+NUMBER = re.compile(
+    r"(?<![A-Za-z0-9_.,+*/^(){}-])(?P<number>(?:[$€£¥]"
+    r"|\\\$)?[-−+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?"
+    r"(?:\s*[:：]\s*\d+)?(?:e[+-]?\d+)?)(?P<unit>\s?(?:%|\\%|°[CF]?|º|€|m²|m³|cm²|cm³"
+    r"|[a-zµ]{1,2}(?:[²³]|\^\d)?(?:/[a-z]+)?"
+    r"|[A-Z]{1,2}(?![a-z])|(?:square |cubic )?(?:meters?|inches|feet|miles|hours?|minutes?"
+    r"|seconds?|degrees?|percent|dollars|"
+    r"yuan|grams|days|years|units|points)|[\u4e00-\u9fff]{1,2}))?(?![A-Za-z0-9_(*/])"
+)
+BETWEEN = re.compile(r"\bbetween\s+(\$?\d[\d.,]*\$?)\s+and\s+(\$?\d[\d.]*\$?)", re.IGNORECASE)
+LABELLED = re.compile(r"[\w\s-]{1,24}[:：]\s*(.+)")
+SENTENCE = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z\\$*(])|(?<=\d[.!?])\s+(?=[A-Z*])|(?<=[。！？])")
+LONGEST_PHRASE = 160
+SHORT_PHRASE = 40
+CODE = re.compile(r"__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\(")
+
+
+def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
+    """The answer that the last line or sentence of a response comes to, or None.
+
+    Args:
+        text: what follows the thinking, without boxes.
+        question: what was asked, for the form it asks for.
+        kind: of the gold answer: a letter, a number or words are looked for.
+    """
+    text = CLOSING.sub("\n", text).strip()
+    if not text:
+        return None
+    if "bracket" in question.lower() and (marked := re.findall(r"\[([^\[\]]{1,80})\]", text)):
+        return str(marked[-1])
+    lines = [line.strip() for line in text.splitlines() if line.strip(" \t*-_#`")]
+    if not lines:
+        return None
+    if (
+        display := re.search(r"(?:\\\[|\$\$)\s*(.{1,600}?)\s*(?:\\\]|\$\$)\s*\W*$", text, re.DOTALL)
+    ) and "\n\n" not in display[1]:
+        return display[1].strip()
+    if len(lines) >= 2 and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[-2:]):
+        return "; ".join(line.strip("*- ") for line in lines[-2:])
+    if lines[-1].strip("*# ").endswith((":", "：")):
+        return None
+    return phrase(lines[-1], kind)
+
+
+def phrase(line: str, kind: str = "") -> str | None:
+    """The answer in one line: all of it if it is short, else what its last sentence states."""
+    line = CLOSING.sub(" ", line).strip()
+    if kind == "choice" and (found := _letter(line)):
+        return found
+    sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
+    if not sentences:
+        return None
+    if kind == "yes/no":
+        said = [part for part in (sentences[-1], sentences[0]) if polarity(part) is not None]
+        return said[0] if said else None
+    if PARTS.match(line):
+        return line
+    return _stated(sentences[-1], kind)
+
+
+def first_phrase(text: str, kind: str = "") -> str | None:
+    """The answer right after a marker such as `Final answer:`; it comes first, reasons later."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip(" \t*-_#`$")]
+    if not lines:
+        return None
+    block = re.match(r"[*\s$]*(?:\\\[|\$\$)\s*(.{1,600}?)\s*(?:\\\]|\$\$)", text.strip(), re.DOTALL)
+    if block:
+        return block[1].strip()
+    if len(lines) > 1 and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[:2]):
+        return "; ".join(line.strip("*- ") for line in lines[:2])
+    line = CLOSING.sub(" ", lines[0]).strip()
+    sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
+    if not sentences:
+        return None
+    if kind == "choice" and (found := _letter(sentences[0])):
+        return found
+    if kind == "yes/no":
+        return line
+    if PARTS.match(line):
+        parts = [one for one in lines if re.match(r"\W{0,2}[(（]\w{1,3}[)）]", one)]
+        return " ".join(parts)
+    if kind == "number":
+        sentences[0] = re.sub(r"(?<=\d)!+$", "", sentences[0])  # enthusiasm, no factorial
+    return _stated(sentences[0], kind)
+
+
+def _letter(line: str) -> str | None:
+    """The option that a sentence settles on; None where it names none, or several."""
+    if re.match(r"^\W*[A-J](?:\s*[/,、]\s*[A-J])+\W*$", line):
+        return line
+    plain = OUT.sub(" ", line)
+    named = set(ANY_LETTER.findall(re.sub(r"\bA (?!or\b|and\b|is\b)(?=[a-z])|\bI\b", " ", plain)))
+    if HEDGED.search(plain):
+        return None
+    for rule in LETTER_RULES:
+        match = rule.search(plain)
+        if match and SET_ASIDE.search(plain[: match.start() + 1]):
+            continue
+        if match and (len(named) <= 1 or rule not in (LETTER_RULES[1], LETTER_RULES[3])):
+            rest = plain[match.end() :].strip()
+            if rule is LETTER_RULES[2] and rest and len(plain) < 80 and not rest[:1].isupper():
+                return plain
+            return match[1]
+    return None
+
+
+def _stated(sentence: str, kind: str) -> str | None:
+    """What a sentence states: its end after a verb, its last formula, or its last number."""
+    plain = BULLET.sub("", sentence.replace("**", "").strip()).strip("*_ ").rstrip(".。")
+    if not plain or HEDGED.search(plain) or CODE.search(plain):
+        return None
+    plain = OPENING.sub("", ASIDE.sub("", plain))
+    clause = CLAUSE.search(plain)
+    if clause and re.search(r"\d|\\", plain[: clause.start()]):
+        plain = plain[: clause.start()]
+    if kind == "time" and (named := MONTH_OR_DAY.findall(plain)) and not NUMBER.search(plain):
+        return str(named[-1])
+    if COMPARED.search(plain):
+        return plain if len(plain) <= LONGEST_PHRASE else None
+    if match := BETWEEN.search(plain):
+        return f"{match[1]} and {match[2]}".rstrip(".")
+    answer = _found(plain, kind)
+    if answer and kind not in WORDED and not re.search(r"[\d\\=<>^]", answer):
+        symbol = kind not in ("number", "ratio", "time") and len(answer) <= 2
+        return answer if symbol or _is_quantity(answer) or NOTHING.search(answer) else None
+    return answer
+
+
+def _found(plain: str, kind: str) -> str | None:
+    words = re.findall(r"(?!and\b)[A-Za-z]{3,}", re.sub(r"\\[a-zA-Z]+", " ", MATH.sub(" ", plain)))
+    han = re.findall("[\u4e00-\u9fff]", plain)
+    spans = list(MATH.finditer(plain))
+    if words and spans and kind not in WORDED:
+        han = list(plain)
+    if (
+        kind in NUMERIC
+        and HAN.search(re.sub("[或者和与]", "", plain))
+        and NUMBER.search(plain)
+        and not MATH.search(plain)
+    ):
+        han = list(plain)  # a sentence, however short: its number is what counts
+    counted = kind in NUMERIC and words and NUMBER.search(plain) and not _is_quantity(plain)
+    counted = counted and not GUARDED.search(plain)
+    short = len(plain) <= SHORT_PHRASE and len(words) <= 3 and len(han) <= 4
+    if short and not counted and not VERB.search(MATH.sub(" ", plain)):
+        return plain
+    if not words and len(han) <= 2 and len(plain) <= SHORT_PHRASE and not spans:
+        return plain
+    if spans:
+        last = spans[-1]
+        rest = plain[last.end() :]
+        content = next(part for part in last.groups() if part)
+        if NUMBER.search(rest) is None:
+            for before in reversed(spans[:-1]):
+                if not JOINED.fullmatch(plain[before.end() : last.start()]):
+                    break
+                content = f"{next(part for part in before.groups() if part)}, {content}"
+                last = before
+            if last is not spans[-1]:
+                return content
+            unit = re.match(r"\s*([a-z]{1,3}(?:\^?\d)?|square \w+|[a-z]+s)\b", rest)
+            unit = unit if unit and unit_of(unit[1]) else None
+            return content + (f" {unit[1]}" if unit and len(rest) < 24 else "")
+    verbs = list(VERB.finditer(plain))
+    end = plain[verbs[-1].end() :].strip() if verbs else ""
+    numbers = list(NUMBER.finditer(plain))
+    wordy = kind in NUMERIC and numbers and not re.search(r"[\d\\]", end)
+    if end and len(end) <= SHORT_PHRASE and not wordy:
+        if len(end.split()) <= 3 or not NUMBER.search(end):
+            return end.strip("*_ ")
+    if numbers:
+        return _with_unit(numbers[-1])
+    if end and len(end) <= LONGEST_PHRASE:
+        return end
+    return plain if len(plain) <= LONGEST_PHRASE and (words or han) else None
+
+
+def _is_quantity(text: str) -> bool:
+    quantity = read_quantity(tidy(text))
+    return quantity is not None and quantity.literal is not None
+
+
+def _with_unit(match: re.Match[str]) -> str:
+    """A number in a sentence, with the word after it if that is a unit."""
+    number = match["number"].strip().rstrip(",")
+    unit = (match["unit"] or "").strip()
+    return f"{number} {unit}" if unit not in ("", "in", "a") and unit_of(unit) else number

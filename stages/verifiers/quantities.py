@@ -1,0 +1,167 @@
+r"""One number or formula with what stands around it: units, currency, percent, degrees, words."""
+
+import functools
+import re
+
+from stages.verifiers.expressions import Node, Unreadable, parse
+from stages.verifiers.numbers import plain_number
+from stages.verifiers.units import factor, unit_of
+from stages.verifiers.values import Quantity
+
+CURRENCY = re.compile(r"(?P<sign>[+-]?)\s*(?P<money>US\\?\$|\\?\$|€|£|¥|￥|₹)\s*(?P<rest>.+)")
+DEGREES = re.compile(
+    r"([+-]?\d+(?:\.\d+)?)\s*\^\\circ\s*(?:(\d+(?:\.\d+)?)\s*(?:'|\^\\prime|\^\{\\prime\}))?"
+    r"\s*(?:(\d+(?:\.\d+)?)\s*(?:''|\"))?"
+)
+BASED = re.compile(r"\(?(\d+)\)?\s*_\s*\{?\s*\(?(\d{1,2})\)?\s*\}?")
+COMPOUND = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+|[\u4e00-\u9fff]{1,2})\s*(?:,|and|又)?\s*")
+LEADING = re.compile(
+    r"(?:about|approximately|around|roughly|only|just|(?:in )?the year"
+    r"|in(?= \d{4}$)|约|大约|\\approx|≈|~)\s*"
+)
+TRAILING_WORDS = re.compile(r"\s*([A-Za-z\u4e00-\u9fff][A-Za-z\u4e00-\u9fff' -]*)$")
+WORD = re.compile(r"(?:(?<=\s)|^)[A-Za-z]{3,}(?![A-Za-z(_^{\\])|(?<![\\A-Za-z])[A-Za-z]{5,}")
+KNOWN_WORDS = frozenset(
+    (
+        "sqrt cbrt sin cos tan cot sec csc log exp arcsin arccos arctan sinh cosh "
+        "tanh abs min max gcd lcm circ"
+    ).split()
+)
+HAN = re.compile("[\u4e00-\u9fff]")
+DENIED = re.compile(r"\b(?:not|wrong|incorrect|false|no|or|isn't|never)\b|不|错|或", re.IGNORECASE)
+TRIGONOMETRY = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+SHORTEST_LEFT = 1
+LONGEST_UNIT = 40
+
+
+@functools.lru_cache(maxsize=20_000)
+def read_quantity(text: str) -> Quantity | None:
+    """A number or formula with its unit; None where the text is neither.
+
+    Args:
+        text: tidied text without commas outside brackets.
+    """
+    text = LEADING.sub("", text.strip(), count=1) if LEADING.match(text.strip()) else text.strip()
+    if text == "" or len(text) > 1500:
+        return None
+    if found := plain_number(text):
+        return Quantity(*found)
+    if (match := BASED.fullmatch(text)) and 2 <= int(match[2]) <= 36:
+        return _in_base(match[1], int(match[2]))
+    if match := DEGREES.fullmatch(text):
+        return _degrees(match)
+    if match := CURRENCY.fullmatch(text):
+        inner = read_quantity(match["sign"] + match["rest"])
+        unit = unit_of(match["money"].replace("US", ""))
+        if inner is not None and inner.unit in (None, "", unit):
+            return Quantity(inner.node, inner.literal, unit)
+        return None
+    if text.startswith("百分之") and (found := plain_number(text[3:])):
+        return Quantity(*found, unit="percent")
+    if compound := _compound(text):
+        return compound
+    return _with_unit(text)
+
+
+def _with_unit(text: str) -> Quantity | None:
+    whole = _formula(text)
+    for start in _unit_starts(text):
+        unit = unit_of(text[start:])
+        if unit is None or (unit == "degree" and TRIGONOMETRY.search(text)):
+            continue
+        left = text[:start].rstrip(" *\\~")
+        value = plain_number(left)
+        if value is not None:
+            return Quantity(*value, unit=unit, whole=whole)
+        node = _formula(left)
+        if node is not None and (whole is None or text[start - 1] in " }" or text[start] == "^"):
+            return Quantity(node, None, unit, whole)
+    if whole is not None:
+        return Quantity(whole)
+    return _with_words(text)
+
+
+def _unit_starts(text: str) -> list[int]:
+    """Where a unit could begin: at a letter or sign after a number, a bracket or a space."""
+    first = max(SHORTEST_LEFT, len(text) - LONGEST_UNIT)
+    return [
+        position
+        for position in range(first, len(text))
+        if (text[position].isalpha() or text[position] in "\\^%$°€£¥￥(µ¢")
+        and (text[position - 1].isdigit() or text[position - 1] in " })\\!'")
+    ]
+
+
+def _with_words(text: str) -> Quantity | None:
+    """A number followed by words that are no unit, such as what is counted."""
+    match = TRAILING_WORDS.search(text)
+    if match is None or match.start() == 0 or DENIED.search(match[1]):
+        return None
+    left = text[: match.start()]
+    if found := plain_number(left):
+        return Quantity(*found)
+    node = _formula(left)
+    if node is None or not (left[-1].isdigit() or left[-1] in "})"):
+        return None
+    return Quantity(node)
+
+
+def is_wordy(text: str) -> bool:
+    """Whether a text has words in it that no formula has."""
+    if HAN.search(text):
+        return True
+    return any(word not in KNOWN_WORDS for word in WORD.findall(text))
+
+
+def _formula(text: str) -> Node | None:
+    if is_wordy(text):
+        return None
+    try:
+        return parse(text)
+    except Unreadable:
+        return None
+
+
+def _in_base(digits: str, base: int) -> Quantity | None:
+    try:
+        value = int(digits, base)
+    except ValueError:
+        return None
+    return Quantity(Node("number", str(value)), base=base)
+
+
+def _degrees(match: re.Match[str]) -> Quantity | None:
+    found = plain_number(match[1])
+    if found is None:
+        return None
+    node, literal = found
+    if match[2] is None and match[3] is None:
+        return Quantity(node, literal, "degree")
+    sign = "-" if match[1].startswith("-") else "+"
+    for part, size in ((match[2], "60"), (match[3], "3600")):
+        if part:
+            node = Node(sign, "", (node, Node("/", "", (_number(part), _number(size)))))
+    return Quantity(node, None, "degree")
+
+
+def _compound(text: str) -> Quantity | None:
+    """`1 h 30 min`, in the first of its units."""
+    parts = COMPOUND.findall(text)
+    if len(parts) < 2 or COMPOUND.sub("", text).strip():
+        return None
+    units = [unit_of(word) for _, word in parts]
+    first = units[0]
+    if not first or not all(units):
+        return None
+    node: Node | None = None
+    for (digits, _), unit in zip(parts, units, strict=True):
+        size = factor(unit or "", first)
+        if size is None:
+            return None
+        term = Node("*", "", (_number(digits), _number(f"{size:.17f}")))
+        node = term if node is None else Node("+", "", (node, term))
+    return None if node is None else Quantity(node, None, first)
+
+
+def _number(digits: str) -> Node:
+    return Node("number", digits)

@@ -1,0 +1,180 @@
+"""Whether two quantities are the same: their values, units, bases, and unknowns."""
+
+from dataclasses import replace
+from typing import Any
+
+import mpmath
+
+from stages.verifiers.arithmetic import USUAL, Huge, Undefined, constant, identical, same_number
+from stages.verifiers.expressions import Node, functions, symbols
+from stages.verifiers.terms import Terms
+from stages.verifiers.tolerance import FLOAT, near
+from stages.verifiers.units import factor
+from stages.verifiers.values import Literal, Quantity
+
+PARAMETERS = frozenset(["k", "n", "m", "t", "l", "j", "s", "c", "C", "K", "N", "M", "c_1", "C_1"])
+"""Names that a solution may give to what runs through all integers, or to a constant."""
+
+
+def same_quantity(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None:
+    """Whether two quantities are the same; None: it can't be told here."""
+    if gold.base or answer.base:
+        return _same_in_base(gold, answer, terms)
+    if symbols(gold.node) or symbols(answer.node):
+        return _same_formula(gold, answer, terms)
+    try:
+        value, other = _value(gold), _value(answer)
+    except Huge:
+        return _far_apart(gold, answer)
+    except Undefined:
+        return None if gold.node != answer.node else True
+    return _same_value(gold, value, answer, other, terms)
+
+
+def _value(quantity: Quantity) -> Any:
+    return constant(quantity.node)
+
+
+def _far_apart(gold: Quantity, answer: Quantity) -> bool | None:
+    """Of two numbers, one or both too large to compute: nothing but the same formula is equal."""
+    if gold.node == answer.node:
+        return True
+    sizes = []
+    for quantity in (gold, answer):
+        try:
+            constant(quantity.node)
+            sizes.append(False)
+        except Huge:
+            sizes.append(True)
+        except Undefined:
+            return None
+    return None if all(sizes) else False
+
+
+def _same_in_base(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None:
+    if gold.base and answer.base:
+        return gold.base == answer.base and gold.node == answer.node
+    based, plain = (gold, answer) if gold.base else (answer, gold)
+    if plain.literal is None or not plain.literal.exact or not terms.base:
+        return False
+    try:
+        return int(plain.node.name, based.base or 10) == int(based.node.name)
+    except ValueError:
+        return False
+
+
+def _same_formula(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None:
+    found = _identical(gold.node, answer.node, terms)
+    if found is False and (gold.whole or answer.whole):
+        whole = _identical(gold.whole or gold.node, answer.whole or answer.node, terms)
+        return whole or False
+    if found and gold.unit and answer.unit and gold.unit != answer.unit:
+        return factor(answer.unit, gold.unit) == 1.0
+    return found
+
+
+def _identical(gold: Node, answer: Node, terms: Terms) -> bool | None:
+    ours, theirs = symbols(gold), symbols(answer)
+    mine, others = ours - theirs, theirs - ours
+    if (
+        len(mine) == len(others) == 1
+        and terms.renaming
+        and "symbol" not in (gold.kind, answer.kind)
+    ):
+        (name,), (other,) = mine, others
+        if not (name in PARAMETERS and other in PARAMETERS) and name.lower() != other.lower():
+            return False
+        answer = renamed(answer, other, name)
+    elif mine != others:
+        # A symbol that cancels out is possible, but no way to write an answer.
+        return False
+    return identical(gold, answer)
+
+
+def renamed(node: Node, name: str, to: str) -> Node:
+    """A formula with one unknown called otherwise."""
+    if node.kind == "symbol" and node.name == name:
+        return replace(node, name=to)
+    return replace(node, parts=tuple(renamed(part, name, to) for part in node.parts))
+
+
+def _same_value(gold: Quantity, value: Any, answer: Quantity, other: Any, terms: Terms) -> bool:
+    """Whether two numbers are the same with their units taken into account."""
+    ours, theirs = gold.unit or None, answer.unit or None
+
+    def close(one: Any, one_literal: Literal | None, two: Any, two_literal: Literal | None) -> bool:
+        return near(one, one_literal, two, two_literal, terms.tolerance)
+
+    plain = close(value, gold.literal, other, answer.literal)
+    if ours == theirs:
+        return plain
+    if "percent" in (ours, theirs):
+        return _same_percent(gold, value, answer, other, terms)
+    if {ours, theirs} <= {"degree", "radian", None}:
+        return (plain and {ours, theirs} != {"degree", "radian"}) or _same_angle(
+            gold, value, answer, other, terms
+        )
+    if theirs is None:
+        # The unit is missing; what the answer was to be in is the question's, or else the gold's.
+        return plain or (
+            terms.unit is not None and _converted(value, gold, other, answer, terms.unit, terms)
+        )
+    expected = ours or terms.unit
+    if expected is None:
+        return plain
+    return _converted(value, gold, other, answer, theirs, terms, expected)
+
+
+def _converted(
+    value: Any, gold: Quantity, other: Any, answer: Quantity, unit: str, terms: Terms, to: str = ""
+) -> bool:
+    size = factor(unit, to or gold.unit or "")
+    if size is None:
+        return False
+    literal = answer.literal if size == 1.0 else _rescaled(answer.literal)
+    converted = other * mpmath.mpf(size)
+    # The factor is a float, so that exact numbers come out with its rounding.
+    return same_number(value, converted, FLOAT) or near(
+        value, gold.literal, converted, literal, terms.tolerance
+    )
+
+
+def _rescaled(literal: Literal | None) -> Literal | None:
+    """How a converted decimal was written: in digits, but on no particular place."""
+    if literal is None:
+        return None
+    return Literal(literal.decimals + 9, max(literal.significant, 4), exact=False)
+
+
+def _same_percent(gold: Quantity, value: Any, answer: Quantity, other: Any, terms: Terms) -> bool:
+    percent_is_ours = gold.unit == "percent"
+    elsewhere = answer.unit if percent_is_ours else gold.unit
+    if elsewhere:
+        return False
+    ours = _shifted(gold.literal) if percent_is_ours else gold.literal
+    theirs = answer.literal if percent_is_ours else _shifted(answer.literal)
+    one = value / 100 if percent_is_ours else value
+    two = other if percent_is_ours else other / 100
+    if near(one, ours, two, theirs, terms.tolerance):
+        return True
+    bare = percent_is_ours or terms.percent
+    return bare and near(value, gold.literal, other, answer.literal, terms.tolerance)
+
+
+def _shifted(literal: Literal | None) -> Literal | None:
+    if literal is None:
+        return None
+    return Literal(literal.decimals + 2, literal.significant, exact=False)
+
+
+def _same_angle(gold: Quantity, value: Any, answer: Quantity, other: Any, terms: Terms) -> bool:
+    """Whether an angle in degrees is one in radians, of which one side says so or shows its pi."""
+    degrees, radians = (gold, answer) if gold.unit == "degree" else (answer, gold)
+    if degrees.unit != "degree":
+        return False
+    if radians.unit != "radian" and "pi" not in functions(radians.node):
+        return False
+    size = USUAL.pi / 180
+    one = value * size if gold.unit == "degree" else value
+    two = other * size if answer.unit == "degree" else other
+    return near(one, None, two, None, terms.tolerance)

@@ -1,0 +1,111 @@
+r"""Equations and inequalities: what is named by them, and when two of them say the same.
+
+`x = 3` names the value 3; `x + y = 3` names nothing, and is equal only to equations that hold for
+the same points. Inequalities in one unknown are parts of the real line (`regions`).
+"""
+
+import re
+from dataclasses import dataclass
+
+from stages.verifiers.arithmetic import proportional
+from stages.verifiers.expressions import Node, symbols
+from stages.verifiers.quantity_rules import renamed
+from stages.verifiers.regions import FLIPPED
+from stages.verifiers.values import Quantity, Relation, Value
+
+FUNCTION = re.compile(
+    r"(\\?[A-Za-z]+(?:_\{?\w+\}?)?'*)\s*\(\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\s*,\s*[a-zA-Z])*)\s*\)"
+)
+NAME = re.compile(
+    r"(?:\\(?:triangle|angle|Delta|sin|cos|tan)\s*)*\|?\s*"
+    r"(?:\\?[A-Za-z]+'*(?:_\{?[\w\\ ,]+\}?)?(?:\([\w,. ]+\))?|[A-Z]{1,4})'*\s*\|?"
+)
+NAMES_OVER = re.compile(
+    r"\\frac\{[A-Z]{1,3}'?\}\{[A-Z]{1,3}'?\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}"
+)
+NAMED_RATIO = re.compile(rf"(?:{NAME.pattern})(?:\s*:\s*(?:{NAME.pattern}))+")
+POINT_NAME = re.compile(r"\(\s*[\\A-Za-z_{}'()0-9]+(?:\s*,\s*[\\A-Za-z_{}'()0-9]+)+\s*\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A value with the name that an equation gave it."""
+
+    label: str
+    value: Value
+    argument: str | None = None
+    """The unknown of a function, `x` in `f(x) = ...`."""
+
+
+def named(value: Value) -> Named | None:
+    """The value that an equation such as `x = 3` names; None where it names none."""
+    if not isinstance(value, Relation) or not value.is_equation:
+        return None
+    left = value.texts[0].strip()
+    if value.signs[0] == "~" and not _is_name(left):
+        return Named("", value.sides[0])  # exactly this, and nearly that
+    if not all(_is_name(text.strip()) for text in value.texts[:-1]):
+        numbers = [side for side in value.sides if isinstance(side, Quantity)]
+        if len(numbers) == len(value.sides) and not any(symbols(one.node) for one in numbers):
+            return Named("", value.sides[-1] if "~" not in value.signs else value.sides[0])
+        return None
+    last = value.sides[-1]
+    if len(value.sides) > 2 and value.signs[-1] == "~":
+        last = value.sides[-2]
+    match = FUNCTION.fullmatch(left)
+    return Named(label(left), last, match[2] if match else None)
+
+
+def _is_name(text: str) -> bool:
+    return any(
+        pattern.fullmatch(text) for pattern in (FUNCTION, NAME, NAMES_OVER, NAMED_RATIO, POINT_NAME)
+    ) and text not in ("e", "i", "\\pi")
+
+
+def label(text: str) -> str:
+    """A name without the marks that do not matter."""
+    return re.sub(r"[\s{}\\|]|\(.*\)$" if FUNCTION.fullmatch(text) else r"[\s{}\\|]", "", text)
+
+
+def with_argument(found: Named, argument: str) -> Value:
+    """The value of a function with its unknown called otherwise."""
+    value = found.value
+    if found.argument is None or not isinstance(value, Quantity):
+        return value
+    return Quantity(renamed(value.node, found.argument, argument), value.literal, value.unit)
+
+
+def difference(relation: Relation) -> Node | None:
+    """Left side minus right side of an equation or inequality with two sides."""
+    if len(relation.sides) != 2:
+        return None
+    left, right = relation.sides
+    if not isinstance(left, Quantity) or not isinstance(right, Quantity):
+        return None
+    return Node("-", "", (left.whole or left.node, right.whole or right.node))
+
+
+def same_points(gold: Relation, answer: Relation) -> bool | None:
+    """Whether two equations or inequalities with two sides hold for the same points."""
+    ours, theirs = difference(gold), difference(answer)
+    if ours is None or theirs is None:
+        return None
+    if symbols(ours) != symbols(theirs):
+        return False
+    found = proportional(ours, theirs)
+    if found is None:
+        return None
+    same, sign = found
+    ours_sign, theirs_sign = (relation.signs[0].replace("~", "=") for relation in (gold, answer))
+    return same and ours_sign == (theirs_sign if sign > 0 else FLIPPED[theirs_sign])
+
+
+def rising(relation: Relation) -> Relation:
+    """A chain with its signs pointing one way: `a > b` as `b < a`."""
+    if all(sign in (">", ">=", "=") for sign in relation.signs) and relation.signs[0] != "=":
+        return Relation(
+            relation.sides[::-1],
+            tuple(FLIPPED[sign] for sign in reversed(relation.signs)),
+            relation.texts[::-1],
+        )
+    return relation

@@ -1,0 +1,130 @@
+"""Times of day, dates, months and weekdays."""
+
+import re
+
+from stages.verifiers.values import Moment
+
+CLOCK = re.compile(
+    r"(?:at )?(\d{1,2})\s*:\s*(\d{1,2})(?:\s*:\s*(\d{2}))?\s*(a\.?m\.?|p\.?m\.?)?",
+    re.IGNORECASE,
+)
+HOUR = re.compile(r"(?:at )?(\d{1,2})\s*(o'clock|a\.?m\.?|p\.?m\.?)(?: sharp)?", re.IGNORECASE)
+HAN_CLOCK = re.compile(r"(上午|下午|晚上)?(\d{1,2})\s*[时点]\s*(?:(\d{1,2})\s*分?|(半))?")
+HOURS = "one two three four five six seven eight nine ten eleven twelve".split()
+PAST = re.compile(rf"(?:a )?(half|quarter) (past|to) ({'|'.join(HOURS)})", re.IGNORECASE)
+NAMES = {
+    "noon": (12, 0), "midday": (12, 0), "midnight": (0, 0), "12 noon": (12, 0),
+}  # fmt: skip
+MONTHS = (
+    "january february march april may june july august september october november december"
+).split()
+DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+HAN_DAYS = "一二三四五六日"
+SLASHES = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})")
+ISO = re.compile(r"(\d{4})[-/年](\d{1,2})[-/月](\d{1,2})日?")
+WORDED = re.compile(
+    r"(?:(\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?)?([A-Za-z]{3,9})\.?(?:\s+(\d{1,2})(?:st|nd"
+    r"|rd|th)?)?"
+    r"(?:,?\s+(\d{4}))?"
+)
+
+
+def read_moment(text: str, clock: bool, ratio: bool) -> Moment | None:
+    """A time or date; None where the text is none.
+
+    Args:
+        text: tidied text.
+        clock: the question asks for a time, so `5:0` is one.
+        ratio: the question asks for a ratio, so `5:30` is none.
+    """
+    if len(text) > 40:
+        return None
+    return _clock(text, clock, ratio) or _date(text)
+
+
+def _clock(text: str, clock: bool, ratio: bool) -> Moment | None:
+    if text.lower() in NAMES:
+        return Moment("clock", NAMES[text.lower()], "pm" if "n" in text.lower()[:2] else "")
+    if match := CLOCK.fullmatch(text):
+        hour, minute, second = (int(part or 0) for part in match.group(1, 2, 3))
+        half = (match[4] or "").replace(".", "").lower()
+        certain = clock or half or match[3]
+        if (hour > 24 or minute > 59) or (not certain and (ratio or len(match[2]) != 2)):
+            return None
+        if match[3] and not clock and (ratio or len(match[2]) != 2):
+            return None
+        if not certain and not match[2].startswith("0"):
+            return None  # 3:45 is as well a ratio, and equal only to itself either way
+        return _at(hour, minute, second, half)
+    if match := HOUR.fullmatch(text):
+        half = match[2].replace(".", "").lower()
+        return _at(int(match[1]), 0, 0, half if half in ("am", "pm") else "")
+    if match := PAST.fullmatch(text):
+        hour = HOURS.index(match[3].lower()) + 1
+        minute = 30 if match[1].lower() == "half" else 15
+        if match[2].lower() == "to":
+            return _at(hour - 1 or 12, 60 - minute, 0, "")
+        return _at(hour, minute, 0, "")
+    if (match := HAN_CLOCK.fullmatch(text)) and (clock or match[3] or match[4] or match[1]):
+        half = {"上午": "am", "下午": "pm", "晚上": "pm"}.get(match[1] or "", "")
+        return _at(int(match[2]), 30 if match[4] else int(match[3] or 0), 0, half)
+    return None
+
+
+def _at(hour: int, minute: int, second: int, half: str) -> Moment:
+    if half:
+        hour = hour % 12 + (12 if half == "pm" else 0)
+    return Moment("clock", (hour, minute, second) if second else (hour, minute), half)
+
+
+def _date(text: str) -> Moment | None:
+    if match := SLASHES.fullmatch(text):
+        first, second, year = (int(part) for part in match.groups())
+        return Moment("date", (year, first, second))
+    if match := ISO.fullmatch(text):
+        year, month, day = (int(part) for part in match.groups())
+        return Moment("date", (year, month, day))
+    if match := re.fullmatch(r"(?:星期|周|礼拜)([一二三四五六日天])", text):
+        return Moment("day", (HAN_DAYS.index(match[1].replace("天", "日")),))
+    if match := re.fullmatch(r"(?:(\d{1,2})月)(\d{1,2})[日号]", text):
+        return Moment("date", (0, int(match[1]), int(match[2])))
+    match = WORDED.fullmatch(text)
+    if match is None:
+        return None
+    word = match[2].lower()
+    months = [index for index, name in enumerate(MONTHS, 1) if _abbreviates(word, name)]
+    if len(months) == 1:
+        day = int(match[1] or match[3] or 0)
+        return Moment("date", (int(match[4] or 0), months[0], day))
+    days = [index for index, name in enumerate(DAYS) if _abbreviates(word, name)]
+    if len(days) == 1 and not (match[1] or match[3] or match[4]):
+        return Moment("day", (days[0],))
+    return None
+
+
+def _abbreviates(word: str, name: str) -> bool:
+    return word == name or (word in (name[:3], name[:4]) and word not in ("sun", "sat", "mar"))
+
+
+def same_moment(gold: Moment, answer: Moment) -> bool:
+    """Whether two times or dates are the same as far as both say them."""
+    if gold.kind != answer.kind:
+        return False
+    if gold.kind == "date":
+        pairs = zip(gold.parts, answer.parts, strict=True)
+        return gold.parts[1] == answer.parts[1] and all(
+            one == other or 0 in (one, other) for one, other in pairs
+        )
+    if gold.kind == "clock":
+        if bool(gold.half) != bool(answer.half):  # one of them does not say which half of the day
+            return _twelve(gold.parts) == _twelve(answer.parts)
+        return _padded(gold.parts) == _padded(answer.parts)
+    return gold.parts == answer.parts
+
+
+def _twelve(parts: tuple[int, ...]) -> tuple[int, ...]:
+    return (parts[0] % 12, *_padded(parts)[1:])
+
+
+def _padded(parts: tuple[int, ...]) -> tuple[int, ...]:
+    return (*parts, 0, 0)[:3]

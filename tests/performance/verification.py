@@ -1,0 +1,204 @@
+"""Verdicts per second against math-verify, and memory over many answers and bombs.
+
+    python tests/performance/verification.py [--rows 200000] [--questions 24] [--json]
+
+Three measures, in one run, on generated questions of several kinds:
+
+- realistic: 64 rollouts per question, many with equal answers, each some thousands of tokens long;
+- distinct: every answer another one, in short responses;
+- memory: `--rows` verdicts with resource bombs among them; the workers' memory counts.
+
+The other arm is `math_verify.parse` and `verify` in one process, on a part of the same rollouts,
+with the gold answer in a box, which is how it does best. The arms take turns.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+
+from stages.verifiers import Attempt
+from stages.verifiers.decide import decide
+from stages.verifiers.pool import Judge
+
+ROLLOUTS = 64
+ROUNDS = 3
+THEIR_SHARE = 8
+"""One in so many rollouts goes to math-verify, which takes too long for all of them."""
+SENTENCES = (
+    "Let me look at the figure again: the two triangles share the side $AB$, so $x + 2y = {n}$. ",
+    "Wait, that is not what the caption says. It says there are {n} marks on the axis. ",
+    "If I substitute $t = \\frac{{{n}}}{{3}}$ I get $t^2 - 4t + {n} = 0$, which has two roots. ",
+    "Perhaps I should check the units before going on: {n} cm is {n} times 10 mm. ",
+)
+BOMBS = (
+    "9^{9^{9^{9^9}}}",
+    "1000000000!",
+    r"\prod_{k=1}^{10^{9}} k",
+    "(" * 2000 + "1" + ")" * 2000,
+    "9" * 20_000,
+    "+".join(f"x_{{{index}}}" for index in range(1500)),
+    r"\binom{10^{9}}{10^{8}}",
+    "{" * 4000,
+)
+Rollout = tuple[str, str]
+"""Gold answer and response."""
+
+
+def question(draw: random.Random) -> tuple[str, list[str]]:
+    """A gold answer, and answers of which some are right."""
+    one, other = draw.randint(2, 97), draw.randint(2, 97)
+    match draw.randrange(6):
+        case 0:
+            return str(one * other), [str(one * other), f"{one * other}.0", str(one + other)]
+        case 1:
+            return f"\\frac{{{one}}}{{{other}}}", [f"{one}/{other}", f"{other}/{one}", str(one)]
+        case 2:
+            return f"{one}x+{other}", [f"{other}+{one}x", f"{one}x-{other}", f"{other}x+{one}"]
+        case 3:
+            return f"[{one},{one + other})", [f"{one} \\leq x < {one + other}", f"({one},{other})"]
+        case 4:
+            return f"\\{{{one},{other}\\}}", [f"\\{{{other},{one}\\}}", f"{one}", f"{one}, {one}"]
+    return f"{one}\\sqrt{{{other}}}", [f"\\sqrt{{{one * one * other}}}", f"{other}\\sqrt{{{one}}}"]
+
+
+def long_text(draw: random.Random, answer: str) -> str:
+    """A response of some thousands of tokens with an answer at its end."""
+    thoughts = "".join(
+        draw.choice(SENTENCES).format(n=draw.randint(1, 99)) for _ in range(draw.randint(60, 160))
+    )
+    return f"<think>{thoughts}</think>\n\nSo the answer is $\\boxed{{{answer}}}$."
+
+
+def realistic(questions: int, seed: int) -> list[Rollout]:
+    """Rollouts of one question after the other."""
+    draw = random.Random(seed)
+    rows = []
+    for _ in range(questions):
+        gold, answers = question(draw)
+        rows += [(gold, long_text(draw, draw.choice(answers))) for _ in range(ROLLOUTS)]
+    return rows
+
+
+def distinct(number: int, seed: int) -> list[Rollout]:
+    """Rollouts of which no two have the same answer."""
+    draw = random.Random(seed)
+    rows: dict[str, Rollout] = {}
+    while len(rows) < number:
+        gold, answers = question(draw)
+        answer = draw.choice(answers)
+        rows.setdefault(answer, (gold, f"It follows that $\\boxed{{{answer}}}$."))
+    return list(rows.values())
+
+
+def ours(rows: list[Rollout]) -> list[bool]:
+    """Verdicts by a Judge that has seen nothing yet."""
+    decide.cache_clear()
+    with Judge(num_workers=2) as judge:
+        attempts = ((None, Attempt(gold=gold, text=text)) for gold, text in rows)
+        return [found.status == "correct" for _, found in judge.judge(attempts)]
+
+
+def theirs(rows: list[Rollout]) -> list[bool]:
+    """Verdicts by math-verify as it comes."""
+    from math_verify import parse, verify
+
+    return [bool(verify(parse(f"\\boxed{{{gold}}}"), parse(text))) for gold, text in rows]
+
+
+def rate(
+    arm: Callable[[list[Rollout]], list[bool]], rows: list[Rollout]
+) -> tuple[float, list[bool]]:
+    """Verdicts per second, and the verdicts."""
+    started = time.perf_counter()
+    verdicts = arm(rows)
+    return len(rows) / (time.perf_counter() - started), verdicts
+
+
+def compare(make: Callable[[int], list[Rollout]]) -> tuple[float, float]:
+    """How many times as fast as math-verify, and the share of equal verdicts; medians."""
+    ratios, agreed = [], []
+    for seed in range(ROUNDS):
+        rows = make(seed)
+        part = rows[::THEIR_SHARE]
+        fast, verdicts = rate(ours, rows)
+        slow, others = rate(theirs, part)
+        ratios.append(fast / slow)
+        pairs = list(zip(verdicts[::THEIR_SHARE], others, strict=True))
+        agreed.append(sum(one == other for one, other in pairs) / len(pairs))
+    return statistics.median(ratios), statistics.median(agreed)
+
+
+def many(rows: int) -> Iterator[tuple[None, Attempt]]:
+    """Short rollouts with a bomb now and then."""
+    draw = random.Random(7)
+    for index in range(rows):
+        gold, answers = question(draw)
+        answer = BOMBS[index // 100 % len(BOMBS)] if index % 100 == 0 else draw.choice(answers)
+        yield None, Attempt(gold=gold, text=f"It is $\\boxed{{{answer}}}$.")
+
+
+def peak_memory(rows: int) -> tuple[float, float, float]:
+    """Most memory of this process and its workers, its growth over the second half, seconds."""
+    this, most, over = psutil.Process(), [0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.2):
+            total = this.memory_info().rss
+            for child in this.children(recursive=True):
+                try:
+                    total += child.memory_info().rss
+                except psutil.Error:
+                    continue
+            most[0] = max(most[0], total)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    started = time.perf_counter()
+    halfway = 0
+    with Judge(num_workers=2) as judge:
+        for index, _ in enumerate(judge.judge(many(rows))):
+            if index == rows // 2:
+                halfway = most[0]
+    over.set()
+    watcher.join()
+    return most[0] / 2**30, (most[0] - halfway) / 2**30, time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--questions", type=int, default=24)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    ours(distinct(20, 99))
+    theirs(distinct(20, 98))
+    realistic_ratio, realistic_agreed = compare(lambda seed: realistic(options.questions, seed))
+    distinct_ratio, distinct_agreed = compare(lambda seed: distinct(50 * options.questions, seed))
+    peak, growth, seconds = peak_memory(options.rows)
+    found = {
+        "realistic_vs_math_verify": round(realistic_ratio, 1),
+        "distinct_vs_math_verify": round(distinct_ratio, 1),
+        "realistic_agreement": round(realistic_agreed, 4),
+        "distinct_agreement": round(distinct_agreed, 4),
+        "peak_gib": round(peak, 3),
+        "growth_gib_second_half": round(growth, 3),
+        "rows": options.rows,
+        "seconds_for_rows": round(seconds, 1),
+    }
+    if options.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+        return
+    for name, value in found.items():
+        sys.stdout.write(f"{name:28}{value:>12}\n")
+
+
+if __name__ == "__main__":
+    main()
