@@ -140,7 +140,7 @@ class Judge:
     ) -> Iterator[tuple[Tag, Judgement]]:
         """Judge tagged attempts, in order, reading only a little ahead.
 
-        When `should_stop` turns true, comparisons under way are left out.
+        When `should_stop` turns true, comparisons under way are left out, and nothing else.
 
         Raises:
             EngineError: the symbolic engine fails its self-test.
@@ -150,14 +150,12 @@ class Judge:
             waiting.append((tag, self.submit(attempt)))
             while len(waiting) > MOST_WAITING or (waiting and _is_ready(waiting[0][1])):
                 tag, ruled = waiting.popleft()
-                if (found := self._settle(ruled, waiting, should_stop)) is None:
-                    return
-                yield tag, found
+                if found := self._settle(ruled, waiting, should_stop):
+                    yield tag, found
         while waiting:
             tag, ruled = waiting.popleft()
-            if (found := self._settle(ruled, waiting, should_stop)) is None:
-                return
-            yield tag, found
+            if found := self._settle(ruled, waiting, should_stop):
+                yield tag, found
 
     def _settle(
         self, ruling: Ruling, others: Iterable[tuple[Tag, Ruling]], should_stop: Callable[[], bool]
@@ -177,7 +175,8 @@ class Judge:
             comparison.retried.append(self._try(comparison.gold, comparison.answer))
             found = judgement(ruling)
         if found.status == "error":
-            time.sleep(GRACE_SECONDS)
+            if not should_stop():
+                time.sleep(GRACE_SECONDS)
             return None if should_stop() else found
         self._check_engine(should_stop)
         return found
