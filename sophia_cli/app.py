@@ -147,8 +147,6 @@ def caption(
     num_workers: NumWorkers = 1,
 ) -> None:
     """The policy describes each image K times, without seeing the question."""
-    if num_workers > 1:
-        sys.exit(run_workers(num_workers))
     _stage(
         "caption",
         run,
@@ -156,6 +154,7 @@ def caption(
         set_,
         as_json,
         attempt_of(redo=redo, time_budget=time_budget, worker=worker),
+        num_workers,
     )
 
 
@@ -172,8 +171,6 @@ def reason(
     num_workers: NumWorkers = 1,
 ) -> None:
     """The reasoner answers from each caption N times (or the policy, from the image)."""
-    if num_workers > 1:
-        sys.exit(run_workers(num_workers))
     _stage(
         "reason",
         run,
@@ -181,6 +178,7 @@ def reason(
         set_,
         as_json,
         attempt_of(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
+        num_workers,
     )
 
 
@@ -219,8 +217,6 @@ def judge(
     num_workers: NumWorkers = 1,
 ) -> None:
     """A judge model scores the thinking of on-policy rollouts (SophiaVL-R1)."""
-    if num_workers > 1:
-        sys.exit(run_workers(num_workers))
     _stage(
         "judge",
         run,
@@ -228,6 +224,7 @@ def judge(
         set_,
         as_json,
         attempt_of(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
+        num_workers,
     )
 
 
@@ -306,8 +303,6 @@ def evaluate(
     num_workers: NumWorkers = 1,
 ) -> None:
     """Measure pass@1 of the trained policy, or of the base, with standard errors."""
-    if num_workers > 1:
-        sys.exit(run_workers(num_workers))
     _stage(
         "eval",
         run,
@@ -315,6 +310,7 @@ def evaluate(
         set_,
         as_json,
         attempt_of(redo=redo, time_budget=time_budget, worker=worker),
+        num_workers,
     )
 
 
@@ -495,7 +491,10 @@ def _stage(
     assignments: list[str] | None,
     as_json: bool,
     attempt: Attempt | None = None,
+    num_workers: int = 1,
 ) -> None:
+    if num_workers > 1:
+        sys.exit(run_workers(num_workers))
     _in_order([stage], RunDir(run), _resolve(files, assignments), as_json, attempt)
 
 
