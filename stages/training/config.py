@@ -58,7 +58,7 @@ class Config(BaseModel):
     lora_rank: int = Field(0, ge=0)
     """Rank of LoRA's adapters, which then train alone, beside frozen weights; 0: no LoRA, the whole
     language model trains."""
-    lora_alpha: float = Field(32.0, gt=0)
+    lora_alpha: int = Field(32, ge=1)
     """LoRA adds B A, times this divided by the rank."""
     lora_dropout: float = Field(0.0, ge=0, lt=1)
     """Part of an adapter's inputs that is left out in training."""
@@ -103,8 +103,8 @@ class Config(BaseModel):
     def _head_and_embeddings_get_no_adapter(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if refused := {"lm_head", "embed_tokens"}.intersection(value):
             raise ValueError(
-                f"{refused.pop()} can't get an adapter: head and embeddings may be one tied matrix, "
-                "and the loss is computed from it without its logits"
+                f"{refused.pop()} can't get an adapter: head and embeddings may be one tied "
+                "matrix, and the loss is computed from it without its logits"
             )
         return value
 

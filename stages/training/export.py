@@ -25,15 +25,16 @@ def gather_weights(engine: Any) -> dict[str, Tensor] | None:
     if engine.zero_optimization_partition_weights():
         state = engine._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)
     else:
-        module = engine.module
-        frozen = {name for name, each in module.named_parameters() if not each.requires_grad}
-        state = {name: each for name, each in module.state_dict().items() if name not in frozen}
+        state = engine.module.state_dict()
     if distributed.get_rank() != 0:
         return None
+    named = engine.module.named_parameters(remove_duplicate=False)
+    trained = {name for name, each in named if each.requires_grad}
     prefix = "language_model."
     return {
         f"model.{name}" if name.startswith(prefix) else name: tensor.detach().cpu()
         for name, tensor in state.items()
+        if name in trained
     }
 
 

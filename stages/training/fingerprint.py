@@ -1,5 +1,6 @@
-"""What a training state says of itself, however many ranks hold it: a state that was loaded, or
-resharded, is compared with it before anything is trained.
+"""What a training state says of itself, however many ranks hold it.
+
+A state that was loaded, or resharded, is compared with it before anything is trained.
 """
 
 import math
@@ -14,8 +15,8 @@ from stages.training.policy import Policy
 
 NUM_ROWS = 2
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
-"""Largest relative difference of the next loss. The same weights give the same, but for kernels that
-sum in another order."""
+"""Largest relative difference of the next loss. The same weights give the same, but for kernels
+that sum in another order."""
 MOMENT_TOLERANCE = 1e-5
 """Of the norms of AdamW's moments, which are copied bit by bit."""
 MOMENTS = ("exp_avg", "exp_avg_sq")

@@ -1,7 +1,7 @@
 """LoRA (arXiv 2106.09685, Eq. 3): h = W x + alpha / r B A x, where only A and B train.
 
-Adapters sit on linear layers of the language model, and nowhere else: never on the vision tower, the
-projector, the embeddings or the head. They are peft's, in training, on disk and when they are merged.
+Adapters sit on linear layers of the language model, and nowhere else: never on vision tower,
+projector, embeddings or head. They are peft's: in training, on disk and when they are merged.
 """
 
 import re
@@ -92,7 +92,9 @@ def save_adapter(
         config: as it was trained with.
     """
     folder.mkdir(parents=True)
-    peft_config(config, target_modules(model, config.lora_targets), base).save_pretrained(folder)
+    peft_config(config, target_modules(model, config.lora_targets), base).save_pretrained(
+        str(folder)
+    )
     named = {
         f"base_model.model.{name.replace(f'.{NAME}.', '.')}": tensor.contiguous()
         for name, tensor in weights.items()

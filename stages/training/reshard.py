@@ -2,8 +2,8 @@
 
     python -m torch.distributed.run --standalone --nproc-per-node N -m stages.training.reshard TASK
 
-The task names the checkpoint. Rank 0 converts it to a universal one; then all ranks load that, check
-that it is the state that was saved, and save it as their own, in the place of the other.
+The task names the checkpoint. Rank 0 converts it to a universal one; then all ranks load that,
+check that it is the state that was saved, and save it as their own, in the place of the other.
 """
 
 import os

@@ -1,6 +1,8 @@
 """Training of adapters beside frozen weights."""
 
-import shutil
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,47 +14,46 @@ from transformers import AutoModelForImageTextToText
 
 from data.errors import ConfigError
 from stages import train
-from stages.training import checkpoint, lora
+from stages.training import lora
 from stages.training.config import Config
 from stages.training.export import tensor_facts
-from tests.stages.training.runs import (
-    make_config,
-    make_job,
-    make_rows,
-    steps_done,
-    weights_hash,
-    write_run,
-)
+from stages.training.launch import environment
+from tests.stages.training.resuming import ZERO_STAGES
+from tests.stages.training.runs import make_config, make_job, make_rows, steps_done, write_run
 
-LORA = {"lora_rank": 4, "lora_alpha": 16.0, "lora_dropout": 0.1}
-FINAL = Path("checkpoints") / "final"
+LORA = {"lora_rank": 4, "lora_alpha": 16, "lora_dropout": 0.1}
 STATE_BYTES = 600_000
 """Of a checkpoint of adapters; one of the whole language model has three times as many."""
 
 
-@pytest.mark.parametrize(("zero_stage", "num_ranks"), [(0, 1), (2, 2), (3, 2)])
-def test_only_adapters_train_are_saved_resumed_and_merged(
-    tmp_path: Path, policy: Path, zero_stage: int, num_ranks: int
+def test_resuming_is_exact_and_checkpoints_hold_adapters_alone(
+    tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = write_run(tmp_path / "undisturbed", make_rows(16))
-    config = make_config(
-        undisturbed, zero_stage=zero_stage, num_ranks=num_ranks, num_epochs=3, **LORA
-    )
-    config = config.model_copy(update={"learning_rate": 1e-2})
-    stopped = tmp_path / "stopped"
-    shutil.copytree(undisturbed, stopped)
-    assert train.run(make_job(undisturbed, policy, config), config).complete
+    run_dir = write_run(tmp_path / "run", make_rows(16))
+    config = make_config(run_dir, **LORA)
+    monkeypatch.setattr(train, "launch", lambda *_, **__: None)
+    assert not train.run(make_job(run_dir, policy, config), config).complete
+    task = run_dir / "checkpoints" / train.WORK / "task.json"
+    command = [*("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")]
+    command += ["-m", "tests.stages.training.resuming", str(task), str(tmp_path)]
+    subprocess.run([sys.executable, *command], check=True, env=environment(2))
+    model = AutoModelForImageTextToText.from_pretrained(policy)
+    adapted = lora.target_modules(model, ())
+    names = {f"{name}.lora_{part}.default.weight" for name in adapted for part in "AB"}
+    for zero_stage in ZERO_STAGES:
+        facts = json.loads((tmp_path / f"{zero_stage}.json").read_text())
+        assert facts["difference"] == 0.0
+        assert set(facts["names"]) == names
+        assert facts["bytes"] < STATE_BYTES
 
-    job = make_job(stopped, policy, config, should_stop=lambda: len(steps_done(stopped)) > 3)
-    assert not train.run(job, config).complete
-    (saved,) = checkpoint.steps(stopped / "checkpoints")
-    assert sum(path.stat().st_size for path in saved.rglob("*.pt")) < STATE_BYTES
-    assert train.run(make_job(stopped, policy, config), config).complete
-    assert weights_hash(stopped / FINAL) == weights_hash(undisturbed / FINAL)
-    steps = steps_done(undisturbed)
+
+def test_the_export_is_merged_and_has_the_adapter_beside_it(tmp_path: Path, policy: Path) -> None:
+    run_dir = write_run(tmp_path / "run", make_rows(16))
+    config = make_config(run_dir, num_epochs=3, **LORA | {"learning_rate": 1e-2})
+    assert train.run(make_job(run_dir, policy, config), config).complete
+    steps = steps_done(run_dir)
     assert steps[-1]["loss"] < 0.9 * steps[0]["loss"]
-
-    final = undisturbed / FINAL
+    final = run_dir / "checkpoints" / "final"
     assert tensor_facts(final) == tensor_facts(policy)
     before, after = (load_file(each / "model.safetensors") for each in (policy, final))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
