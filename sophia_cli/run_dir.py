@@ -51,6 +51,19 @@ class RunDir:
                 f"Fill it first: sophia ingest SOURCE --run {self.root}",
             )
 
+    def require_for(self, config: RunConfig, stage: str) -> None:
+        """Check that there is a run, or make an empty one for a stage that needs no samples.
+
+        Raises:
+            InputError: the folder is missing or holds no samples.
+        """
+        module = stage_module(stage) if stage in STAGES else None
+        needs_none = getattr(module, "works_without_samples", lambda own: False)
+        if module and needs_none(section(config, stage)):
+            self.root.mkdir(parents=True, exist_ok=True)
+        else:
+            self.require()
+
     def log_path(self, stage: str) -> Path:
         """A fresh log file for one attempt at a stage."""
         stamp = time.strftime("%Y%m%d-%H%M%S")

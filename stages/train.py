@@ -85,6 +85,19 @@ def run(job: Job, config: Config) -> Outcome:
         return _outcome(done or _train(job, config, model, plan, lock))
 
 
+def works_without_samples(config: Config) -> bool:
+    """Whether the run may be an empty folder: a warm-up needs nothing of it."""
+    return config.objective == "sft" and bool(config.mix)
+
+
+def is_warm_up(job: Job, config: Config) -> bool:
+    """Whether this is step 1 of the method, in a run in which nothing was sampled yet."""
+    tables_made = ("captions", "probes", "rollouts", "trajectories")
+    return works_without_samples(config) and not any(
+        job.folder(name).exists() for name in tables_made
+    )
+
+
 def plan_digest(job: Job, config: Config) -> str:
     """Identity of everything the plan depends on, the bytes of extra data included."""
     paths = {name: Path(mixture.path) for name, mixture in config.mix.items()}
@@ -132,10 +145,13 @@ def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | N
     from stages.training.planning import make_plan
     from stages.training.render import Renderer
 
+    warm_up = is_warm_up(job, config)
+    if warm_up:
+        job.report.note("warm-up: nothing was sampled in this run, so train.mix is all there is")
     plan = make_plan(
         job.folder("checkpoints") / WORK / "plan",
         plan_id,
-        read_trajectories(job),
+        None if warm_up else read_trajectories(job),
         lambda: Renderer(model, config.max_length, load_prompt(config.system_prompt)),
         config,
         job.seed,

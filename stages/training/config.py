@@ -16,7 +16,10 @@ class Mixture(BaseModel):
     built-in world: `world:text`, `world:descriptions`."""
     weight: float = Field(1.0, gt=0)
     """Rows drawn for each trajectory that is trained on: 0.5 with 1,000 trajectories draws 500 in
-    every epoch, in a seeded random order, none twice before all were drawn once."""
+    every epoch, in a seeded random order, none twice before all were drawn once. In a warm-up, which
+    has no trajectories, rows drawn for each row of the file."""
+    rows: int | None = Field(None, ge=1)
+    """Rows drawn in every epoch, in place of `weight`."""
 
 
 class Config(BaseModel):
@@ -36,7 +39,8 @@ class Config(BaseModel):
 
     objective: Literal["sophia", "sft"] = "sophia"
     """What is minimised: `sophia`, Eq. 7: each response token weighted by its rollout's reward;
-    `sft`: every response token alike."""
+    `sft`: every response token alike. In a run in which nothing was sampled yet, `sft` is the
+    warm-up: it trains on `mix` alone."""
     batch_size: int = Field(512, ge=1)
     """Trajectories per optimizer step, mixed-in rows included; the last step takes what is left."""
     num_epochs: int = Field(1, ge=1)
