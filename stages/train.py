@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,11 @@ def run(job: Job, config: Config) -> Outcome:
         )
     model = model_folder(path)
     load_family(model_type(model))
+    if config.wandb_project and find_spec("wandb") is None:
+        raise ConfigError(
+            "train.wandb_project is set, but Weights & Biases is not installed.",
+            "Install it with `pip install wandb`, or take the setting out.",
+        )
     if config.lora_rank and config.lora_targets:
         from stages.training.lora import check_targets
 

@@ -16,8 +16,8 @@ class Mixture(BaseModel):
     built-in world: `world:text`, `world:descriptions`."""
     weight: float = Field(1.0, gt=0)
     """Rows drawn for each trajectory that is trained on: 0.5 with 1,000 trajectories draws 500 in
-    every epoch, in a seeded random order, none twice before all were drawn once. In a warm-up, which
-    has no trajectories, rows drawn for each row of the file."""
+    every epoch, in a seeded random order, none twice before all were drawn once. In a warm-up,
+    which has no trajectories, rows drawn for each row of the file."""
     rows: int | None = Field(None, ge=1)
     """Rows drawn in every epoch, in place of `weight`."""
 
@@ -34,6 +34,8 @@ class Config(BaseModel):
         "gradient_checkpointing",
         "checkpoint_every",
         "keep_checkpoints",
+        "peak_tflops",
+        "wandb_project",
     )
     GROWING: ClassVar[tuple[str, ...]] = ()
 
@@ -94,6 +96,13 @@ class Config(BaseModel):
     """Steps between checkpoints. Engine-only."""
     keep_checkpoints: int = Field(2, ge=1)
     """How many checkpoints are kept, the newest. Engine-only."""
+
+    peak_tflops: float | None = Field(None, gt=0)
+    """What a rank's hardware can do, in 10^12 operations per second, for MFU; null: known for some
+    GPUs in bfloat16, and no MFU on others. Engine-only."""
+    wandb_project: str | None = None
+    """Project of Weights & Biases to log to, besides TensorBoard; null: none. Where and whether it
+    is sent is W&B's own setting (WANDB_MODE=offline). Engine-only."""
 
     @field_validator("freeze")
     @classmethod

@@ -21,6 +21,8 @@ LOCK_SECONDS = 60.0
 NOT_FOR_RANKS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 """They mean a stop to the command, which passes it on. Slurm may send them to every process of a
 job, and would end the ranks before their checkpoint."""
+ALREADY_SHOWN = "tokens_per_second"
+"""Of the figures of a step: every report has it."""
 RAISED = re.compile(r"^\[rank\d+\]: ([\w.]*(?:Error|Exception|Interrupt)\b.*)", re.MULTILINE)
 """An uncaught exception in what the ranks wrote."""
 
@@ -139,9 +141,11 @@ def _blocked(signals: Collection[signal.Signals]) -> Iterator[None]:
 
 def _follow(job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progress: Path) -> None:
     told, start = False, 0
+    figures: dict[str, float] = {}
+    job.report.watch(lambda: figures)
     while True:
         ended = ranks.poll() is not None
-        start = _report(job, progress, start)
+        start = _report(job, progress, start, figures)
         if ended:
             return
         if job.should_stop() and not told:
@@ -151,7 +155,7 @@ def _follow(job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progr
         time.sleep(POLL_SECONDS)
 
 
-def _report(job: Job, progress: Path, start: int) -> int:
+def _report(job: Job, progress: Path, start: int, figures: dict[str, float]) -> int:
     """Report the steps written since; returns where the next ones begin."""
     if not progress.exists():
         return start
@@ -160,6 +164,12 @@ def _report(job: Job, progress: Path, start: int) -> int:
         for line in file:
             if not line.endswith(b"\n"):
                 break
-            job.report.advance(rows=1, tokens=json.loads(line)["tokens"])
+            step = json.loads(line)
+            if step["note"]:
+                job.report.note(step["note"])
+            figures.update(
+                {name: step["meters"][name] for name in step["meters"] if name != ALREADY_SHOWN}
+            )
+            job.report.advance(rows=1, tokens=step["tokens"])
             start += len(line)
     return start
