@@ -174,6 +174,17 @@ def stage_rates(
             "tokens_per_second": round(sum(pulse["tokens_per_second"] for pulse in alive), 1),
             "eta_seconds": round((total - rows) / speed) if speed and total >= rows else None,
         }
+    for pulse in workers:
+        if pulse["stage"] == "train" and pulse["is_alive"]:
+            speed, left = pulse["rows_per_second"], pulse["total"] - pulse["done"]
+            rates["train"] = {
+                "workers": 1,
+                "rows": pulse["done"],
+                "total": pulse["total"],
+                "rows_per_second": speed,
+                "tokens_per_second": pulse["tokens_per_second"],
+                "eta_seconds": round(left / speed) if speed else None,
+            }
     return rates
 
 

@@ -29,7 +29,7 @@ from stages.prompts import load_prompt
 from stages.training import checkpoint
 from stages.training.checkpoint import Manifest
 from stages.training.config import Config
-from stages.training.launch import alone, launch
+from stages.training.launch import alone, launch, require_nodes
 from stages.training.task import Task
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run(job: Job, config: Config) -> Outcome:
     """Train to the end, from the newest checkpoint where there is one.
 
     Raises:
-        ConfigError: no policy is set, or one of an unknown family.
+        ConfigError: no policy is set, or one of an unknown family; or a setting can't be met here.
         InputError: the policy or an input is missing, or no trajectory is left to train on.
         RefusedError: what is there was made with other settings or inputs.
         EngineError: a rank failed.
@@ -86,6 +86,8 @@ def run(job: Job, config: Config) -> Outcome:
         done = Manifest.load(checkpoints / checkpoint.FINAL)
         if job.dry_run and done is None:
             return _foretell(job, config, model, plan)
+        if done is None:
+            require_nodes(config.num_nodes)
         if job.reshard:
             return _reshard(job, config, model, plan, lock)
         return _outcome(done or _train(job, config, model, plan, lock))
@@ -177,7 +179,7 @@ def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
     if plan is None:
         return Outcome(complete=False)
     rejected = sum(plan.rejected.values())
-    num_ranks = config.num_ranks or _num_devices()
+    num_ranks = _num_ranks(config)
     figures = {
         "dry_run": True,
         "steps": len(plan.steps),
@@ -213,7 +215,7 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         step=0,
         num_steps=len(plan.steps),
         zero_stage=config.zero_stage,
-        num_ranks=config.num_ranks or _num_devices(),
+        num_ranks=_num_ranks(config),
         seconds=0.0,
     )
     resume_from, state = checkpoint.newest(checkpoints, start) or (None, start)
@@ -253,7 +255,7 @@ def _reshard(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> 
             f"There is no checkpoint in {checkpoints}.", "Train first: `sophia train` writes them."
         )
     path, manifest = found
-    now = config.num_ranks or _num_devices()
+    now = _num_ranks(config)
     figures = {"checkpoint": path.name, "ranks_before": manifest.num_ranks, "ranks": now}
     if manifest.zero_stage != config.zero_stage:
         raise RefusedError(
@@ -295,7 +297,8 @@ def _launch(job: Job, task: Task, num_ranks: int, lock: int, module: str) -> Non
     launch(
         job,
         path,
-        num_ranks=num_ranks,
+        num_ranks=num_ranks // task.config.num_nodes,
+        num_nodes=task.config.num_nodes,
         progress=task.progress,
         log=job.folder("logs") / f"{_attempt(job)}-ranks.log",
         lock=lock,
@@ -306,6 +309,11 @@ def _launch(job: Job, task: Task, num_ranks: int, lock: int, module: str) -> Non
 def _attempt(job: Job) -> str:
     started = time.strftime("%Y%m%d-%H%M%S", time.localtime(job.started_at))
     return f"{job.stage}-{started}-{os.getpid()}"
+
+
+def _num_ranks(config: Config) -> int:
+    """Ranks on all nodes."""
+    return (config.num_ranks or _num_devices()) * config.num_nodes
 
 
 def _num_devices() -> int:

@@ -30,6 +30,7 @@ class Config(BaseModel):
         "micro_batch_size",
         "pack_length",
         "num_ranks",
+        "num_nodes",
         "zero_stage",
         "gradient_checkpointing",
         "checkpoint_every",
@@ -83,8 +84,11 @@ class Config(BaseModel):
     """ZeRO: 0 every rank holds everything, 2 gradients and optimizer are spread, 3 weights too.
     Engine-only, but a checkpoint is continued with the stage that wrote it."""
     num_ranks: int | None = Field(None, ge=1)
-    """Processes started on this machine; null: one for each GPU, or one on the CPU. Engine-only,
+    """Processes started on a machine; null: one for each GPU, or one on the CPU. Engine-only,
     but a checkpoint is continued by as many ranks as wrote it."""
+    num_nodes: int = Field(1, ge=1)
+    """Nodes of a Slurm job, each with `num_ranks` ranks; `sophia slurm train` asks for them.
+    Engine-only, with the same proviso."""
     micro_batch_size: int = Field(1, ge=1)
     """Trajectories in one forward pass of one rank. Engine-only: it moves last bits alone."""
     pack_length: int | None = Field(None, ge=1)

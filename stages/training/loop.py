@@ -2,12 +2,13 @@
 
     python -m torch.distributed.run --standalone --nproc-per-node N -m stages.training.loop TASK
 
-A line on standard input means: save a checkpoint and end. The end of standard input means that
-the command which started the ranks is gone, and they with it.
+A line on standard input, or a stop signal, means: save a checkpoint and end. The end of standard
+input means that the command which started the ranks is gone, and they with it.
 """
 
 import math
 import os
+import signal
 import sys
 import threading
 import time
@@ -30,6 +31,7 @@ from stages.training.checkpoint import Manifest
 from stages.training.export import export, gather_weights
 from stages.training.fingerprint import check_same, fingerprint
 from stages.training.flops import known_peak
+from stages.training.launch import NOT_FOR_RANKS
 from stages.training.loss import ResponseTokens, denominator, summed_loss
 from stages.training.meters import Meters, Stopwatch, peak_bytes
 from stages.training.metrics import Metrics
@@ -51,6 +53,8 @@ def main(task_path: Path) -> None:
     task = Task.load(task_path)
     stop = threading.Event()
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_RANKS)
+    threading.Thread(target=_wait_for_signal, args=(stop,), daemon=True).start()
     device = start_distributed()
     trainer = Trainer(task, device)
     done = train(trainer, stop)
@@ -249,6 +253,12 @@ def _listen(stop: threading.Event) -> None:
     while os.read(0, 1):
         stop.set()
     os._exit(1)
+
+
+def _wait_for_signal(stop: threading.Event) -> None:
+    """On several nodes Slurm tells the ranks alone that their time is over."""
+    signal.sigwait(NOT_FOR_RANKS)
+    stop.set()
 
 
 if __name__ == "__main__":
