@@ -122,13 +122,20 @@ class VllmEngine:
     async def _answer(self, request: Request) -> Completion | None:
         """None where everything stopped before there was a token."""
         try:
-            prompt, engine_input = await self._prepare(request)
-            return await self._write(request, prompt, engine_input)
+            try:
+                return await self._write(request, *await self._prepare(request))
+            except _Unseen:
+                return await self._write(request, *await self._prepare(request, resend=True))
         except RequestError as error:
             return failure(request, error)
 
-    async def _prepare(self, request: Request) -> tuple[Prompt, Any]:
-        """Make a request into what the engine takes, images included."""
+    async def _prepare(self, request: Request, resend: bool = False) -> tuple[Prompt, Any]:
+        """Make a request into what the engine takes: images that it has seen by name alone.
+
+        Args:
+            request: what is asked.
+            resend: send the pixels even so.
+        """
         loop = asyncio.get_running_loop()
         self.decoder.expect(request.images)
         prompt = await loop.run_in_executor(self.rendering, self.renderer.prompt, request)
@@ -140,10 +147,8 @@ class VllmEngine:
             # Spares the hashing of pixels, by which images are found in the engine's caches.
             engine_prompt["multi_modal_uuids"] = {"image": prompt.image_digests}
         try:
-            # The cache skipped is the one of what the engine has seen, which is wrong as soon as
-            # requests overtake each other; what was prepared is still found again.
             (engine_input,) = await self.engine.renderer.render_cmpl_async(
-                [engine_prompt], skip_mm_cache=True
+                [engine_prompt], skip_mm_cache=resend
             )
         except Exception as error:  # whatever a processor raises is about its input
             raise prompt.rejected(error) from error
@@ -176,6 +181,8 @@ class VllmEngine:
         logprob += answer.cumulative_logprob or 0.0
         if finish_reason in ("stop", "length"):
             return self.renderer.completion(request, prompt, token_ids, logprob)
+        if finish_reason == "error" and request.images:
+            raise _Unseen
         if finish_reason != "abort":
             raise RuntimeError(f"a completion ended with {finish_reason}")
         if self.is_stopping and not token_ids:
@@ -218,6 +225,13 @@ def _usable(prefix: Prefix | None, max_tokens: int) -> tuple[Sequence[int], floa
 
 def _keeps_going(request: Request, num_tokens: int) -> bool:
     return request.keep_going is None or request.keep_going(num_tokens)
+
+
+class _Unseen(Exception):
+    """The engine lacks an image that vLLM took it to have seen.
+
+    That happens where the request which brought the image was refused, or overtaken.
+    """
 
 
 class _Abandoned(Exception):
