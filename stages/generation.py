@@ -142,7 +142,7 @@ def _answers(
     model = job.models[role]
     if model.path is not None:
         job.report.note(f"loading {model.path} with {model.engine}")
-    engine = load_engine(role, model)
+    engine = load_engine(role, model, job.should_stop)
     job.report.watch(lambda: {**engine.figures(), **figures()})
     try:
         yield from engine.generate(requests, job.should_stop)

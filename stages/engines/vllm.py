@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-import psutil
-
 from data.errors import EngineError
 from stages.engines import Completion, ModelConfig, Prefix, Request
 from stages.engines.checkpoints import open_checkpoint, reason
@@ -28,6 +26,7 @@ from stages.engines.vllm_start import (
     RequestOutputKind,
     SamplingParams,
     VLLMClientError,
+    child_processes,
     guarded,
     own_loop,
     start,
@@ -49,24 +48,28 @@ class VllmEngine:
 
     Args:
         config: `engine_args` go to vLLM and win over what is set here.
+        should_stop: starting takes minutes with a large model; it is given up when this turns true.
 
     Raises:
         ConfigError: vLLM doesn't know one of the engine_args.
         InputError: there is no such model.
         EngineError: vLLM can't start.
+        Stopped: it was given up.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(
+        self, config: ModelConfig, should_stop: Callable[[], bool] = lambda: False
+    ) -> None:
         self.checkpoint = open_checkpoint(config.path or "")
         self.decoder = Decoder()
         self.renderer = Renderer(self.checkpoint, self.decoder.open)
         # One thread: rendering keeps its order and remembers the last prompt.
         self.rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
         self.newest = Figures()
-        others = {child.pid for child in psutil.Process().children(recursive=True)}
+        others = child_processes()
         self.loop = own_loop()
         try:
-            self.engine = start(self.loop, self.checkpoint, config, self.newest)
+            self.engine = start(self.loop, self.checkpoint, config, self.newest, should_stop)
         except Exception:
             self.loop.close()
             raise

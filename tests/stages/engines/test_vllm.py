@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from data.errors import ConfigError, EngineError
+from data.errors import ConfigError, EngineError, Stopped
 from stages.engines import Completion, Engine, ModelConfig, Prefix, Request
 from stages.engines.transformers import TransformersEngine
 from tests.stages.engines.asking import END_TURN, Model, answers, ask, picture
@@ -232,6 +232,26 @@ class TestPolicy(PolicyContract):
         assert refused.error is not None
         assert refused.error.startswith("prompt_too_long: ")
         assert answer.error is None
+
+
+def test_a_stop_while_the_model_is_loaded(reasoner_path: Path) -> None:
+    from stages.engines.vllm import VllmEngine
+
+    def num_processes() -> int:
+        return len(psutil.Process().children(recursive=True))
+
+    before = num_processes()
+    began = False
+
+    def has_begun() -> bool:
+        nonlocal began
+        began = began or num_processes() > before + 1  # one may be Python's resource tracker
+        return began
+
+    with pytest.raises(Stopped):
+        VllmEngine(ModelConfig(path=str(reasoner_path), engine="vllm"), has_begun)
+    assert began
+    assert num_processes() <= before + 1
 
 
 def test_an_unknown_engine_argument(reasoner_path: Path) -> None:
