@@ -4,7 +4,8 @@ import functools
 import re
 from math import gcd
 
-from stages.verifiers.expressions import Node, Unreadable, parse
+from stages.verifiers.expressions import Node, Unreadable
+from stages.verifiers.grammar import parse
 from stages.verifiers.text import squeezed
 
 TASK = re.compile(

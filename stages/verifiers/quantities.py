@@ -3,7 +3,8 @@ r"""One number or formula with what stands around it: units, currency, percent, 
 import functools
 import re
 
-from stages.verifiers.expressions import Node, Unreadable, parse
+from stages.verifiers.expressions import Node, Unreadable
+from stages.verifiers.grammar import parse
 from stages.verifiers.numbers import plain_number
 from stages.verifiers.units import factor, unit_of
 from stages.verifiers.values import Quantity

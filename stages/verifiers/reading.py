@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from stages.verifiers import splitting
 from stages.verifiers.clean import LONGEST_ANSWER, tidy
-from stages.verifiers.expressions import Node, Unreadable, parse
+from stages.verifiers.expressions import Node, Unreadable
+from stages.verifiers.grammar import parse
 from stages.verifiers.numbers import CIRCLED, plain_number
 from stages.verifiers.quantities import read_quantity
 from stages.verifiers.screen import DEEPEST, bracket_depth
