@@ -7,7 +7,7 @@ the symbolic engine. Nothing here takes long, whatever the answers are.
 from dataclasses import replace
 
 from stages.verifiers.arithmetic import Undefined, constant, same_number
-from stages.verifiers.expressions import Node
+from stages.verifiers.expressions import Node, functions, symbols
 from stages.verifiers.quantity_rules import same_quantity
 from stages.verifiers.regions import End, Piece, as_interval, is_region, pieces
 from stages.verifiers.relations import (
@@ -58,6 +58,10 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
             return same_moment(gold, answer)
         case Matrix(), Matrix():
             return _same_matrix(gold, answer, terms)
+        case (Matrix(), Sequence()) if (rows := _rows(answer)) is not None:
+            return _same_matrix(gold, rows, terms)
+        case (Sequence(), Matrix()) if (rows := _rows(gold)) is not None:
+            return _same_matrix(rows, answer, terms)
         case (Sequence(), _) | (_, Sequence()) | (Matrix(), _) | (_, Matrix()):
             return same_several(gold, answer, terms, same)
         case (Ratio(), _) | (_, Ratio()):
@@ -145,6 +149,10 @@ def _same_region(gold: Value, answer: Value, terms: Terms) -> Truth:
         return None
     if isinstance(answer, Quantity) and not isinstance(gold, (Line, Region)):
         return False
+    if isinstance(gold, Quantity) and not symbols(gold.node) and isinstance(answer, Line):
+        return False
+    if isinstance(answer, Quantity) and "infinity" in functions(answer.node):
+        return False
     left, right = pieces(gold), pieces(answer)
     if left is None or right is None:
         return None
@@ -173,6 +181,14 @@ def _same_matrix(gold: Matrix, answer: Matrix, terms: Terms) -> Truth:
         return False
     rows = zip(gold.rows, answer.rows, strict=True)
     return every([all_same(one, other, terms, same) for one, other in rows])
+
+
+def _rows(value: Sequence) -> Matrix | None:
+    """A list of lists as a matrix; None where it is none."""
+    rows = [item.items for item in value.items if isinstance(item, Sequence) and item.opening]
+    if len(rows) < 2 or len(rows) != len(value.items) or len({len(row) for row in rows}) > 1:
+        return None
+    return Matrix(tuple(rows))
 
 
 def _same_ratio(gold: Value, answer: Value, terms: Terms) -> Truth:

@@ -204,13 +204,13 @@ class _Reader:
             return self.applied(name)
         return Node("symbol", name)
 
-    def applied(self, name: str) -> Node:
-        self.take("(")
+    def applied(self, name: str, opening: str = "(") -> Node:
+        self.take(opening)
         arguments = [self.total()]
         while self.token in (",", ";"):
             self.take()
             arguments.append(self.total())
-        self.take(")")
+        self.take(")" if opening == "(" else "\\}")
         return Node("call", name, tuple(arguments))
 
     def subscript(self) -> str:
@@ -259,7 +259,7 @@ class _Reader:
             else:
                 exponent = self.exponent()
         if name in ("max", "min", "gcd", "lcm"):
-            return self.applied(name)
+            return self.applied(name, "\\{" if self.token == "\\{" else "(")
         argument = self.function_argument()
         if exponent is not None and exponent == Node("neg", "", (Node("number", "1"),)):
             name, exponent = "arc" + name, None

@@ -1,29 +1,49 @@
 """Whether two quantities are the same: their values, units, bases, and unknowns."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import mpmath
 
-from stages.verifiers.arithmetic import USUAL, Huge, Undefined, constant, identical, same_number
+from stages.verifiers.arithmetic import (
+    USUAL,
+    Huge,
+    Undefined,
+    constant,
+    evaluate,
+    identical,
+    needs_digits,
+    same_number,
+)
 from stages.verifiers.expressions import Node, functions, symbols
 from stages.verifiers.terms import Terms
 from stages.verifiers.tolerance import FLOAT, near
 from stages.verifiers.units import factor
 from stages.verifiers.values import Literal, Quantity
 
+ANYTHING = frozenset(
+    (
+        "thing item object piece unit time way people person number total possible different "
+        "distinct solution value in all any other more left remaining element point approximately"
+    ).split()
+)
+"""Words that say nothing of what is counted."""
 PARAMETERS = frozenset(["k", "n", "m", "t", "l", "j", "s", "c", "C", "K", "N", "M", "c_1", "C_1"])
 """Names that a solution may give to what runs through all integers, or to a constant."""
 
 
 def same_quantity(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None:
     """Whether two quantities are the same; None: it can't be told here."""
+    if _counts_other_things(gold.counted, answer.counted):
+        return False
     if gold.base or answer.base:
         return _same_in_base(gold, answer, terms)
     if symbols(gold.node) or symbols(answer.node):
         return _same_formula(gold, answer, terms)
     try:
-        value, other = _value(gold), _value(answer)
+        precise = needs_digits(gold.node) or needs_digits(answer.node)
+        value, other = constant(gold.node, precise), constant(answer.node, precise)
     except Huge:
         return _far_apart(gold, answer)
     except Undefined:
@@ -31,8 +51,18 @@ def same_quantity(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None
     return _same_value(gold, value, answer, other, terms)
 
 
-def _value(quantity: Quantity) -> Any:
-    return constant(quantity.node)
+def _counts_other_things(gold: str, answer: str) -> bool:
+    """Whether two numbers count what has other names: `2 cats`, `2 dogs`."""
+    ours, theirs = _nouns(gold), _nouns(answer)
+    return bool(ours and theirs and not ours & theirs)
+
+
+def _nouns(counted: str) -> frozenset[str]:
+    """The stems of the words that say what is counted; none where one of them is as good as any."""
+    words = re.findall(r"[a-z]{3,}", counted.lower())
+    if len(words) > 3 or any(word.rstrip("s") in ANYTHING for word in words):
+        return frozenset()
+    return frozenset(word.rstrip("s")[:5] for word in words)
 
 
 def _far_apart(gold: Quantity, answer: Quantity) -> bool | None:
@@ -82,13 +112,35 @@ def _identical(gold: Node, answer: Node, terms: Terms) -> bool | None:
         and "symbol" not in (gold.kind, answer.kind)
     ):
         (name,), (other,) = mine, others
-        if not (name in PARAMETERS and other in PARAMETERS) and name.lower() != other.lower():
+        free = _is_free(name, terms) and _is_free(other, terms)
+        if not free and not (_is_periodic(gold, name) and _is_periodic(answer, other)):
             return False
         answer = renamed(answer, other, name)
     elif mine != others:
         # A symbol that cancels out is possible, but no way to write an answer.
         return False
     return identical(gold, answer)
+
+
+def _is_free(name: str, terms: Terms) -> bool:
+    """Whether a symbol may be a parameter that a solution names as it likes.
+
+    What the question speaks of is given, and has the name that the question gives it.
+    """
+    return name in PARAMETERS and not re.search(
+        rf"(?<![A-Za-z\\]){re.escape(name)}(?![A-Za-z])", terms.question
+    )
+
+
+def _is_periodic(node: Node, name: str) -> bool:
+    r"""Whether a formula is linear in one unknown with a multiple of pi, `\pi/6 + k\pi`."""
+    if name not in PARAMETERS or symbols(node) != {name} or "pi" not in functions(node):
+        return False
+    try:
+        first, second, third = (evaluate(node, {name: USUAL.mpf(at)}) for at in range(3))
+    except Undefined:
+        return False
+    return same_number(second - first, third - second) and first != second
 
 
 def renamed(node: Node, name: str, to: str) -> Node:
@@ -174,7 +226,7 @@ def _same_angle(gold: Quantity, value: Any, answer: Quantity, other: Any, terms:
         return False
     if radians.unit != "radian" and "pi" not in functions(radians.node):
         return False
-    size = USUAL.pi / 180
+    size = value.context.pi / 180
     one = value * size if gold.unit == "degree" else value
     two = other * size if answer.unit == "degree" else other
     return near(one, None, two, None, terms.tolerance)

@@ -23,8 +23,17 @@ NAME = re.compile(
 NAMES_OVER = re.compile(
     r"\\frac\{[A-Z]{1,3}'?\}\{[A-Z]{1,3}'?\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}"
 )
+DERIVATIVE = re.compile(
+    r"\\frac\{(?:d|\\partial)(?:\^\{?\d\}?)?\s*[a-zA-Z]?(?:\([a-z]\))?\}\{(?:d|\\partial)\s*[a-z](?:\^\{?\d\}?)?\}"
+)
+SETS = re.compile(
+    r"(?:\(?(?:\\complement_\{?[A-Z]\}?\s*)?\(?\s*[A-Z]\s*\)?\s*\\(?:cup|cap|setminus)\s*)+"
+    r"\(?(?:\\complement_\{?[A-Z]\}?\s*)?\(?\s*[A-Z]\s*\)*"
+)
 NAMED_RATIO = re.compile(rf"(?:{NAME.pattern})(?:\s*:\s*(?:{NAME.pattern}))+")
 POINT_NAME = re.compile(r"\(\s*[\\A-Za-z_{}'()0-9]+(?:\s*,\s*[\\A-Za-z_{}'()0-9]+)+\s*\)")
+
+NAMES = (FUNCTION, NAME, NAMES_OVER, NAMED_RATIO, POINT_NAME, DERIVATIVE, SETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +66,7 @@ def named(value: Value) -> Named | None:
 
 
 def _is_name(text: str) -> bool:
-    return any(
-        pattern.fullmatch(text) for pattern in (FUNCTION, NAME, NAMES_OVER, NAMED_RATIO, POINT_NAME)
-    ) and text not in ("e", "i", "\\pi")
+    return any(pattern.fullmatch(text) for pattern in NAMES) and text not in ("e", "i", "\\pi")
 
 
 def label(text: str) -> str:

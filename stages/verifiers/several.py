@@ -47,10 +47,12 @@ def same_several(gold: Value, answer: Value, terms: Terms, same: Same) -> Truth:
 
 
 def _other_ends(gold: Value, answer: Value) -> bool:
-    """Whether one may be an open interval, and the other a closed one."""
+    """Whether one is a set and the other not, or an open and the other a closed interval."""
     if not isinstance(gold, Sequence) or not isinstance(answer, Sequence):
         return False
     ends = {gold.opening, answer.opening}
+    if "{" in ends and len(ends) == 2 and "" not in ends and len(gold.items) > 1:
+        return not any(isinstance(item, Sequence) for item in gold.items)
     return len(gold.items) == 2 and len(ends) == 2 and "[" in ends and "" not in ends
 
 

@@ -9,7 +9,7 @@ FUNCTIONS = frozenset(
     (
         "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot asin "
         "acos atan ln log lg exp abs sqrt cbrt max min gcd lcm deg arg Re Im sgn sign "
-        "arcsinh arccosh arctanh cosec tg ctg arctg"
+        "arcsinh arccosh arctanh cosec tg ctg arctg sech csch"
     ).split()
 )
 GREEK = frozenset(
