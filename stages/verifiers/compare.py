@@ -50,6 +50,8 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
     if is_region(gold) or is_region(answer):
         return _same_region(gold, answer, terms)
     match gold, answer:
+        case Sequence(opening="["), Ratio() if "ratio" not in terms.question:
+            return all_same(gold.items, answer.terms, terms, same)
         case Quantity(), Quantity():
             return same_quantity(gold, answer, terms)
         case Words(), Words():

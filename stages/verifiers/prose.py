@@ -79,6 +79,8 @@ COMPARED = re.compile(
 """A bound is no value."""
 HAN = re.compile("[\u4e00-\u9fff]")
 PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
+PART = re.compile(r"[\s*#-]*[(（]?(\d|[ivx]{1,3}|[a-e])[)）.]\s*")
+SEVERAL = frozenset(["several", "set", "tuple", "equation"])
 CLOSING = re.compile(
     r"\s*(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
 )
@@ -135,7 +137,23 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
         return "; ".join(line.strip("*- ") for line in lines[-2:])
     if lines[-1].strip("*# ").endswith((":", "：")):
         return None
+    if kind in SEVERAL and (parts := _parts(lines)):
+        return parts
     return phrase(lines[-1], kind)
+
+
+def _parts(lines: list[str]) -> str | None:
+    """The answers of the numbered parts that a response ends with, a line each."""
+    stated: list[str] = []
+    for line in reversed(lines):
+        match = PART.match(line)
+        found = _stated(line[match.end() :], "") if match else None
+        if match is None or found is None:
+            return None
+        stated.insert(0, f"({match[1]}) {found}")
+        if match[1] in ("1", "i", "a"):
+            return "; ".join(stated) if len(stated) > 1 else None
+    return None
 
 
 def phrase(line: str, kind: str = "") -> str | None:

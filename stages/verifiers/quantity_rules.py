@@ -1,22 +1,22 @@
 """Whether two quantities are the same: their values, units, bases, and unknowns."""
 
 import re
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Any
 
 import mpmath
 
 from stages.verifiers.arithmetic import (
-    USUAL,
     Huge,
     Undefined,
     constant,
-    evaluate,
     identical,
     needs_digits,
     same_number,
 )
 from stages.verifiers.expressions import Node, functions, symbols
+from stages.verifiers.renaming import readings
+from stages.verifiers.series import Endless, has_dots, index_names, written_out
 from stages.verifiers.terms import Terms
 from stages.verifiers.tolerance import FLOAT, near
 from stages.verifiers.units import factor
@@ -29,8 +29,8 @@ ANYTHING = frozenset(
     ).split()
 )
 """Words that say nothing of what is counted."""
-PARAMETERS = frozenset(["k", "n", "m", "t", "l", "j", "s", "c", "C", "K", "N", "M", "c_1", "C_1"])
-"""Names that a solution may give to what runs through all integers, or to a constant."""
+LENGTHS = (5, 6)
+"""What is left out in `1 + 2 + ... + n` is written out for these n."""
 
 
 def same_quantity(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None:
@@ -104,50 +104,40 @@ def _same_formula(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None
 
 
 def _identical(gold: Node, answer: Node, terms: Terms) -> bool | None:
-    ours, theirs = symbols(gold), symbols(answer)
-    mine, others = ours - theirs, theirs - ours
-    if (
-        len(mine) == len(others) == 1
-        and terms.renaming
-        and "symbol" not in (gold.kind, answer.kind)
-    ):
-        (name,), (other,) = mine, others
-        free = _is_free(name, terms) and _is_free(other, terms)
-        if not free and not (_is_periodic(gold, name) and _is_periodic(answer, other)):
-            return False
-        answer = renamed(answer, other, name)
-    elif mine != others:
-        # A symbol that cancels out is possible, but no way to write an answer.
+    if has_dots(gold) or has_dots(answer):
+        found = _identical_written_out(gold, answer)
+        if found is not None:
+            return found
+    # A symbol that cancels out is possible, but no way to write an answer.
+    found = False
+    for other in readings(gold, answer, terms):
+        found = identical(gold, other)
+        if found:
+            break
+    return found
+
+
+def _every(found: Iterable[bool | None]) -> bool | None:
+    known = list(found)
+    if False in known:
         return False
-    return identical(gold, answer)
+    return None if None in known else True
 
 
-def _is_free(name: str, terms: Terms) -> bool:
-    """Whether a symbol may be a parameter that a solution names as it likes.
-
-    What the question speaks of is given, and has the name that the question gives it.
-    """
-    return name in PARAMETERS and not re.search(
-        rf"(?<![A-Za-z\\]){re.escape(name)}(?![A-Za-z])", terms.question
-    )
-
-
-def _is_periodic(node: Node, name: str) -> bool:
-    r"""Whether a formula is linear in one unknown with a multiple of pi, `\pi/6 + k\pi`."""
-    if name not in PARAMETERS or symbols(node) != {name} or "pi" not in functions(node):
+def _identical_written_out(gold: Node, answer: Node) -> bool | None:
+    r"""Whether formulas with `\ldots` in them are the same for a few lengths; None: can't tell."""
+    for index in sorted(index_names(gold) | index_names(answer)) or [""]:
+        try:
+            pairs = [
+                (written_out(gold, index, count), written_out(answer, index, count))
+                for count in LENGTHS
+            ]
+        except Endless:
+            continue
+        if all(symbols(one) == symbols(other) for one, other in pairs):
+            return _every(identical(one, other) for one, other in pairs)
         return False
-    try:
-        first, second, third = (evaluate(node, {name: USUAL.mpf(at)}) for at in range(3))
-    except Undefined:
-        return False
-    return same_number(second - first, third - second) and first != second
-
-
-def renamed(node: Node, name: str, to: str) -> Node:
-    """A formula with one unknown called otherwise."""
-    if node.kind == "symbol" and node.name == name:
-        return replace(node, name=to)
-    return replace(node, parts=tuple(renamed(part, name, to) for part in node.parts))
+    return None
 
 
 def _same_value(gold: Quantity, value: Any, answer: Quantity, other: Any, terms: Terms) -> bool:

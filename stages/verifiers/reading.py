@@ -372,7 +372,7 @@ def _is_alternatives(value: Value) -> bool:
 
 
 def _ratio(text: str, hints: Hints) -> Value | None:
-    text = RATIO_WORD.sub(":", text)
+    text = RATIO_WORD.sub(":", text.removeprefix("from "))
     parts, signs = splitting.cut(text, re.compile(":"))
     if not signs or len(parts) > 12:
         return None
@@ -382,7 +382,7 @@ def _ratio(text: str, hints: Hints) -> Value | None:
         labelled and re.match(r"[-+\d\\$]", parts[1]) and not hints.ratio
     ):
         return Ratio(terms)
-    if len(parts) == 2 and parts[1] and LABEL.fullmatch(parts[0]):
+    if len(parts) == 2 and parts[1] and parts[0] != "lambda" and LABEL.fullmatch(parts[0]):
         return _read(parts[1], hints)
     return None
 

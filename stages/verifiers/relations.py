@@ -7,10 +7,10 @@ the same points. Inequalities in one unknown are parts of the real line (`region
 import re
 from dataclasses import dataclass
 
-from stages.verifiers.arithmetic import proportional
-from stages.verifiers.expressions import Node, symbols
-from stages.verifiers.quantity_rules import renamed
+from stages.verifiers.arithmetic import CLOSE, Undefined, evaluate, points, proportional
+from stages.verifiers.expressions import Node, functions, symbols
 from stages.verifiers.regions import FLIPPED
+from stages.verifiers.renaming import renamed
 from stages.verifiers.values import Quantity, Relation, Value
 
 FUNCTION = re.compile(
@@ -103,8 +103,37 @@ def same_points(gold: Relation, answer: Relation) -> bool | None:
     if found is None:
         return None
     same, sign = found
+    if not same and gold.is_equation and answer.is_equation:
+        return _solves(gold, theirs) or _solves(answer, ours)
     ours_sign, theirs_sign = (relation.signs[0].replace("~", "=") for relation in (gold, answer))
     return same and ours_sign == (theirs_sign if sign > 0 else FLIPPED[theirs_sign])
+
+
+def _solves(solved: Relation, other: Node) -> bool:
+    """Whether an equation such as `y = 1/x` is another one, `xy = 1`, solved for its unknown.
+
+    The other must be linear in that unknown: else it may have solutions besides.
+    """
+    found = named(solved)
+    if found is None or not isinstance(found.value, Quantity) or len(solved.sides) != 2:
+        return False
+    name, value = solved.texts[0].strip(), found.value.whole or found.value.node
+    if name not in symbols(other) or name in symbols(value):
+        return False
+    names = sorted(symbols(value))
+    agreed = 0
+    for point in points(names, functions(value) | functions(other)):
+        try:
+            at = evaluate(value, point)
+            spread = [evaluate(other, {**point, name: at + step}) for step in (0, 1, 2)]
+        except Undefined:
+            continue
+        size = max(abs(one) for one in spread)
+        linear = abs(spread[2] - 2 * spread[1] + spread[0]) <= CLOSE * size
+        if size == 0 or not linear or abs(spread[0]) > CLOSE * size:
+            return False
+        agreed += 1
+    return agreed >= 3
 
 
 def rising(relation: Relation) -> Relation:

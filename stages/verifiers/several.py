@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from stages.verifiers.relations import Named, named
+from stages.verifiers.renaming import aligned
 from stages.verifiers.terms import Terms
 from stages.verifiers.values import Matrix, Sequence, Value
 
@@ -20,6 +21,7 @@ def every(found: list[Truth]) -> Truth:
 
 def same_several(gold: Value, answer: Value, terms: Terms, same: Same) -> Truth:
     """Whether two values, one of them several, are the same."""
+    answer = aligned(gold, answer, terms)
     ours, theirs = _items(gold), _items(answer)
     if ours is None or theirs is None or _other_ends(gold, answer):
         return False

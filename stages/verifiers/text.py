@@ -20,6 +20,9 @@ EITHER = re.compile(
     r"\b(yes|true|correct|right)\s*(?:,|/|or|and)\s*(no|false|incorrect|wrong)\b"
     r"|\b(no|false)\s*(?:,|/|or|and)\s*(yes|true)\b|[是对能]\s*[/或]\s*[否错不]"
 )
+ARROW = re.compile(
+    r"\\(?:longrightarrow|rightarrow|to|rightleftharpoons|Rightarrow)(?![A-Za-z])|->|→|⇌"
+)
 MARKS = {"√": True, "✓": True, "✔": True, "×": False, "✗": False, "✘": False}
 POLAR = re.compile(
     r"\b(?:yes|no|true|false|correct|incorrect|right|wrong)\b"
@@ -83,7 +86,8 @@ def normalize(text: str) -> str:
 @functools.lru_cache(maxsize=20_000)
 def squeezed(text: str) -> str:
     """A normalized answer without spaces and multiplication signs that change nothing."""
-    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", tidy(text)).replace("{}", "")
+    plain = ARROW.sub("=", tidy(text))
+    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", plain).replace("{}", "")
 
 
 def numeric_value(text: str) -> Fraction | None:

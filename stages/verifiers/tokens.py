@@ -49,10 +49,12 @@ def tokens_of(text: str) -> list[str]:
         token = match[0].strip()
         if match["word"]:
             token = "\\" + token
-        if match["repeating"]:
-            token = _repeated(match["number"])
-        found.append(token)
         position = match.end()
+        if match["repeating"] and "." in match["number"]:
+            token = _repeated(match["number"])
+        elif match["repeating"]:
+            token, position = match["number"], match.end("number")
+        found.append(token)
     return found
 
 
