@@ -23,7 +23,7 @@ from data import tables
 from data.errors import ConfigError, InputError
 from data.records import Attempted, Sample
 from data.world import PREFIX
-from stages.benchmarks import Benchmark, Question, Score, expand, load_benchmark
+from stages.benchmarks import Benchmark, Question, Score, apply, expand, load_benchmark
 from stages.engines import Completion, Request, Sampling
 from stages.generation import complete, encoded_images, group_rows
 from stages.job import Job, Outcome, Planned
@@ -237,7 +237,7 @@ def _record(
     question: Question = row.item
     by_verifier = None
     if score is not None and completion.finish_reason == "stop" and completion.text is not None:
-        own = score(question, (completion.prefill or "") + completion.text)
+        own = apply(score, question, (completion.prefill or "") + completion.text)
         # The verifier's word is kept beside the benchmark's own, to see where the two part.
         by_verifier, found = found.outcome_reward, own or found
     sample_id, caption_index, rollout_index = row.key
