@@ -70,7 +70,7 @@ def complete(
     request: Callable[[Planned], Request | Completion],
     record: Callable[[Planned, Completion], Row],
     figures: Callable[[], Mapping[str, float]] = dict,
-) -> Iterator[Row]:
+) -> Generator[Row, None, None]:
     """Answer planned rows with one of the run's models.
 
     Args:

@@ -4,6 +4,7 @@ import ast
 import functools
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from stages.verifiers.choice import gold_letters
 from stages.verifiers.clean import LONGEST_ANSWER, restore, tidy
@@ -32,6 +33,12 @@ PREFIX = re.compile(
 )
 BROKEN = re.compile(r"[\x00-\x08\x0b-\x1f\ufffd]")
 
+Kind = Literal[
+    "choice", "yes/no", "number", "formula", "equation", "inequality", "region", "set", "tuple",
+    "several", "matrix", "ratio", "time", "text",
+]  # fmt: skip
+"""What a gold answer that is right or wrong can be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gold:
@@ -39,9 +46,8 @@ class Gold:
 
     text: str
     kind: str
-    """`choice`, `yes/no`, `number`, `formula`, `equation`, `inequality`, `region`, `set`, `tuple`,
-    `several`, `matrix`, `ratio`, `time`, `text`; `ocr` or `free text`, which are right in part;
-    or `none` where it can't be verified."""
+    """A `Kind`; `ocr` or `free text`, which are right in part; or `none` where it can't be
+    verified."""
     problem: str | None = None
     """Why it can't be verified; None: it can."""
     alternatives: tuple[str, ...] = ()
