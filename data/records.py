@@ -195,6 +195,8 @@ class Attempted:
     question: OptionalText = None
     """What was asked, with hint and options."""
     choices: Annotated[list[str] | None, pa.list_(pa.string())] = None
+    prefill: OptionalText = None
+    """As in a `Rollout`."""
 
 
 @cache

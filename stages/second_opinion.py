@@ -42,6 +42,12 @@ ROLE = "verifier"
 JUDGED_BY, EXTRACTED_BY = "llm_judge", "llm_extractor"
 REMEMBERED = 200_000
 """Replies; a hundred megabytes or so."""
+FINISHED = {
+    "off": (),
+    "missing": ("no_answer",),
+    "all": ("correct", "incorrect", "no_answer", "timeout"),
+}
+"""`llm_extractor` -> statuses of responses in which a model looks for the final answer."""
 MOST_WAITING = 1000
 """Rows that wait for one reply; after so many the query is put again, which holds up the others."""
 
@@ -60,6 +66,17 @@ class LlmConfig(BaseModel):
     """What the extractor is asked."""
     llm_max_tokens: int = Field(1024, ge=1)
     """Longest reply, in tokens of the model."""
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether a language model has a say."""
+        return self.llm_extractor != "off"
+
+    @property
+    def UNUSED(self) -> tuple[str, ...]:
+        """Settings that mean nothing as the others are: those of a model that is not asked."""
+        names = (name for name in type(self).model_fields if name.startswith("llm_"))
+        return () if self.asks_model else tuple(names)
 
 
 @dataclass(kw_only=True)

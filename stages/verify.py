@@ -24,7 +24,7 @@ from stages.generation import require_table, unknown_sample
 from stages.job import Job, Outcome, Planned
 from stages.prompts import question_text
 from stages.queries import readable_tail
-from stages.second_opinion import ROLE, Case, LlmConfig, Opinions
+from stages.second_opinion import FINISHED, ROLE, Case, LlmConfig, Opinions
 from stages.shards import map_shards
 from stages.verifiers import SAMPLE_COLUMNS, Attempt, Judgement
 from stages.verifiers.golds import Kind, type_gold
@@ -35,8 +35,6 @@ ROLLOUT_COLUMNS = (
     *("sample_id", "caption_index", "rollout_index"),
     *("text", "finish_reason", "error", "prefill"),
 )
-FINISHED = ("correct", "incorrect", "no_answer", "timeout")
-"""Statuses of responses in which a model may look for the final answer."""
 
 
 class Config(LlmConfig):
@@ -58,13 +56,7 @@ class Config(LlmConfig):
     @property
     def asks_model(self) -> bool:
         """Whether a language model has a say."""
-        return self.llm_judge or self.llm_extractor != "off"
-
-    @property
-    def UNUSED(self) -> tuple[str, ...]:
-        """Settings that mean nothing as the others are: those of a model that is not asked."""
-        names = tuple(name for name in type(self).model_fields if name.startswith("llm_"))
-        return () if self.asks_model else names
+        return self.llm_judge or super().asks_model
 
 
 def models_used(config: Config) -> tuple[str, ...]:
@@ -164,8 +156,8 @@ def _settled(
 
 def _case(job: Job, config: Config, rules: Judge, row: Planned, found: Judgement) -> Case:
     attempt: Attempt = row.item
-    statuses = {"off": (), "missing": ("no_answer",), "all": FINISHED}[config.llm_extractor]
-    is_sought = found.status in statuses and graded_kind(attempt.answer_type) is None
+    is_graded = graded_kind(attempt.answer_type) is not None
+    is_sought = found.status in FINISHED[config.llm_extractor] and not is_graded
     # The thinking is long, and needed no more.
     bare = replace(attempt, text=None)
 
