@@ -180,12 +180,13 @@ def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
         return Outcome(complete=False)
     rejected = sum(plan.rejected.values())
     num_ranks = _num_ranks(config)
+    sizes = Sizes.of(model, config if config.lora_rank else None)
     figures = {
         "dry_run": True,
         "steps": len(plan.steps),
         **plan.totals(),
         "trained_tokens": sum(map(plan.num_targets, range(len(plan.steps)))),
-        **estimate(plan, config, Sizes.of(model), num_ranks),
+        **estimate(plan, config, sizes, num_ranks),
         "seconds_left": _seconds_left(job.folder("checkpoints"), len(plan.steps)),
     }
     return Outcome(rows=plan.num_rows + rejected, errors=rejected, figures=figures)
