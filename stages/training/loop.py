@@ -51,8 +51,8 @@ def main(task_path: Path) -> None:
     """Train until the plan is done or a stop is asked for; rank 0 exports the policy."""
     task = Task.load(task_path)
     stop = threading.Event()
-    threading.Thread(target=_listen, args=(stop,), daemon=True).start()
     signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_RANKS)
+    threading.Thread(target=_listen, args=(stop,), daemon=True).start()
     threading.Thread(target=_wait_for_signal, args=(stop,), daemon=True).start()
     device = start_distributed()
     trainer = Trainer(task, device)
