@@ -75,7 +75,7 @@ def evaluate(
                 "policy": model.model_copy(update={"path": "policy"}),
                 "verifier": model.model_copy(update={"path": "judge"}),
             },
-            metadata=identify("eval", settings, {}, ()),
+            metadata=identify("eval", dict(settings), {}, ()),
             report=SilentReport(),
             redo=redo,
         )
