@@ -22,6 +22,7 @@ from sophia_cli.execute import (
     stopping,
 )
 from sophia_cli.options import (
+    Action,
     ConfigFiles,
     DryRun,
     Follow,
@@ -294,6 +295,7 @@ def reward(
 @app.command(rich_help_panel="Stages", epilog=settings_help("train"))
 def train(
     run: Run,
+    action: Action = None,
     config: ConfigFiles = None,
     set_: Set = None,
     as_json: Json = False,
@@ -302,7 +304,9 @@ def train(
     dry_run: DryRun = False,
 ) -> None:
     """Train the policy on image + question -> trajectory, with DeepSpeed."""
-    attempt = attempt_of(time_budget=time_budget, worker=worker, dry_run=dry_run)
+    attempt = attempt_of(
+        time_budget=time_budget, worker=worker, dry_run=dry_run, reshard=action is not None
+    )
     _stage("train", run, config, set_, as_json, attempt)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stages.benchmarks import Benchmark, Question, Score
+from stages.benchmarks import Benchmark, Question, Score, apply
 from stages.prompts import question_text
 from stages.verifiers import Attempt, Judgement
 
@@ -47,7 +47,7 @@ def by_own_rule(
     """What holds, and what the verifier says where the benchmark has a rule of its own."""
     if score is None:
         return found, None
-    return score(question, text) or found, found.outcome_reward
+    return apply(score, question, text) or found, found.outcome_reward
 
 
 def gold_text(question: Question) -> str:
