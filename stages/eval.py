@@ -12,7 +12,7 @@ language model looks at what they reject or can't find, and both figures stand s
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -32,7 +32,7 @@ from stages.generation import complete, encoded_images, group_rows
 from stages.job import Job, Outcome, Planned
 from stages.prompts import answer_messages, load_prompt, question_text
 from stages.scores import summarize
-from stages.second_opinion import ROLE, LlmConfig, Opinions
+from stages.second_opinion import ROLE, LlmConfig, Opinions, check_model
 from stages.seeds import seed_for
 from stages.serving import Model
 from stages.shards import map_shards
@@ -136,11 +136,12 @@ def checkpoint_identity(path: str | None) -> str | None:
 
 def run(job: Job, config: Config) -> Outcome:
     """Evaluate on every benchmark that is not done yet; first all answers, then a model on them."""
-    opinions = Opinions(job, config) if config.asks_model else None
+    if config.asks_model:
+        check_model(job)
     path = checkpoint_path(job.run_dir, config, job.models["policy"].path)
     model = job.models["policy"].model_copy(update={"path": path})
     job = replace(job, models=job.models | {"policy": model})
-    asking = without_model(job) if opinions else job
+    asking = without_model(job) if config.asks_model else job
     outcome = Outcome()
     benchmarks = []
     with Model(asking, "policy") as policy:
@@ -154,20 +155,29 @@ def run(job: Job, config: Config) -> Outcome:
                 return outcome
             _add_results(job, config, benchmark, outcome)
             benchmarks.append((benchmark, part))
-    for benchmark, part in benchmarks:
-        judges = config.judges(benchmark)
-        if opinions is None or not (judges or config.llm_extractor != "off"):
-            continue
-        name = evaluation_name(benchmark.name, config)
-        judged = judge_evaluation(
-            job, opinions, benchmark, name, config.llm_extractor, judges=judges
-        )
-        outcome.complete &= judged.complete
-        if not judged.complete:
-            break
-        outcome.errors += judged.errors - part.errors  # those of the answers are among them
-        _add_results(job, config, benchmark, outcome)
+    if config.asks_model:
+        _judge(job, config, benchmarks, outcome)
     return outcome
+
+
+def _judge(
+    job: Job, config: Config, benchmarks: Sequence[tuple[Benchmark, Outcome]], outcome: Outcome
+) -> None:
+    """Have a model look at the answers, and add what comes of it to the outcome."""
+    with Opinions(job, config) as opinions:
+        for benchmark, part in benchmarks:
+            judges = config.judges(benchmark)
+            if not judges and config.llm_extractor == "off":
+                continue
+            name = evaluation_name(benchmark.name, config)
+            judged = judge_evaluation(
+                job, opinions, benchmark, name, config.llm_extractor, judges=judges
+            )
+            outcome.complete &= judged.complete
+            if not judged.complete:
+                return
+            outcome.errors += judged.errors - part.errors  # those of the answers are among them
+            _add_results(job, config, benchmark, outcome)
 
 
 def _add_results(job: Job, config: Config, benchmark: Benchmark, outcome: Outcome) -> None:

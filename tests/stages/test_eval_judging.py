@@ -159,12 +159,12 @@ def test_extracted_answers_go_by_the_benchmarks_own_rule(root: Path, tmp_path: P
     found, asked = evaluate(
         tmp_path,
         config,
-        lambda prompt: SIDES.format("red" if "option letter" in prompt else "12.4"),
-        lambda prompt: "Answer: red" if "There is red" in prompt else "Answer: 12.4",
+        lambda prompt: SIDES.format("red" if "option letter" in prompt else "12.0"),
+        lambda prompt: "Answer: red" if "There is red" in prompt else "Answer: 12.0",
     )
     by_rule, judged = found["mathvista"], found["mathvista"]["judged"]
     assert by_rule["statuses"].get("no_answer", 0) >= 3
-    # 12.4 cut to a whole number is 12, but 1.2 it is not, nor a list; red is the option.
+    # 12.0 is the whole number 12, but not 1.2, nor a list; red is the option.
     assert judged["statuses"] == {"correct": 2, "incorrect": 2}
     assert len(asked.judge) == judged["num_asked"] == by_rule["statuses"]["no_answer"]
     assert not any("Hm." in prompt for prompt in asked.judge)
