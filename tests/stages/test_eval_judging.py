@@ -103,7 +103,8 @@ def test_what_a_model_reads_of_a_question(root: Path) -> None:
     assert "B:60°" in asked_text(first("mathverse"))
     assert "D. reason d" in asked_text(first("mmmu_pro"))
     assert gold_text(first("mv_math", 1)) == "12 or 12.0"
-    assert "short answer" not in asked_text(first("dynamath")), "without the instruction"
+    assert "(Unit: cm)" in asked_text(first("mathvista", 1))
+    assert asked_text(first("mathvista")).count("blue") == 1
     assert boxed("\\frac{1}{2}") == "\\boxed{\\frac{1}{2}}"
     assert boxed("}{") == "Final answer: }{"
 
@@ -159,7 +160,7 @@ def test_extracted_answers_go_by_the_benchmarks_own_rule(root: Path, tmp_path: P
     found, asked = evaluate(
         tmp_path,
         config,
-        lambda prompt: SIDES.format("red" if "option letter" in prompt else "12.0"),
+        lambda prompt: SIDES.format("red" if "Choices" in prompt else "12.0"),
         lambda prompt: "Answer: red" if "There is red" in prompt else "Answer: 12.0",
     )
     by_rule, judged = found["mathvista"], found["mathvista"]["judged"]
