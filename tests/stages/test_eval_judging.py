@@ -149,10 +149,7 @@ def test_a_judge_that_fails_leaves_its_rows_unjudged(root: Path, tmp_path: Path)
     assert found["mathverse"]["judged"]["pass_at_1"] == 0.5
 
 
-SIDES = (
-    "<think>Hm.</think>There is {} on it, as I see it. All the rest was left out of that figure by "
-    "whoever has drawn it."
-)
+SIDES = "<think>Hm.</think>There is {} on it, as I see it. Let me write down why I say so:"
 
 
 def test_extracted_answers_go_by_the_benchmarks_own_rule(root: Path, tmp_path: Path) -> None:
@@ -164,10 +161,10 @@ def test_extracted_answers_go_by_the_benchmarks_own_rule(root: Path, tmp_path: P
         lambda prompt: "Answer: red" if "There is red" in prompt else "Answer: 12.0",
     )
     by_rule, judged = found["mathvista"], found["mathvista"]["judged"]
-    assert by_rule["statuses"].get("no_answer", 0) >= 3
+    assert by_rule["statuses"] == {"no_answer": 4}
     # 12.0 is the whole number 12, but not 1.2, nor a list; red is the option.
     assert judged["statuses"] == {"correct": 2, "incorrect": 2}
-    assert len(asked.judge) == judged["num_asked"] == by_rule["statuses"]["no_answer"]
+    assert (judged["num_asked"], len(asked.judge)) == (4, 3), "two ask and answer the same"
     assert not any("Hm." in prompt for prompt in asked.judge)
 
 
