@@ -11,12 +11,11 @@ language model looks at what they reject or can't find, and both figures stand s
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -27,22 +26,17 @@ from data.world import PREFIX
 from stages.benchmark_verdicts import attempts_at, best, by_own_rule, num_shards, questions_of
 from stages.benchmarks import Benchmark, Question, Score, expand, load_benchmark
 from stages.engines import Completion, Request, Sampling
-from stages.eval_judging import judge_evaluation, summarize_judged, without_model
+from stages.eval_judging import judge_evaluation, without_model
+from stages.eval_results import write_results
 from stages.generation import complete, encoded_images, group_rows
 from stages.job import Job, Outcome, Planned
 from stages.prompts import answer_messages, load_prompt, question_text
-from stages.scores import summarize
 from stages.second_opinion import ROLE, LlmConfig, Opinions, check_model
 from stages.seeds import seed_for
 from stages.serving import Model
 from stages.shards import map_shards
 from stages.verifiers import Attempt, Judgement
 from stages.verifiers.pool import Judge
-
-RESULT_COLUMNS = (
-    *("sample_id", "rollout_index", "outcome_reward", "status", "num_tokens", "extracted_answer"),
-    *("verifier_reward", "cluster", "labels"),
-)
 
 
 class Config(LlmConfig):
@@ -181,15 +175,10 @@ def _judge(
 
 
 def _add_results(job: Job, config: Config, benchmark: Benchmark, outcome: Outcome) -> None:
-    """Work out an evaluation's results from its tables, and write them."""
+    """Work out an evaluation's results, and write them."""
     folder = job.folder(evaluation_name(benchmark.name, config))
-    attempts = read_attempts(folder)
-    results = summarize(attempts, has_variants=benchmark.has_variants)
-    judged = summarize_judged(folder, attempts, has_variants=benchmark.has_variants)
-    results |= {"judged": judged} if judged else {}
-    results |= {"benchmark": benchmark.name, "checkpoint": config.checkpoint}
-    _write_json(folder / "results.json", results)
-    outcome.figures[folder.name] = results
+    told = {"benchmark": benchmark.name, "checkpoint": config.checkpoint}
+    outcome.figures[folder.name] = write_results(folder, told, has_variants=benchmark.has_variants)
 
 
 def evaluation_name(benchmark: str, config: Config) -> str:
@@ -298,18 +287,3 @@ def _record(
         choices=list(question.options) or question.sample.choices,
         prefill=completion.prefill,
     )
-
-
-def read_attempts(folder: Path) -> list[dict[str, Any]]:
-    """The rows of an evaluation, as far as its results need them."""
-    return [
-        row
-        for path in tables.shards(folder)
-        for row in tables.read_rows(path, Attempted, RESULT_COLUMNS)
-    ]
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)

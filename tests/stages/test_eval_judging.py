@@ -52,7 +52,7 @@ def text_of(body: dict[str, Any]) -> str:
 def evaluate(
     run: Path,
     config: Config,
-    answer: Callable[[str], str],
+    answer: Callable[[str], str | None],
     reply: Callable[[str], str],
     settings: Mapping[str, Any] = MappingProxyType({}),
     redo: Any = None,
@@ -63,7 +63,9 @@ def evaluate(
     def answered(body: dict[str, Any]) -> Any:
         prompt = text_of(body)
         getattr(asked, body["model"]).append(prompt)
-        return 200, chat((answer if body["model"] == "policy" else reply)(prompt))
+        if (text := (answer if body["model"] == "policy" else reply)(prompt)) is None:
+            return 400, {"error": {"message": "not this one", "code": 400}}
+        return 200, chat(text)
 
     with scripted(answered) as script:
         model = ModelConfig(engine="endpoint", base_url=script.base_url)
@@ -166,6 +168,23 @@ def test_extracted_answers_go_by_the_benchmarks_own_rule(root: Path, tmp_path: P
     assert judged["statuses"] == {"correct": 2, "incorrect": 2}
     assert (judged["num_asked"], len(asked.judge)) == (4, 3), "two ask and answer the same"
     assert not any("Hm." in prompt for prompt in asked.judge)
+
+
+def test_answers_that_failed_and_were_made_again_are_judged_again(
+    root: Path, tmp_path: Path
+) -> None:
+    config = config_of(root, "mv_math", llm_judge="authors")
+
+    def once(prompt: str) -> str | None:
+        return None if "cube" in prompt else "\\boxed{a red one}"
+
+    found, asked = evaluate(tmp_path, config, once, lambda _: SAME)
+    assert found["mv_math"]["judged"]["statuses"] == {"correct": 2, "error": 1}
+    assert len(asked.judge) == 2
+    right = "\\boxed{another}"
+    found, asked = evaluate(tmp_path, config, lambda _: right, lambda _: SAME, redo="errors")
+    assert found["mv_math"]["judged"]["statuses"] == {"correct": 3}
+    assert (len(asked.policy), len(asked.judge)) == (1, 1)
 
 
 def test_other_answers_need_another_judgement(root: Path, tmp_path: Path) -> None:
