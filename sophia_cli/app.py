@@ -372,7 +372,8 @@ def slurm(
     from sophia_cli import slurm as jobs
 
     resolved = _resolve(config, set_)
-    RunDir(run).require()
+    for stage in stages:
+        RunDir(run).require_for(resolved.config, stage)
     call = jobs.Invocation(run, tuple(config or ()), tuple(set_ or ()), os.environ)
     scripts = jobs.make_scripts(stages, resolved.config, call)
     # Slurm doesn't make the folder that its output goes to, and fails a job without a word.

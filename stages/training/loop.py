@@ -2,12 +2,13 @@
 
     python -m torch.distributed.run --standalone --nproc-per-node N -m stages.training.loop TASK
 
-A line on standard input means: save a checkpoint and end. The end of standard input means that
-the command which started the ranks is gone, and they with it.
+A line on standard input, or a stop signal, means: save a checkpoint and end. The end of standard
+input means that the command which started the ranks is gone, and they with it.
 """
 
 import math
 import os
+import signal
 import sys
 import threading
 import time
@@ -29,7 +30,10 @@ from stages.training import checkpoint
 from stages.training.checkpoint import Manifest
 from stages.training.export import export, gather_weights
 from stages.training.fingerprint import check_same, fingerprint
+from stages.training.flops import known_peak
+from stages.training.launch import NOT_FOR_RANKS
 from stages.training.loss import ResponseTokens, denominator, summed_loss
+from stages.training.meters import Meters, Stopwatch, peak_bytes
 from stages.training.metrics import Metrics
 from stages.training.optimizer import (
     describe_groups,
@@ -49,6 +53,8 @@ def main(task_path: Path) -> None:
     task = Task.load(task_path)
     stop = threading.Event()
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_RANKS)
+    threading.Thread(target=_wait_for_signal, args=(stop,), daemon=True).start()
     device = start_distributed()
     trainer = Trainer(task, device)
     done = train(trainer, stop)
@@ -80,11 +86,7 @@ def train(trainer: "Trainer", stop: threading.Event) -> bool:
     """
     task, num_steps = trainer.task, len(trainer.plan.steps)
     first = distributed.get_rank() == 0
-    with (
-        Metrics(task.metrics, task.progress, trainer.manifest.step)
-        if first
-        else nullcontext() as metrics
-    ):
+    with trainer.open_metrics() if first else nullcontext() as metrics:
         stopped = False
         while trainer.manifest.step < num_steps and not stopped:
             stopped = trainer.step(stop.is_set())
@@ -108,6 +110,8 @@ class Trainer:
     engine: Any = field(init=False)
     manifest: Manifest = field(init=False)
     """Of the state at hand."""
+    data_time: Stopwatch = field(init=False, default_factory=Stopwatch)
+    """Time in which no batch was there to train on."""
 
     def __post_init__(self) -> None:
         config, dtype = self.task.config, self.dtype
@@ -145,6 +149,43 @@ class Trainer:
             fingerprint=fingerprint(self.engine, self.policy, self.plan, self.manifest.step),
         )
 
+    def open_metrics(self) -> Metrics:
+        """Where this attempt's steps are recorded."""
+        task, config = self.task, self.task.config
+        peak = known_peak(self.dtype, self.device)
+        if config.peak_tflops is not None:
+            peak = config.peak_tflops * 1e12
+        note = None if peak is None else self.policy.work.formula(peak)
+        if peak is None and self.device.type == "cuda":
+            name = torch.cuda.get_device_name(self.device)
+            note = f"no MFU: the peak of {name} is not known; set train.peak_tflops"
+        meters = Meters(distributed.get_world_size(), peak)
+        first_step, project = self.manifest.step, config.wandb_project
+        return Metrics(task.metrics, task.progress, first_step, meters, note, project)
+
+    def measured(self, step: int) -> dict[str, Any]:
+        """What a step took, over all ranks, which all call it."""
+        rows = self.plan.steps[step]
+        most = torch.tensor(
+            [self.data_time.take(), peak_bytes(self.device)],
+            dtype=torch.float64,
+            device=self.device,
+        )
+        distributed.all_reduce(most, distributed.ReduceOp.MAX)
+        own = self.policy.work.operations([], 0, self.policy.patches)
+        self.policy.patches.clear()
+        seen = torch.tensor([own], dtype=torch.float64, device=self.device)
+        distributed.all_reduce(seen)
+        lengths = [self.plan.lengths[row] for row in rows]
+        work = self.policy.work.operations(lengths, self.plan.num_targets(step), [])
+        return {
+            "images": sum(self.plan.image_counts[row] for row in rows),
+            "pack_fill": self.plan.pack_fill(step, self.task.config.pack_length),
+            "data_seconds": float(most[0]),
+            "peak_bytes": int(most[1]),
+            "operations": work + float(seen),
+        }
+
     def step(self, stop: bool) -> bool:
         """Do the next optimizer step and enter it into the manifest.
 
@@ -173,6 +214,7 @@ class Trainer:
             "trained_tokens": self.plan.num_targets(step),
             "rows": len(self.plan.steps[step]),
             "seconds": seconds,
+            **self.measured(step),
         }
         if not (math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])):
             raise FloatingPointError(f"step {step + 1} has no finite loss or gradient: {figures}")
@@ -196,7 +238,8 @@ class Trainer:
         )
         for part in dealt[rank]:
             # An empty part goes along with a row that does not count.
-            batch = self.policy.batch(self.plan, part or rows[:1])
+            with self.data_time:
+                batch = self.policy.batch(self.plan, part or rows[:1])
             tokens = ResponseTokens(logprob_T=self.engine(batch), reward_T=batch.reward_T)
             loss = summed_loss(config.objective, tokens, divisor) * bool(part)
             # DeepSpeed averages over the ranks, and the step's loss is their sum.
@@ -210,6 +253,12 @@ def _listen(stop: threading.Event) -> None:
     while os.read(0, 1):
         stop.set()
     os._exit(1)
+
+
+def _wait_for_signal(stop: threading.Event) -> None:
+    """On several nodes Slurm tells the ranks alone that their time is over."""
+    signal.sigwait(NOT_FOR_RANKS)
+    stop.set()
 
 
 if __name__ == "__main__":

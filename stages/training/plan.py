@@ -87,6 +87,11 @@ class Plan:
         """Tokens of each row's prompt and response."""
         return [*map(sum, zip(self.prompt_lengths, self.response_lengths, strict=True))]
 
+    @cached_property
+    def image_counts(self) -> Sequence[int]:
+        """Images of each row."""
+        return _lengths(self._rows["images"])
+
     @property
     def num_rows(self) -> int:
         """Rows that are trained on, mixed-in rows included."""
@@ -127,6 +132,12 @@ class Plan:
         """A step's rows in packs of at most so many tokens, however many ranks there are."""
         rows = self.steps[step]
         return first_fit_decreasing(rows, [self.lengths[row] for row in rows], capacity)
+
+    def pack_fill(self, step: int, capacity: int | None) -> float | None:
+        """Share of a step's packs that is tokens; None where rows are not packed by tokens."""
+        if capacity is None:
+            return None
+        return self.num_tokens(step) / (len(self.packs(step, capacity)) * capacity)
 
     def micro_batches(
         self, step: int, size: int, num_ranks: int, pack_length: int | None = None

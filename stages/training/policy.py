@@ -22,6 +22,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from data.images import open_image
 from stages.families import Family, ImageFeatures, load_family, model_type
 from stages.training.attention import PACKED, Segments
+from stages.training.flops import Work, patches_of
 from stages.training.head import Head
 from stages.training.plan import Plan, Row
 
@@ -113,6 +114,9 @@ class Policy:
         self.model.requires_grad_(False).eval()
         if adapt is not None:
             adapt(self.model)
+        self.work = Work.of(self.model)
+        self.patches: list[tuple[int, float]] = []
+        """Of the images that went through the vision tower since the loop looked."""
         self.language = LanguageModel(self.model).train()
         if adapt is None:
             self.language.requires_grad_(True)
@@ -153,6 +157,7 @@ class Policy:
         text = self.processor.image_token * len(opened)
         pixels = self.processor(text=[text], images=opened, return_tensors="pt")
         del pixels["input_ids"]
+        self.patches += patches_of(pixels, self.model.config.vision_config)
         features = self.family.image_features(self.model, pixels.to(self.device))
         self._remember(images, _map(features, lambda tensor: tensor.cpu()))
         return features
