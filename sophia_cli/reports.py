@@ -53,7 +53,7 @@ def show_outcome(stage: str, outcome: Outcome) -> None:
     out.print(f"{stage}: {state}, {outcome.rows} rows{errors}")
     scores = {}
     for name, figure in outcome.figures.items():
-        if name == "funnel":
+        if name in ("funnel", "groups"):
             show_funnel(figure)
         elif name.startswith("funnel_by_"):
             show_funnels(name.removeprefix("funnel_by_").replace("_", " "), figure)
@@ -70,7 +70,7 @@ def show_outcome(stage: str, outcome: Outcome) -> None:
 def show_funnel(funnel: dict[str, int]) -> None:
     """Samples to trajectories, a line each."""
     for name, number in funnel.items():
-        out.print(f"  {name.replace('_', ' '):22}{number:>10,}")
+        out.print(f"  {name.replace('_', ' '):28}{number:>10,}")
 
 
 def show_funnels(kind: str, funnels: dict[str, dict[str, int]]) -> None:
