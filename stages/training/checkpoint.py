@@ -47,6 +47,8 @@ class Manifest:
     """Training time of all attempts."""
     last_step: dict[str, Any] = field(default_factory=dict)
     """Figures of the last step: loss, gradient_norm, ..."""
+    ratio: dict[str, Any] = field(default_factory=dict)
+    """pi_theta / mu `before` and `after` training, as far as it was measured."""
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Path inside the folder -> bytes, SHA-256."""
 

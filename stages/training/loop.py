@@ -6,6 +6,7 @@ A line on standard input means: save a checkpoint and end. The end of standard i
 the command which started the ranks is gone, and they with it.
 """
 
+import json
 import math
 import os
 import sys
@@ -28,12 +29,14 @@ from stages.seeds import seed_for
 from stages.training import checkpoint
 from stages.training.checkpoint import Manifest
 from stages.training.export import export, gather_weights
-from stages.training.loss import ResponseTokens, denominator, summed_loss
+from stages.training.measure import measure_ratio
 from stages.training.metrics import Metrics
+from stages.training.objective import Objective
 from stages.training.optimizer import gradient_norm, learning_rate, make_engine, set_learning_rate
 from stages.training.packing_check import check_packing
 from stages.training.plan import Plan
 from stages.training.policy import Policy
+from stages.training.scores import score_plan
 from stages.training.task import Task
 
 
@@ -43,7 +46,7 @@ def main(task_path: Path) -> None:
     stop = threading.Event()
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()
     device = start_distributed()
-    trainer = Trainer(task, device)
+    trainer = Trainer(task, device, stop)
     done = train(trainer, stop)
     weights = gather_weights(trainer.engine) if done else None
     distributed.barrier()
@@ -71,6 +74,8 @@ def train(trainer: "Trainer", stop: threading.Event) -> bool:
     Returns:
         Whether the last one is done.
     """
+    if trainer.was_stopped:
+        return False
     task, num_steps = trainer.task, len(trainer.plan.steps)
     first = distributed.get_rank() == 0
     with (
@@ -79,6 +84,8 @@ def train(trainer: "Trainer", stop: threading.Event) -> bool:
         else nullcontext() as metrics
     ):
         stopped = False
+        if metrics is not None and trainer.manifest.step == 0:
+            trainer.report_ratio(metrics, "before")
         while trainer.manifest.step < num_steps and not stopped:
             stopped = trainer.step(stop.is_set())
             step = trainer.manifest.step
@@ -87,7 +94,12 @@ def train(trainer: "Trainer", stop: threading.Event) -> bool:
             if stopped or step % task.config.checkpoint_every == 0 or step == num_steps:
                 keep = task.config.keep_checkpoints
                 checkpoint.save(trainer.engine, task.checkpoints, trainer.manifest, keep)
-    return trainer.manifest.step == num_steps
+        done = trainer.manifest.step == num_steps
+        if done:
+            trainer.measure("after")
+            if metrics is not None:
+                trainer.report_ratio(metrics, "after")
+    return done
 
 
 @dataclass
@@ -96,11 +108,16 @@ class Trainer:
 
     task: Task
     device: torch.device
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when this rank is asked to stop."""
     plan: Plan = field(init=False)
     policy: Policy = field(init=False)
     engine: Any = field(init=False)
+    objective: Objective = field(init=False)
     manifest: Manifest = field(init=False)
     """Of the state at hand."""
+    was_stopped: bool = field(init=False, default=False)
+    """Before there was a state to train."""
 
     def __post_init__(self) -> None:
         config, dtype = self.task.config, self.dtype
@@ -110,16 +127,40 @@ class Trainer:
             self.policy.enable_gradient_checkpointing()
         self.engine = make_engine(self.policy.language, config, dtype, self.device)
         self.manifest = self.task.manifest
-        if self.task.resume_from is not None:
-            checkpoint.load(self.engine, self.task.resume_from)
         if config.is_packed:
             check_packing(self.engine, self.policy, self.plan, dtype)
+        # Until a checkpoint is loaded the policy is the one before training.
+        before = None
+        if config.trains_groups:
+            scored = (self.engine, self.policy, self.plan, config)
+            before = score_plan(*scored, should_stop=self.stop.is_set)
+            self.was_stopped = before is None
+        self.objective = Objective(config, self.plan, before)
+        if self.was_stopped:
+            return
+        if "before" not in self.manifest.ratio:
+            self.measure("before")
+        if self.task.resume_from is not None:
+            checkpoint.load(self.engine, self.task.resume_from)
+
+    def measure(self, when: str) -> None:
+        """Enter the ratio pi_theta / mu of now into the manifest."""
+        found = measure_ratio(self.engine, self.policy, self.plan, self.task.config, self.task.seed)
+        if found is not None:
+            self.manifest = replace(self.manifest, ratio={**self.manifest.ratio, when: found})
 
     @property
     def dtype(self) -> torch.dtype:
         """Of weights and arithmetic."""
         in_float32 = self.task.config.computes_in_float32(self.device.type == "cuda")
         return torch.float32 if in_float32 else torch.bfloat16
+
+    def report_ratio(self, metrics: Metrics, when: str) -> None:
+        """Write the ratio down, where it could be measured."""
+        if (found := self.manifest.ratio.get(when)) is not None:
+            metrics.write_ratio(self.manifest.step, found)
+            path = self.task.metrics / "ratio.json"
+            path.write_text(json.dumps(self.manifest.ratio, indent=1), encoding="utf-8")
 
     def step(self, stop: bool) -> bool:
         """Do the next optimizer step and enter it into the manifest.
@@ -136,10 +177,12 @@ class Trainer:
         set_learning_rate(self.engine, rate)
         # Dropout follows from the step, so that no generator's state has to be restored.
         torch.manual_seed(seed_for(self.task.seed, "train", step, distributed.get_rank()))
-        loss = self.accumulate(step)
-        self.engine.step()
-        shared = torch.tensor([loss, float(stop)], dtype=torch.float64, device=self.device)
+        loss, sums, largest = self.accumulate(step)
+        shared = torch.cat([loss[None], sums, sums.new_tensor([float(stop)])])
         distributed.all_reduce(shared)
+        distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+        drift = self.objective.figures(step, shared[1:-1], float(largest))
+        self.engine.step()
         seconds = time.monotonic() - started
         figures = {
             "loss": float(shared[0]),
@@ -149,36 +192,43 @@ class Trainer:
             "trained_tokens": self.plan.num_targets(step),
             "rows": len(self.plan.steps[step]),
             "seconds": seconds,
+            **drift,
         }
         if not (math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])):
             raise FloatingPointError(f"step {step + 1} has no finite loss or gradient: {figures}")
         self.manifest = replace(
             self.manifest, step=step + 1, seconds=self.manifest.seconds + seconds, last_step=figures
         )
-        return bool(shared[1] > 0)
+        return bool(shared[-1] > 0)
 
-    def accumulate(self, step: int) -> float:
-        """Forward and backward over this rank's micro-batches; its part of the step's loss."""
+    def accumulate(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Forward and backward over this rank's micro-batches.
+
+        Returns:
+            Loss, sums and the largest of its parts of the step, as in `objective.Part`.
+        """
         config, rank, num_ranks = (
             self.task.config,
             distributed.get_rank(),
             distributed.get_world_size(),
         )
         rows = self.plan.steps[step]
-        divisor = denominator(config.normalize, self.plan.num_targets(step), len(rows))
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        total, largest = torch.zeros(2, dtype=torch.float64, device=self.device)
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         dealt = self.plan.micro_batches(
             step, config.micro_batch_size, num_ranks, config.pack_length
         )
         for part in dealt[rank]:
             # An empty part goes along with a row that does not count.
             batch = self.policy.batch(self.plan, part or rows[:1])
-            tokens = ResponseTokens(logprob_T=self.engine(batch), reward_T=batch.reward_T)
-            loss = summed_loss(config.objective, tokens, divisor) * bool(part)
+            own = self.objective.part(step, part or rows[:1], self.engine(batch))
             # DeepSpeed averages over the ranks, and the step's loss is their sum.
-            self.engine.backward(loss * num_ranks, scale_wrt_gas=False)
-            total += loss.detach()
-        return float(total)
+            self.engine.backward(own.loss * bool(part) * num_ranks, scale_wrt_gas=False)
+            if part:
+                total += own.loss.detach()
+                sums += own.sums
+                largest = torch.maximum(largest, own.largest)
+        return total, sums, largest
 
 
 def _listen(stop: threading.Event) -> None:

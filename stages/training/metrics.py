@@ -8,6 +8,12 @@ from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
+POLICY_FIGURES = (
+    *("clip_fraction", "kl", "mean_ratio", "largest_ratio_deviation"),
+    *("mean_importance_weight", "largest_importance_weight", "importance_capped_fraction"),
+)
+"""What some objectives say of a step, besides."""
+
 
 class Metrics:
     """Writer of a run's training metrics. Use as a context manager.
@@ -51,5 +57,25 @@ class Metrics:
             "speed/tokens_per_second": figures["tokens"] / seconds,
             "speed/trained_tokens_per_second": figures["trained_tokens"] / seconds,
         }
+        scalars |= {f"policy/{name}": figures[name] for name in POLICY_FIGURES if name in figures}
+        self._add(step, scalars)
+
+    def write_ratio(self, step: int, found: dict[str, Any]) -> None:
+        """Record the ratio pi_theta / mu.
+
+        Args:
+            step: steps done.
+            found: what `measure_ratio` gives.
+        """
+        scalars = {
+            f"ratio/{name}_{quantile}": value
+            for name in ("log_ratio_per_sequence", "log_ratio_per_token")
+            for quantile, value in found[name].items()
+        }
+        sizes = ("effective_sample_size", "effective_sample_size_per_token")
+        scalars |= {f"ratio/{name}": found[name] for name in sizes}
+        self._add(step, scalars)
+
+    def _add(self, step: int, scalars: dict[str, float]) -> None:
         for name, value in scalars.items():
             self.board.add_scalar(name, value, step, walltime=time.time())
