@@ -16,6 +16,7 @@ from stages.job import Outcome
 if TYPE_CHECKING:
     from data.ingest import IngestSummary
     from sophia_cli.slurm import Script
+    from stages.judge_data import JudgeData
     from stages.what_if import Forecast
 
 NUM_KINDS = 20
@@ -57,6 +58,8 @@ def show_outcome(stage: str, outcome: Outcome) -> None:
             show_funnel(figure)
         elif name.startswith("funnel_by_"):
             show_funnels(name.removeprefix("funnel_by_").replace("_", " "), figure)
+        elif name == "ratio":
+            show_ratio(figure)
         elif name == "caption_rewards":
             show_caption_rewards(figure)
         elif isinstance(figure, dict) and "pass_at_1" in figure:
@@ -91,6 +94,38 @@ def show_caption_rewards(captions: dict[str, int]) -> None:
     out.print("captions by their share of right rollouts, R(c)")
     for share, number in captions.items():
         out.print(f"  {share:>8} {number:>10,}  {'#' * round(BAR_WIDTH * number / total)}".rstrip())
+
+
+def show_ratio(ratio: dict[str, Any]) -> None:
+    """pi_theta / mu over some trajectories, before training and after, and what it means."""
+    measured = {when: ratio[when] for when in ("before", "after") if when in ratio}
+    columns = ["pi / mu", *measured]
+    rows = [
+        [f"log ratio per {unit}, {name}", *(f"{of[key][name]:+.4g}" for of in measured.values())]
+        for unit in ("token", "sequence")
+        for key in (f"log_ratio_per_{unit}",)
+        for name in ("p05", "median", "p95")
+    ]
+    for name in ("effective_sample_size", "delta", "delta_per_token"):
+        words = name.replace("_", " ")
+        rows.append([words, *(f"{of[name]:.4g}" for of in measured.values())])
+    number = ratio["before"]["num_rows"]
+    print_table(f"pi_theta / mu over {number:,} trajectories", columns, rows)
+    for key in ("meaning", "warning"):
+        if key in ratio:
+            out.print(f"  {ratio[key]}", markup=False)
+
+
+def show_judge_data(found: "JudgeData", as_json: bool) -> None:
+    """How many judgements there are with which score, and how many were taken."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    rows = [
+        [f"{bin_ / 10:.1f}", f"{there:,}", f"{taken:,}"]
+        for bin_, (there, taken) in enumerate(zip(found.there, found.taken, strict=True))
+    ]
+    print_table("judgements by score", ["from", "there", "taken"], rows)
 
 
 def show_forecast(forecast: "Forecast", as_json: bool) -> None:

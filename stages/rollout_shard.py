@@ -61,61 +61,82 @@ class Shard:
             yield Rollouts(row=row, **{name: all_[row] for name, all_ in self.columns.items()})
 
 
+@dataclass
+class _Table:
+    """Columns of a shard as numbers, and the texts that they stand for in columns of text."""
+
+    path: Path
+    columns: dict[str, npt.NDArray[Any]]
+    texts: dict[str, list[str]]
+
+
 def read_shard(rollouts: Path, verdicts: Path, thinking: Path | None = None) -> Shard:
     """A shard's rollouts joined with their verdicts and, if asked for, their thinking rewards.
 
     Raises:
         InputError: a rollout has no verdict or no score of its thinking, or a row no key.
     """
-    rows, texts = _read_columns(rollouts, Rollout, ROLLOUT_COLUMNS)
-    judged, judged_texts = _read_columns(verdicts, Verdict, VERDICT_COLUMNS)
-    scored, scored_texts = (
-        _read_columns(thinking, Thinking, THINKING_COLUMNS) if thinking else (None, None)
-    )
-    found = [(rows, texts), (judged, judged_texts)]
-    found += [(scored, scored_texts)] if scored and scored_texts else []
-    sample_ids = sorted({name for _, words in found for name in words["sample_id"]})
-    number = {name: place for place, name in enumerate(sample_ids)}
-    for columns, words in found:
-        numbers = [number[name] for name in words["sample_id"]]
-        columns["sample_id"] = _translate(columns["sample_id"], numbers)
-
-    def beside(columns: dict[str, npt.NDArray[Any]], what: str, repair: str) -> list[Ints]:
-        """A table's own columns in the order of the rollouts."""
-        own = [columns.pop(name) for name in [*columns] if name not in KEYS]
-        place = _aligned(rows, columns)
-        if place is None:
-            return own
-        if (missing := np.flatnonzero(place < 0)).size:
-            sample, caption, rollout = (int(rows[name][missing[0]]) for name in KEYS)
-            key = (sample_ids[sample], caption, rollout)
-            raise InputError(f"Rollout {key} of {rollouts} has no {what}.", repair)
-        return [column[place] for column in own]
-
-    again = "Delete {0}/ and run `sophia {1}` again."
+    own = _read_columns(rollouts, Rollout, ROLLOUT_COLUMNS)
+    judged = _read_columns(verdicts, Verdict, VERDICT_COLUMNS)
+    scored = _read_columns(thinking, Thinking, THINKING_COLUMNS) if thinking else None
+    sample_ids = _number_samples([own, judged, *([scored] if scored else [])])
+    status, outcome = _beside(own, judged, "verdict", "verify", sample_ids)
     ends = {"stop": STOP, "pruned": PRUNED, "length": LENGTH}
-    finish = [ends.get(text, 0) for text in texts["finish_reason"]]
-    status, outcome = beside(judged, "verdict", again.format("verdicts", "verify"))
+    finish = [ends.get(text, 0) for text in own.texts["finish_reason"]]
     columns = {
-        "sample": rows["sample_id"],
-        "caption": rows["caption_index"],
-        "rollout": rows["rollout_index"],
-        "num_tokens": rows["num_tokens"],
-        "finish": _translate(rows["finish_reason"], finish).astype(np.int8),
+        "sample": own.columns["sample_id"],
+        "caption": own.columns["caption_index"],
+        "rollout": own.columns["rollout_index"],
+        "num_tokens": own.columns["num_tokens"],
+        "finish": _translate(own.columns["finish_reason"], finish).astype(np.int8),
         "status": status,
         "outcome": outcome,
     }
-    if scored and scored_texts:
-        reward, error = beside(scored, "score of its thinking", again.format("thinking", "judge"))
-        columns |= _thinking(reward, error, scored_texts["error"])
-    del judged, scored, found
-    (packed,) = _packed(rows)
+    if scored:
+        reward, error = _beside(own, scored, "score of its thinking", "judge", sample_ids)
+        columns |= _thinking(reward, error, scored.texts["error"])
+    statuses = judged.texts["status"]
+    del judged, scored
+    (packed,) = _packed(own.columns)
     return Shard(
         sample_ids=sample_ids,
-        statuses=judged_texts["status"],
+        statuses=statuses,
         columns=columns,
         order=np.argsort(packed, kind="stable").astype(np.int32),
     )
+
+
+def _number_samples(found: Sequence[_Table]) -> list[str]:
+    """Have the same number mean the same sample in all tables; the samples, sorted."""
+    sample_ids = sorted({name for table in found for name in table.texts["sample_id"]})
+    number = {name: place for place, name in enumerate(sample_ids)}
+    for table in found:
+        numbers = [number[name] for name in table.texts["sample_id"]]
+        table.columns["sample_id"] = _translate(table.columns["sample_id"], numbers)
+    return sample_ids
+
+
+def _beside(own: _Table, other: _Table, what: str, command: str, sample_ids: list[str]) -> Any:
+    """Another table's columns, but for its keys, in the order of the rollouts.
+
+    Args:
+        own: the rollouts.
+        other: a table with a row for each of them. Its columns are taken out of it.
+        what: a row of it, for the message.
+        command: what writes it.
+        sample_ids: what the numbers of samples mean.
+    """
+    columns = [other.columns.pop(name) for name in [*other.columns] if name not in KEYS]
+    if all(np.array_equal(own.columns[name], other.columns[name]) for name in KEYS):
+        return columns
+    place = _places(*_packed(own.columns, other.columns))
+    if (missing := np.flatnonzero(place < 0)).size:
+        sample, caption, rollout = (int(own.columns[name][missing[0]]) for name in KEYS)
+        raise InputError(
+            f"Rollout {(sample_ids[sample], caption, rollout)} of {own.path} has no {what}.",
+            f"Delete {other.path.parent.name}/ and run `sophia {command}` again.",
+        )
+    return [column[place] for column in columns]
 
 
 def _thinking(reward: Ints, error: Ints, errors: list[str]) -> dict[str, npt.NDArray[Any]]:
@@ -128,10 +149,8 @@ def _thinking(reward: Ints, error: Ints, errors: list[str]) -> dict[str, npt.NDA
     }
 
 
-def _read_columns(
-    path: Path, record: type, names: Sequence[str]
-) -> tuple[dict[str, npt.NDArray[Any]], dict[str, list[str]]]:
-    """A table's columns as numbers, and the texts that they stand for in columns of text."""
+def _read_columns(path: Path, record: type, names: Sequence[str]) -> _Table:
+    """A table's columns as numbers."""
     encoded = [name for name in names if name in TEXTS]
     batches = list(
         tables.read_batches(path, record, names, BATCH_ROWS, encoded=encoded, use_threads=False)
@@ -151,7 +170,7 @@ def _read_columns(
         elif name == "num_tokens":
             column = column.fill_null(NOT_KNOWN)
         numbers[name] = column.to_numpy(zero_copy_only=False)  # null: NaN
-    return numbers, texts
+    return _Table(path, numbers, texts)
 
 
 def _translate(numbers: Ints, meanings: list[int]) -> Ints:
@@ -170,13 +189,6 @@ def _packed(*found: dict[str, npt.NDArray[Any]]) -> list[Ints]:
             keys *= highest - lowest + 1
             keys += columns[name] - lowest
     return packed
-
-
-def _aligned(rows: dict[str, npt.NDArray[Any]], others: dict[str, npt.NDArray[Any]]) -> Ints | None:
-    """Where each row's key stands in another table; None: the keys are the same in both."""
-    if all(np.array_equal(rows[name], others[name]) for name in KEYS):
-        return None
-    return _places(*_packed(rows, others))
 
 
 def _places(wanted: Ints, there: Ints) -> Ints:
