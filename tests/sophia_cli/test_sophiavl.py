@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from data import tables
-from data.records import Reward, Rollout, Sample, Thinking, Trajectory
+from data.records import Rollout, Sample, Thinking, Trajectory
 from data.world import scene_seed
 from data.world.questions import ask
 from data.world.reasoning import reason
