@@ -46,8 +46,6 @@ class Batch:
     """Where in the pack each response token is predicted."""
     target_T: Tensor
     """The response tokens."""
-    reward_T: Tensor
-    """Reward of each response token's row, float32."""
 
 
 class LanguageModel(nn.Module):
@@ -185,7 +183,7 @@ def make_batch(
         images: features of each row's images; None: it has none.
         device: where the tensors go.
     """
-    ids, positions, source, target, reward = [], [], [], [], []
+    ids, positions, source, target = [], [], [], []
     start = 0
     for row, features in zip(rows, images, strict=True):
         prompt, response = torch.tensor(row.prompt_ids), torch.tensor(row.response_ids).long()
@@ -196,7 +194,6 @@ def make_batch(
         # Token l is predicted at position l - 1: the first one by the prompt's last token.
         source.append(torch.arange(len(prompt) - 1, len(ids_L)) + start)
         target.append(response)
-        reward.append(torch.full((len(response),), row.reward))
         start += len(ids_L)
     return Batch(
         input_ids_L=torch.cat(ids),
@@ -205,7 +202,6 @@ def make_batch(
         images=join_features([each for each in images if each is not None]),
         source_T=torch.cat(source).to(device),
         target_T=torch.cat(target).to(device),
-        reward_T=torch.cat(reward).to(device),
     )
 
 
