@@ -55,7 +55,7 @@ class Config(BaseModel):
     mathvision, mv_math, olympiadbench, or `paper` for these eight; or the folder of a run with
     ingested samples. `olympiadbench:OE_MM` is the parts whose name begins so."""
     root: Path | None = None
-    """Where `sophia fetch-benchmarks` put local copies; by default they come from the hub."""
+    """Where `sophia eval fetch` put local copies; by default they come from the hub."""
     checkpoint: str = "final"
     """`final`: what this run trained; `base`: the policy it started from; or a model's path."""
     temperature: float = Field(1.0, ge=0)

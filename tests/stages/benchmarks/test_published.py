@@ -210,7 +210,7 @@ def test_two_questions_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_copy_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sophia fetch-benchmarks mmmu"):
+    with pytest.raises(InputError, match="sophia eval fetch mmmu"):
         load_benchmark("mmmu", 0, tmp_path)
 
 
