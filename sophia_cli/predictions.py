@@ -8,6 +8,7 @@ columns of the same names, for scorers that don't look anything up.
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def _joined(answers: Mapping[str, dict[str, Any]], table: Path) -> Any:
     """The rows of VLMEvalKit's table whose questions were answered, with the answers.
 
     A column that names the questions holds each of their names once, and mostly beside the gold
-    answer that we have, too.
+    answer that we have, too. Where there is none it is their text that must be found once.
     """
     import pandas
 
@@ -115,10 +116,7 @@ def _joined(answers: Mapping[str, dict[str, Any]], table: Path) -> Any:
         theirs = pandas.read_csv(table, sep="\t", usecols=lambda name: name != "image")
     except (OSError, ValueError) as error:
         raise InputError(f"{table} can't be read ({error}).", "Give a .tsv of LMUData.") from error
-    for names in NAMES:
-        if not set(names) <= set(theirs.columns):
-            continue
-        keys = theirs[list(names)].astype(str).agg("/".join, axis=1)
+    for keys in _names(theirs, answers):
         found = theirs[keys.isin(answers)].copy()
         ours = [answers[key] for key in keys[keys.isin(answers)]]
         if len(found) == len(answers) == keys[keys.isin(answers)].nunique() and _agree(found, ours):
@@ -128,6 +126,27 @@ def _joined(answers: Mapping[str, dict[str, Any]], table: Path) -> Any:
         f"{table} does not hold the questions of this evaluation.",
         "Give VLMEvalKit's table of the same benchmark, such as LMUData/MathVista_MINI.tsv.",
     )
+
+
+def _names(theirs: Any, answers: Mapping[str, dict[str, Any]]) -> Iterator[Any]:
+    """What the rows of a table may be called: by a column that names them, or by what they ask."""
+    for names in NAMES:
+        if set(names) <= set(theirs.columns):
+            yield theirs[list(names)].astype(str).agg("/".join, axis=1)
+    if "question" in theirs.columns:
+        asked = {name: _squeezed(row["question"]) for name, row in answers.items()}
+        yield theirs["question"].astype(str).map(lambda text: _asking(_squeezed(text), asked))
+
+
+def _asking(question: str, asked: Mapping[str, str]) -> str:
+    """The name of the one question whose text this is, among hints and options; or nothing."""
+    found = [name for name, text in asked.items() if question and question in text]
+    return found[0] if len(found) == 1 else ""
+
+
+def _squeezed(text: str | None) -> str:
+    """A question without spaces and mentions of images, which are numbered in different ways."""
+    return re.sub(r"<\s*image[\s_]?\d*\s*>|\s+", "", text or "")
 
 
 def _agree(theirs: Any, ours: list[dict[str, Any]]) -> bool:

@@ -141,6 +141,31 @@ def test_predictions_in_the_table_of_vlmevalkit(
     assert said == [printable(texts[name]) for name in "3142"]
 
 
+def test_questions_of_a_table_without_names_are_found_by_their_text(
+    folder: Path, results: dict[str, Any], tmp_path: Path
+) -> None:
+    table, file = tmp_path / "MMMU_DEV_VAL.tsv", tmp_path / "tiny_MMMU_DEV_VAL.tsv"
+    theirs = [
+        {"index": 30, "question": "<image 1> Not asked?", "answer": "B", "split": "dev"},
+        {
+            "index": 31,
+            "question": "<image 2> shows a bar. Which of these is as tall?",
+            "answer": "B",
+            "split": "validation",
+        },
+    ]
+    pandas.DataFrame(theirs).to_csv(table, sep="\t", index=False)
+    result_of(
+        "eval",
+        *("--run", folder / "run", *settings(folder), "--set", "eval.benchmarks=mmmu:Math"),
+        *("--set", "eval.num_questions=1"),
+    )
+    evaluation = folder / "run" / "evals" / "mmmu-Math@base"
+    done = sophia("eval", "export", evaluation, file, "--table", table)
+    assert done.returncode == 0, done.stderr
+    assert list(pandas.read_csv(file, sep="\t")["index"]) == [31]
+
+
 def test_a_table_of_another_benchmark_is_refused(
     folder: Path, results: dict[str, Any], tmp_path: Path
 ) -> None:
