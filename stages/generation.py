@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 from data import tables
 from data.errors import EngineError, InputError
-from stages.engines import Completion, Request, load_engine
+from stages.engines import Completion, Engine, Request, load_engine
 from stages.job import Job, Key, Planned
 
 Row = TypeVar("Row")
@@ -69,13 +70,14 @@ def complete(
     request: Callable[[Planned], Request | Completion],
     record: Callable[[Planned, Completion], Row],
     figures: Callable[[], Mapping[str, float]] = dict,
-) -> Iterator[Row]:
+) -> Generator[Row, None, None]:
     """Answer planned rows with one of the run's models.
 
     Args:
         job: the attempt; its `should_stop` ends the stream early.
         role: which of `job.models` answers. It is loaded when the first row needs it.
-        planned: the rows, read as the engine has room.
+        planned: the rows, read as the engine has room. Where what is recorded makes new ones, they
+            may come after its end.
         request: what to ask for a row, or its completion where the model need not be asked: an
             error, for one.
         record: how the row and its completion become a record.
@@ -102,29 +104,32 @@ def complete(
 
     todo = requests()
     failures = restarts = 0
-    while True:
-        if (first := next(todo, None)) is None:
-            if not settled:
-                return
-            todo = requests()
-        else:
-            try:
-                for completion in _answers(job, role, chain([first], todo), figures):
-                    failures = 0
-                    asked = waiting.pop(completion.id)
-                    if completion.finish_reason in ("stop", "length"):
-                        job.budget.note(time.monotonic() - asked.since)
-                    yield record(asked.row, completion)
-                    yield from _taken(settled)
-                waiting.clear()  # what is left was dropped on a stop
-            except EngineError as error:
-                failures += 1
-                restarts += 1
-                if failures == MOST_FAILURES or restarts == MOST_RESTARTS:
-                    raise
-                job.report.note(f"{error.what} Starting the engine again.")
-            todo = chain([asked.request for asked in waiting.values()], requests())
-        yield from _taken(settled)
+    with _Running(job, role, figures) as model:
+        while True:
+            if (first := next(todo, None)) is None:
+                if not settled:
+                    return
+                todo = requests()
+            else:
+                try:
+                    with closing(model.answer(chain([first], todo))) as answers:
+                        for completion in answers:
+                            failures = 0
+                            asked = waiting.pop(completion.id)
+                            if completion.finish_reason in ("stop", "length"):
+                                job.budget.note(time.monotonic() - asked.since)
+                            yield record(asked.row, completion)
+                            yield from _taken(settled)
+                    waiting.clear()  # what is left was dropped on a stop
+                except EngineError as error:
+                    failures += 1
+                    restarts += 1
+                    if failures == MOST_FAILURES or restarts == MOST_RESTARTS:
+                        raise
+                    model.close()
+                    job.report.note(f"{error.what} Starting the engine again.")
+                todo = chain([asked.request for asked in waiting.values()], requests())
+            yield from _taken(settled)
 
 
 def _taken(rows: deque[Row]) -> Iterator[Row]:
@@ -132,23 +137,41 @@ def _taken(rows: deque[Row]) -> Iterator[Row]:
         yield rows.popleft()
 
 
-def _answers(
-    job: Job,
-    role: str,
-    requests: Iterator[Request],
-    figures: Callable[[], Mapping[str, float]],
-) -> Iterator[Completion]:
-    """Start the engine, have it answer, and end it."""
-    model = job.models[role]
-    if model.path is not None:
-        job.report.note(f"loading {model.path} with {model.engine}")
-    engine = load_engine(role, model)
-    job.report.watch(lambda: {**engine.figures(), **figures()})
-    try:
-        yield from engine.generate(requests, job.should_stop)
-    finally:
-        job.report.watch(dict)
-        engine.close()
+class _Running:
+    """One of the run's models, loaded when it is first asked; as a context manager it ends it."""
+
+    def __init__(self, job: Job, role: str, figures: Callable[[], Mapping[str, float]]) -> None:
+        self.job = job
+        self.role = role
+        self.figures = figures
+        self.engine: Engine | None = None
+
+    def __enter__(self) -> "_Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def answer(self, requests: Iterator[Request]) -> Generator[Completion, None, None]:
+        """Have the engine answer; it stays for those who ask more."""
+        if self.engine is None:
+            self.engine = self._load()
+        yield from self.engine.generate(requests, self.job.should_stop)
+
+    def _load(self) -> Engine:
+        model = self.job.models[self.role]
+        if model.path is not None:
+            self.job.report.note(f"loading {model.path} with {model.engine}")
+        engine = load_engine(self.role, model, self.job.should_stop)
+        self.job.report.watch(lambda: {**engine.figures(), **self.figures()})
+        return engine
+
+    def close(self) -> None:
+        """End the engine."""
+        if self.engine is not None:
+            self.job.report.watch(dict)
+            engine, self.engine = self.engine, None
+            engine.close()
 
 
 def encoded_images(sample: Mapping[str, Any]) -> list[bytes]:

@@ -85,6 +85,8 @@ class Benchmark:
     """None: the project's verifier alone."""
     has_variants: bool = False
     """Clusters are variants of one question: the worst case is reported too."""
+    is_llm_judged: bool = False
+    """Its authors, or the paper, have a language model judge the answers."""
 
 
 @dataclass(frozen=True, kw_only=True)

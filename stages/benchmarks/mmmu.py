@@ -4,7 +4,8 @@ Images are mentioned in questions and options as `<image n>`. A gold answer that
 form holds answers of which each will do.
 
 Scored as the authors do, but for their random guess where no option can be read from a response:
-that is no answer here. Boxed answers, which their rules don't know, are read first.
+that is no answer here. Boxed answers, which their rules don't know, are read first. The paper has a
+model judge the answers (`eval.llm_judge`).
 """
 
 import re
@@ -145,6 +146,7 @@ PUBLISHED = Published(
         *IMAGES,
     ),
     make=make,
+    is_llm_judged=True,
     score=score,
 )
 load = PUBLISHED.load

@@ -4,7 +4,8 @@ Images are mentioned in questions and options as `<image_n>`; options stand in t
 are questions with options (`choice`), with one answer (`single-step`, where `\#\#` divides answers
 of which each will do), and with several parts (`multi-step`), all of which must be right.
 
-The authors judge with an LLM; here the project's verifier decides, part by part.
+The authors judge with an LLM; the project's verifier decides, part by part, and a model beside it
+where `eval.llm_judge` is on.
 """
 
 import re
@@ -121,6 +122,7 @@ PUBLISHED = Published(
         *("grade", "subject", "image_relavance"),
     ),
     make=make,
+    is_llm_judged=True,
     score=score,
 )
 load = PUBLISHED.load

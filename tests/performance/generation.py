@@ -234,7 +234,7 @@ class Arms:
             metadata=tables.Metadata(stage=table, digest="d", root="d"),
             report=SilentReport(),
         )
-        generation.load_engine = lambda role, config: self.ours  # type: ignore[assignment]
+        generation.load_engine = lambda role, config, should_stop: self.ours  # type: ignore[assignment]
         started = time.monotonic()
         outcome = module.run(job, config)
         seconds = time.monotonic() - started
