@@ -31,6 +31,7 @@ from stages.eval_judging import judge_evaluation, summarize_judged, without_mode
 from stages.generation import complete, encoded_images, group_rows
 from stages.job import Job, Outcome, Planned
 from stages.prompts import answer_messages, load_prompt, question_text
+from stages.provenance import provenance, scorer_version
 from stages.scores import summarize
 from stages.second_opinion import ROLE, LlmConfig, Opinions
 from stages.seeds import seed_for
@@ -40,8 +41,9 @@ from stages.verifiers.pool import Judge
 
 RESULT_COLUMNS = (
     *("sample_id", "rollout_index", "outcome_reward", "status", "num_tokens", "extracted_answer"),
-    *("verifier_reward", "cluster", "labels"),
+    *("verifier_reward", "cluster", "labels", "scorer"),
 )
+SAMPLING = ("temperature", "top_p", "max_tokens", "num_samples")
 
 
 class Config(LlmConfig):
@@ -176,6 +178,12 @@ def _add_results(job: Job, config: Config, benchmark: Benchmark, outcome: Outcom
     judged = summarize_judged(folder, attempts, has_variants=benchmark.has_variants)
     results |= {"judged": judged} if judged else {}
     results |= {"benchmark": benchmark.name, "checkpoint": config.checkpoint}
+    results["provenance"] = provenance(
+        attempts,
+        questions=benchmark.digest,
+        system_prompt=config.system_prompt,
+        sampling={"seed": job.seed, **{name: getattr(config, name) for name in SAMPLING}},
+    )
     _write_json(folder / "results.json", results)
     outcome.figures[folder.name] = results
 
@@ -279,6 +287,7 @@ def _record(
         gold=question.sample.answer,
         error=completion.error,
         rule=found.verifier,
+        scorer=scorer_version(),
         verifier_reward=by_verifier,
         cluster=question.cluster,
         labels=json.dumps(question.labels, ensure_ascii=False) if question.labels else None,

@@ -11,6 +11,7 @@ import pytest
 
 from data import tables
 from data.records import Attempted
+from sophia_cli.run_dir import stage_rates
 from stages.benchmarks import PAPER
 from tests.command import assert_refused, result_of, sophia
 from tests.stages.benchmarks import layouts
@@ -67,6 +68,8 @@ def test_every_benchmark_is_asked_and_scored(
     assert set(found["pass_at_k"]) <= {"2"}
     written = json.loads((folder / "run" / "evals" / f"{name}@base" / "results.json").read_text())
     assert written == found
+    assert len(found["provenance"]["scorers"]) == 1
+    assert (found["provenance"]["top_p"], found["provenance"]["num_samples"]) == (0.8, 2)
 
 
 def test_variants_are_a_cluster_and_have_a_worst_case(results: dict[str, Any]) -> None:
@@ -144,26 +147,23 @@ def test_predictions_in_the_table_of_vlmevalkit(
 def test_questions_of_a_table_without_names_are_found_by_their_text(
     folder: Path, results: dict[str, Any], tmp_path: Path
 ) -> None:
-    table, file = tmp_path / "MMMU_DEV_VAL.tsv", tmp_path / "tiny_MMMU_DEV_VAL.tsv"
+    table, file = tmp_path / "DynaMath.tsv", tmp_path / "tiny_DynaMath.tsv"
     theirs = [
-        {"index": 30, "question": "<image 1> Not asked?", "answer": "B", "split": "dev"},
         {
-            "index": 31,
-            "question": "<image 2> shows a bar. Which of these is as tall?",
-            "answer": "B",
-            "split": "validation",
-        },
+            "index": 100 * variant,
+            "question": f"What is the {kind} of figure {variant}?",
+            "answer": gold,
+        }
+        for variant in range(10, 0, -1)
+        for kind, gold in (("float", f"{variant}.700000000000001"), ("text", "odd"))
     ]
-    pandas.DataFrame(theirs).to_csv(table, sep="\t", index=False)
-    result_of(
-        "eval",
-        *("--run", folder / "run", *settings(folder), "--set", "eval.benchmarks=mmmu:Math"),
-        *("--set", "eval.num_questions=1"),
+    pandas.DataFrame([*theirs, {"index": 7, "question": "Not asked"}]).to_csv(
+        table, sep="\t", index=False
     )
-    evaluation = folder / "run" / "evals" / "mmmu-Math@base"
+    evaluation = folder / "run" / "evals" / "dynamath@base"
     done = sophia("eval", "export", evaluation, file, "--table", table)
     assert done.returncode == 0, done.stderr
-    assert list(pandas.read_csv(file, sep="\t")["index"]) == [31]
+    assert list(pandas.read_csv(file, sep="\t")["index"]) == [row["index"] for row in theirs]
 
 
 def test_a_table_of_another_benchmark_is_refused(
@@ -197,6 +197,22 @@ def test_two_workers_share_a_benchmark(folder: Path, tmp_path: Path) -> None:
     assert json.loads((evaluations[0] / "results.json").read_text()) == json.loads(
         (evaluations[1] / "results.json").read_text()
     )
+
+    tables.shards(evaluations[1])[0].unlink()
+    status = result_of("status", "--run", shared)["evaluating"]["world@base"]
+    assert (status["finished_shards"], status["num_shards"], status["rows"]) == (1, 2, 12)
+    assert "evals/world@base: 12 answers, not complete" in sophia("status", "--run", shared).stdout
+
+
+def test_an_evaluation_has_an_eta() -> None:
+    pulses = [
+        {"stage": "eval", "is_alive": True, "total": 140, "rows_per_second": speed}
+        | {"tokens_per_second": 10.0}
+        for speed in (1.5, 0.5)
+    ]
+    under_way = {"rows": 12, "rows_under_way": 8}
+    assert stage_rates(pulses, {}, [under_way])["eval"]["eta_seconds"] == 60
+    assert stage_rates(pulses, {}, []) == {}, "none has begun"
 
 
 def test_an_unknown_benchmark_names_the_nearest(folder: Path) -> None:
