@@ -69,13 +69,12 @@ def test_mmmu_places_images_where_question_and_options_mention_them(root: Path) 
         for part in answer_messages(vars(sample), None)[0]["content"]
     ]
     assert kinds == [
-        "Answer with the option's letter from the given choices directly.",
         "IMAGE",
-        "shows a bar. Which of these is as tall?\nA.",
+        "shows a bar. Which of these is as tall?\n\n(A)",
         "IMAGE",
-        "B.",
+        "(B)",
         "IMAGE",
-        "C. neither",
+        "(C) neither\n\n\nAnswer with the option's letter from the given choices directly.",
     ]
 
 
@@ -116,9 +115,10 @@ def test_dynamath_variants_of_a_question_are_a_cluster(root: Path) -> None:
 def test_mathvision_golds_and_options_are_put_right(root: Path) -> None:
     found = named(root, "mathvision")
     assert found["3"].sample.answer == r"\frac{36}{13}"
-    assert found["1"].sample.question == "How long is the side?"
-    assert found["1"].sample.choices == ["2", "3", "4", "5", "6"]
-    assert found["2"].sample.choices is None, "the image shows them"
+    asked = "How long is the side?"
+    assert found["1"].sample.question == f"{asked}\n(A) 2\n(B) 3\n(C) 4\n(D) 5\n(E) 6\n"
+    assert found["1"].options == ("2", "3", "4", "5", "6")
+    assert (found["2"].sample.question, found["2"].options) == (asked, ()), "the image shows them"
 
 
 def test_mv_math_alternatives_and_images(root: Path) -> None:
