@@ -223,6 +223,9 @@ def show_status(status: dict[str, Any], as_json: bool) -> None:
     checkpoints = status["checkpoints"]
     saved = [*checkpoints["steps"], *(["final"] if checkpoints["final"] else [])]
     out.print(f"checkpoints: {', '.join(saved) or 'none'}")
+    for name, table in status["evaluating"].items():
+        rows = table["rows"] + table["rows_under_way"]
+        out.print(f"evals/{name}: {rows:,} answers, not complete", markup=False)
     for name, results in status["evals"].items():
         out.print(f"evals/{name}: {format_score(results)}", markup=False)
 

@@ -31,12 +31,15 @@ from stages.eval_results import write_results
 from stages.generation import complete, encoded_images, group_rows
 from stages.job import Job, Outcome, Planned
 from stages.prompts import answer_messages, load_prompt, question_text
+from stages.provenance import scorer_version
 from stages.second_opinion import ROLE, LlmConfig, Opinions, check_model
 from stages.seeds import seed_for
 from stages.serving import Model
 from stages.shards import map_shards
 from stages.verifiers import Attempt, Judgement
 from stages.verifiers.pool import Judge
+
+SAMPLING = ("temperature", "top_p", "max_tokens", "num_samples")
 
 
 class Config(LlmConfig):
@@ -51,7 +54,7 @@ class Config(LlmConfig):
     mathvision, mv_math, olympiadbench, or `paper` for these eight; or the folder of a run with
     ingested samples. `olympiadbench:OE_MM` is the parts whose name begins so."""
     root: Path | None = None
-    """Where `sophia fetch-benchmarks` put local copies; by default they come from the hub."""
+    """Where `sophia eval fetch` put local copies; by default they come from the hub."""
     checkpoint: str = "final"
     """`final`: what this run trained; `base`: the policy it started from; or a model's path."""
     temperature: float = Field(1.0, ge=0)
@@ -178,7 +181,14 @@ def _add_results(job: Job, config: Config, benchmark: Benchmark, outcome: Outcom
     """Work out an evaluation's results, and write them."""
     folder = job.folder(evaluation_name(benchmark.name, config))
     told = {"benchmark": benchmark.name, "checkpoint": config.checkpoint}
-    outcome.figures[folder.name] = write_results(folder, told, has_variants=benchmark.has_variants)
+    made_with = {
+        "questions": benchmark.digest,
+        "system_prompt": config.system_prompt,
+        "sampling": {"seed": job.seed, **{name: getattr(config, name) for name in SAMPLING}},
+    }
+    outcome.figures[folder.name] = write_results(
+        folder, told, made_with, has_variants=benchmark.has_variants
+    )
 
 
 def evaluation_name(benchmark: str, config: Config) -> str:
@@ -280,6 +290,7 @@ def _record(
         gold=question.sample.answer,
         error=completion.error,
         rule=found.verifier,
+        scorer=scorer_version(),
         verifier_reward=by_verifier,
         cluster=question.cluster,
         labels=json.dumps(question.labels, ensure_ascii=False) if question.labels else None,

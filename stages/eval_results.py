@@ -11,24 +11,28 @@ from typing import Any
 
 from data import tables
 from data.records import KEYS, Attempted, Verdict
+from stages.provenance import provenance
 from stages.scores import summarize
 
 JUDGED = "judged"
 """The folder, inside that of an evaluation, of what a model says of its answers."""
 COLUMNS = (
     *("sample_id", "rollout_index", "outcome_reward", "status", "num_tokens", "extracted_answer"),
-    *("verifier_reward", "cluster", "labels"),
+    *("verifier_reward", "cluster", "labels", "scorer"),
 )
 CHANGED = ("status", "outcome_reward", "extracted_answer")
 JUDGED_COLUMNS = (*KEYS, *CHANGED, "rule_status", "llm")
 
 
-def write_results(folder: Path, told: Mapping[str, Any], *, has_variants: bool) -> dict[str, Any]:
+def write_results(
+    folder: Path, told: Mapping[str, Any], made_with: Mapping[str, Any], *, has_variants: bool
+) -> dict[str, Any]:
     """Work out the results of a complete evaluation, and write them beside its tables.
 
     Args:
         folder: of the evaluation.
         told: what else the results say.
+        made_with: what `provenance` is told of questions, prompt and sampling.
         has_variants: as in `summarize`.
     """
     attempts = read_attempts(folder)
@@ -36,6 +40,7 @@ def write_results(folder: Path, told: Mapping[str, Any], *, has_variants: bool) 
     if judged := _summarize_judged(folder, attempts, has_variants=has_variants):
         results["judged"] = judged
     results |= told
+    results["provenance"] = provenance(attempts, **made_with)
     path = folder / "results.json"
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(results, indent=2) + "\n")
