@@ -56,15 +56,15 @@ class Row:
     reward: float
     images: tuple[int, ...]
     """Numbers of its images in the plan."""
-    is_own: bool
+    is_own: bool = False
     """The policy itself wrote it, in these tokens."""
-    behavior_logprob: float | None
+    behavior_logprob: float | None = None
     """log mu(y); None: not known, or a mixed-in row."""
-    advantage: float | None
+    advantage: float | None = None
     """GRPO's, of outcome rewards alone; None: the row is of no group."""
-    group: Group | None
+    group: Group | None = None
     """The rollouts it is compared with, those that are not trained on included."""
-    place: int
+    place: int = 0
     """Its own place among them."""
 
 
