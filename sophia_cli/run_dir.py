@@ -152,7 +152,10 @@ class RunDir:
         status["checkpoints"] = self._checkpoints()
         status["funnel"] = self._funnel()
         status["workers"] = [pulse for pulse in read_pulses(self.pulse_folder) if is_recent(pulse)]
-        status["stages"] = stage_rates(status["workers"], status["tables"])
+        status["evaluating"] = self._evaluating()
+        status["stages"] = stage_rates(
+            status["workers"], status["tables"], list(status["evaluating"].values())
+        )
         for results in sorted((self.root / "evals").glob("*/results.json")):
             status["evals"][results.parent.name] = json.loads(results.read_text())
         return status
@@ -162,6 +165,14 @@ class RunDir:
         return {
             "steps": [path.name for path in steps],
             "final": (self.root / "checkpoints" / "final").is_dir(),
+        }
+
+    def _evaluating(self) -> dict[str, dict[str, Any]]:
+        """Evaluations that are not complete, those touched last at the end."""
+        folders = [path for path in (self.root / "evals").glob("*") if path.is_dir()]
+        folders.sort(key=lambda path: path.stat().st_mtime)
+        return {
+            path.name: table_status(path, None) for path in folders if not tables.is_complete(path)
         }
 
     def _funnel(self) -> dict[str, int]:
@@ -179,11 +190,17 @@ def is_recent(pulse: dict[str, Any]) -> bool:
 
 
 def stage_rates(
-    workers: list[dict[str, Any]], found: dict[str, dict[str, Any]]
+    workers: list[dict[str, Any]],
+    found: dict[str, dict[str, Any]],
+    evaluating: list[dict[str, Any]],
 ) -> dict[str, dict[str, Any]]:
-    """What the workers of each stage do together, and when they will be done."""
+    """What the workers of each stage do together, and when they will be done.
+
+    Of an evaluation that is for the benchmark under way, not for those after it.
+    """
     rates: dict[str, dict[str, Any]] = {}
-    for stage, table in WRITES.items():
+    found = found | ({"evals": evaluating[-1]} if evaluating else {})
+    for stage, table in (WRITES | ({"eval": "evals"} if evaluating else {})).items():
         alive = [pulse for pulse in workers if pulse["stage"] == stage and pulse["is_alive"]]
         if not alive:
             continue

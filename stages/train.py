@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +29,10 @@ from stages.training import checkpoint
 from stages.training.checkpoint import Manifest
 from stages.training.config import Config
 from stages.training.launch import alone, launch, require_nodes
+from stages.training.ratio import explain
 from stages.training.resharding import reshard
 from stages.training.task import WORK, Task
+from stages.trust import Group
 
 if TYPE_CHECKING:
     from stages.training.plan import Plan
@@ -134,7 +136,12 @@ def read_trajectories(job: Job) -> Iterator["Example"]:
         if not of_sample:
             continue
         for sample in tables.read_rows(tables.shard_path(samples, index, count), Sample):
-            for row in of_sample.pop(sample["sample_id"], []):
+            rows = of_sample.pop(sample["sample_id"], [])
+            grouped = [row for row in rows if row["outcome_reward"] is not None]
+            group, place = make_group(grouped), -1
+            for row in rows:
+                is_grouped = row["outcome_reward"] is not None
+                place += is_grouped
                 yield Example(
                     sample=sample,
                     response=row["response"] or "",
@@ -142,6 +149,10 @@ def read_trajectories(job: Job) -> Iterator["Example"]:
                     token_ids=row["token_ids"],
                     finished=row["finish_reason"] in (None, "stop"),
                     key=f"{row['sample_id']}/{row['caption_index']}/{row['rollout_index']}",
+                    behavior_logprob=row["behavior_logprob"],
+                    advantage=row["advantage"] if is_grouped else None,
+                    group=group if is_grouped else None,
+                    place=max(place, 0),
                 )
         if of_sample:
             raise InputError(
@@ -149,6 +160,17 @@ def read_trajectories(job: Job) -> Iterator["Example"]:
                 f"the samples of shard {index}.",
                 "Use the samples that the trajectories were made from.",
             )
+
+
+def make_group(rows: Sequence[Mapping[str, Any]]) -> Group | None:
+    """A sample's trajectories as a group; None: there is none."""
+    if not rows:
+        return None
+    return Group(
+        outcomes=[row["outcome_reward"] for row in rows],
+        thinkings=[row["thinking_reward"] for row in rows],
+        trust=rows[0]["trust_weight"],
+    )
 
 
 def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | None":
@@ -287,5 +309,6 @@ def _outcome(done: Manifest | None) -> Outcome:
             "loss": done.last_step["loss"],
             "seconds": round(done.seconds, 1),
             **done.planned,
+            **({"ratio": explain(done.ratio)} if done.ratio else {}),
         },
     )

@@ -4,6 +4,10 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+Normalize = Literal["token", "trajectory", "trajectory-mean"]
+GROUP_OBJECTIVES = ("grpo", "trust-grpo")
+"""Objectives that compare the rollouts of a question."""
+
 
 class Mixture(BaseModel):
     """Extra data trained on beside the trajectories."""
@@ -37,15 +41,19 @@ class Config(BaseModel):
         "keep_checkpoints",
         "peak_tflops",
         "wandb_project",
+        "ratio_rows",
     )
     GROWING: ClassVar[tuple[str, ...]] = ()
 
-    objective: Literal["sophia", "sft"] = "sophia"
+    objective: Literal["sophia", "sft", "grpo", "trust-grpo"] = "sophia"
     """What is minimised: `sophia`, Eq. 7: each response token weighted by its rollout's reward;
-    `sft`: every response token alike. In a run in which nothing was sampled yet, `sft` is the
-    warm-up: it trains on `mix` alone."""
+    `sft`: every response token alike (in a run in which nothing was sampled yet it is the warm-up,
+    on `mix` alone); `grpo`: clipped ratios, weighted by advantages in the group; `trust-grpo`: the
+    same with SophiaVL-R1's rewards, in which thinking counts less at each step. The last two need
+    on-policy groups: reason.behavior = "image", propagate.select = "group"."""
     batch_size: int = Field(512, ge=1)
-    """Trajectories per optimizer step, mixed-in rows included; the last step takes what is left."""
+    """Trajectories per optimizer step, mixed-in rows included; the last step takes what is left.
+    Groups are not cut: a step takes as many whole ones as fit."""
     num_epochs: int = Field(1, ge=1)
     """Passes over the trajectories."""
     learning_rate: float = Field(2e-5, gt=0)
@@ -58,8 +66,30 @@ class Config(BaseModel):
     """AdamW's, on matrices; norms and biases have none."""
     gradient_clipping: float = Field(1.0, ge=0)
     """Highest L2 norm of a step's gradient; 0: not clipped."""
-    normalize: Literal["token", "trajectory"] = "token"
-    """What a step's summed loss is divided by: its response tokens, or its trajectories (Eq. 7)."""
+    normalize: Normalize = "token"
+    """What a step's summed loss is divided by: its response tokens, or its trajectories (Eq. 7).
+    `trajectory-mean`: the mean over each trajectory's tokens, then over trajectories (GRPO)."""
+    importance: Literal["none", "truncated"] = "none"
+    """The ratio pi_theta / mu in the objective `sophia`: `none`, taken as 1, as the paper does;
+    `truncated`: each trajectory weighted by min(ratio, importance_cap), without a gradient."""
+    importance_cap: float = Field(2.0, gt=0)
+    """Largest importance weight."""
+    importance_level: Literal["sequence", "token"] = "sequence"
+    """`sequence`: the ratio of a whole response's probabilities, which for long ones is as good as
+    0 or the cap; `token`: its |y|-th root, the geometric mean over tokens."""
+    ratio_rows: int = Field(256, ge=0)
+    """Trajectories, drawn at random, of which pi_theta / mu is measured before and after training.
+    Engine-only."""
+    clip: float = Field(0.2, gt=0, lt=1)
+    """GRPO's eps: ratios to the policy before training count from 1 - eps to 1 + eps."""
+    kl_weight: float = Field(0.04, ge=0)
+    """GRPO's beta: weight of the k3 estimate of KL(pi_theta || pi_ref), where pi_ref is the policy
+    before training; 0: no such term."""
+    thinking_weight: float = Field(0.3, ge=0)
+    """Trust-GRPO's alpha: weight of the thinking reward at the first step."""
+    annealing_steps: int | None = Field(None, ge=1)
+    """Trust-GRPO's T, over which that weight falls to 1/e; null: all steps, as in the paper. The
+    authors' code has 500, however long the training is."""
     freeze: tuple[Literal["vision", "projector"], ...] = ("vision", "projector")
     """Parts that are not trained. Only the language model can be, so both belong here."""
     lora_rank: int = Field(0, ge=0)
@@ -133,6 +163,22 @@ class Config(BaseModel):
     def computes_in_float32(self, on_gpu: bool) -> bool:
         """Whether the arithmetic is float32, and not bfloat16."""
         return self.dtype == "float32" or (self.dtype == "auto" and not on_gpu)
+
+    @property
+    def trains_groups(self) -> bool:
+        """Whether the objective compares the rollouts of a question."""
+        return self.objective in GROUP_OBJECTIVES
+
+    @model_validator(mode="after")
+    def _objective_takes_what_is_set(self) -> Self:
+        if self.trains_groups and self.mix:
+            raise ValueError(
+                f"objective = {self.objective} compares rollouts of a question, which mixed-in "
+                "rows are not: take train.mix out, or set objective = sophia"
+            )
+        if self.importance != "none" and self.objective != "sophia":
+            raise ValueError(f"importance = {self.importance} is for objective = sophia")
+        return self
 
     @model_validator(mode="after")
     def _unspread_gradients_are_float32(self) -> Self:

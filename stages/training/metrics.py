@@ -18,6 +18,11 @@ from stages.training.task import Task
 
 TRAIN = ("loss", "learning_rate", "gradient_norm")
 """Figures of a step under `train/`; its rates are under `speed/`."""
+POLICY_FIGURES = (
+    *("clip_fraction", "kl", "mean_ratio", "largest_ratio_deviation"),
+    *("mean_importance_weight", "largest_importance_weight", "importance_capped_fraction"),
+)
+"""What some objectives say of a step, besides."""
 
 
 class Metrics:
@@ -75,6 +80,23 @@ class Metrics:
         self.file.flush()
         scalars = {f"train/{name}": figures[name] for name in TRAIN}
         scalars |= {f"speed/{name}": meters[name] for name in meters if name not in TRAIN}
+        scalars |= {f"policy/{name}": figures[name] for name in POLICY_FIGURES if name in figures}
+        self._add(step, scalars)
+
+    def write_ratio(self, step: int, found: dict[str, Any]) -> None:
+        """Record the ratio pi_theta / mu.
+
+        Args:
+            step: steps done.
+            found: what `measure_ratio` gives.
+        """
+        scalars = {
+            f"ratio/{name}_{quantile}": value
+            for name in ("log_ratio_per_sequence", "log_ratio_per_token")
+            for quantile, value in found[name].items()
+        }
+        sizes = ("effective_sample_size", "effective_sample_size_per_token")
+        scalars |= {f"ratio/{name}": found[name] for name in sizes}
         self._add(step, scalars)
 
     def _add(self, step: int, scalars: dict[str, float]) -> None:
