@@ -21,11 +21,12 @@ from pydantic import Field
 from data import tables
 from data.errors import RefusedError, Stopped
 from data.records import Rollout, Sample, Verdict
+from stages.cases import Case
 from stages.generation import require_table, unknown_sample
 from stages.job import Job, Outcome, Planned
 from stages.prompts import question_text
 from stages.queries import readable_tail
-from stages.second_opinion import FINISHED, ROLE, Case, LlmConfig, Opinions
+from stages.second_opinion import FINISHED, ROLE, LlmConfig, Opinions
 from stages.shards import map_shards
 from stages.verifiers import SAMPLE_COLUMNS, Attempt, Judgement
 from stages.verifiers.golds import Kind, type_gold
