@@ -21,6 +21,7 @@ from pydantic import Field
 from data import tables
 from data.errors import RefusedError, Stopped
 from data.records import Rollout, Sample, Verdict
+from stages.audit import count_opinions
 from stages.cases import Case
 from stages.generation import require_table, unknown_sample
 from stages.job import Job, Outcome, Planned
@@ -99,7 +100,7 @@ def run(job: Job, config: Config) -> Outcome:
                 return attempts(index)
             return _settled(job, config, rules, opinions, attempts(index))
 
-        return map_shards(
+        outcome = map_shards(
             job,
             record=Verdict,
             table="verdicts",
@@ -109,6 +110,9 @@ def run(job: Job, config: Config) -> Outcome:
             total=tables.estimate_rows(rollouts, samples),
             inputs=("samples", "rollouts"),
         )
+    if opinions and outcome.complete:
+        outcome.figures["language_model"] = count_opinions(job.folder("verdicts"))
+    return outcome
 
 
 def _by_rules(job: Job, rules: Judge, planned: Iterator[Planned]) -> Iterator[Verdict]:
