@@ -14,13 +14,12 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data import tables
-from data.errors import ConfigError, EngineError, InputError, RefusedError
+from data.errors import ConfigError, InputError
 from data.records import Sample, Trajectory
 from stages.families import load_family, model_folder, model_type
 from stages.generation import require_table
@@ -31,7 +30,8 @@ from stages.training.checkpoint import Manifest
 from stages.training.config import Config
 from stages.training.launch import alone, launch, require_nodes
 from stages.training.ratio import explain
-from stages.training.task import Task
+from stages.training.resharding import reshard
+from stages.training.task import WORK, Task
 from stages.trust import Group
 
 if TYPE_CHECKING:
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
     from stages.training.render import Example
 
 __all__ = ["Config", "models_used", "run", "tables_read"]
-
-
-WORK = ".work"
-"""Folder of the plan and the ranks' task, as long as training is not finished."""
 
 
 def models_used(config: Config) -> tuple[str, ...]:
@@ -91,7 +87,14 @@ def run(job: Job, config: Config) -> Outcome:
         if done is None:
             require_nodes(config.num_nodes)
         if job.reshard:
-            return _reshard(job, config, model, plan, lock)
+            return reshard(
+                job,
+                config,
+                model,
+                _num_ranks(config),
+                lambda: _make_plan(job, config, model, plan),
+                lambda task, ranks, module: _launch(job, task, ranks, lock, module),
+            )
         return _outcome(done or _train(job, config, model, plan, lock))
 
 
@@ -202,12 +205,13 @@ def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
         return Outcome(complete=False)
     rejected = sum(plan.rejected.values())
     num_ranks = _num_ranks(config)
+    sizes = Sizes.of(model, config if config.lora_rank else None)
     figures = {
         "dry_run": True,
         "steps": len(plan.steps),
         **plan.totals(),
         "trained_tokens": sum(map(plan.num_targets, range(len(plan.steps)))),
-        **estimate(plan, config, Sizes.of(model), num_ranks),
+        **estimate(plan, config, sizes, num_ranks),
         "seconds_left": _seconds_left(job.folder("checkpoints"), len(plan.steps)),
     }
     return Outcome(rows=plan.num_rows + rejected, errors=rejected, figures=figures)
@@ -259,57 +263,6 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
     if done is not None:
         shutil.rmtree(work)
     return done
-
-
-def _reshard(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Outcome:
-    """Turn the newest checkpoint into one for as many ranks as the settings say.
-
-    Raises:
-        InputError: there is none.
-        RefusedError: the ZeRO stage is another one.
-        EngineError: what came out is not the state that was saved.
-    """
-    checkpoints = job.folder("checkpoints")
-    checkpoint.remove_unfinished(checkpoints)
-    found = checkpoint.newest(checkpoints)
-    if found is None:
-        raise InputError(
-            f"There is no checkpoint in {checkpoints}.", "Train first: `sophia train` writes them."
-        )
-    path, manifest = found
-    now = _num_ranks(config)
-    figures = {"checkpoint": path.name, "ranks_before": manifest.num_ranks, "ranks": now}
-    if manifest.zero_stage != config.zero_stage:
-        raise RefusedError(
-            f"{path} was written at ZeRO stage {manifest.zero_stage}, and only the number of ranks "
-            "can be changed.",
-            f"Set train.zero_stage = {manifest.zero_stage}.",
-        )
-    if manifest.num_ranks == now:
-        return Outcome(figures=figures)
-    plan = _make_plan(job, config, model, plan_id)
-    if plan is None:
-        return Outcome(complete=False)
-    before = {"num_ranks": manifest.num_ranks, "manifest": checkpoint.describe_manifest(path)}
-    task = Task(
-        config=config,
-        manifest=replace(manifest, resharded_from=before),
-        seed=job.seed,
-        model=model,
-        plan=plan.folder,
-        checkpoints=checkpoints,
-        metrics=job.folder("metrics"),
-        progress=checkpoints / WORK / "reshard.jsonl",
-        resume_from=path,
-    )
-    try:
-        _launch(job, task, now, lock, "stages.training.reshard")
-    except EngineError:
-        if not job.should_stop():
-            raise
-    checkpoint.remove_unfinished(checkpoints)
-    written = Manifest.load(path)
-    return Outcome(complete=written is not None and written.num_ranks == now, figures=figures)
 
 
 def _launch(job: Job, task: Task, num_ranks: int, lock: int, module: str) -> None:
