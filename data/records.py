@@ -200,6 +200,8 @@ class Attempted:
     error: OptionalText = None
     rule: OptionalText = None
     """What decided: the benchmark's own rule, or one of the verifier's."""
+    scorer: OptionalText = None
+    """The version of the rules that scored it."""
     verifier_reward: OptionalFloat32 = None
     """What the project's verifier says, where a benchmark has a rule of its own."""
     cluster: OptionalText = None

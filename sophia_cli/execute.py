@@ -85,7 +85,7 @@ class Session:
             SophiaError: the stage can't run; the message says why.
         """
         config = config or self.config
-        self.run.require()
+        self.run.require_for(config, stage)
         with full_disk_explained(self.run.root):
             return self._execute(stage, config)
 

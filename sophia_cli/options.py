@@ -25,6 +25,10 @@ class TrainAction(StrEnum):
 Run = Annotated[
     Path, typer.Option("--run", envvar="SOPHIA_RUN", help="Folder of the run.", show_default=False)
 ]
+OptionalRun = Annotated[
+    Path | None,
+    typer.Option("--run", envvar="SOPHIA_RUN", help="Folder of the run.", show_default=False),
+]
 ConfigFiles = Annotated[
     list[Path] | None,
     typer.Option("--config", help="TOML file; may be given several times, later ones win."),
@@ -82,6 +86,13 @@ Action = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def required(context: typer.Context, name: str, value: Path | None) -> Path:
+    """An option that a command can't do without, though its subcommands can."""
+    if value is None:
+        context.fail(f"Missing option '--{name}'.")
+    return value
 
 
 def attempt_of(

@@ -223,6 +223,9 @@ def show_status(status: dict[str, Any], as_json: bool) -> None:
     checkpoints = status["checkpoints"]
     saved = [*checkpoints["steps"], *(["final"] if checkpoints["final"] else [])]
     out.print(f"checkpoints: {', '.join(saved) or 'none'}")
+    for name, table in status["evaluating"].items():
+        rows = table["rows"] + table["rows_under_way"]
+        out.print(f"evals/{name}: {rows:,} answers, not complete", markup=False)
     for name, results in status["evals"].items():
         out.print(f"evals/{name}: {format_score(results)}", markup=False)
 
@@ -248,10 +251,11 @@ def show_workers(status: dict[str, Any]) -> None:
     columns = ["worker", "stage", "state", "rows", "errors", "tok/s", "kept", "lost", "engine"]
     print_table("workers", columns, rows)
     for stage, rate in status["stages"].items():
+        unit = "steps" if stage == "train" else "rows"
         left = "?" if rate["eta_seconds"] is None else format_seconds(rate["eta_seconds"])
         out.print(
-            f"{stage}: {rate['rows']:,} of {rate['total']:,} rows, "
-            f"{rate['rows_per_second']:,.1f} rows/s, {rate['tokens_per_second']:,.0f} tok/s, "
+            f"{stage}: {rate['rows']:,} of {rate['total']:,} {unit}, "
+            f"{rate['rows_per_second']:,.1f} {unit}/s, {rate['tokens_per_second']:,.0f} tok/s, "
             f"eta {left}"
         )
 

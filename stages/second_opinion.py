@@ -145,24 +145,34 @@ class Case:
         return self.found
 
 
+def check_model(job: Job) -> None:
+    """See that there is a model to ask.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if job.models[ROLE].path is None:
+        raise ConfigError(
+            f"A language model is to look at answers, but models.{ROLE}.path is not set.",
+            f"Name it: --set models.{ROLE}.path=PATH; or leave out the llm_ settings.",
+        )
+
+
 class Opinions:
-    """What a model says of cases.
+    """What a model says of cases; as a context manager it ends the model.
 
     Args:
         job: the attempt, one of whose models is asked.
         config: what is asked.
 
     Raises:
-        ConfigError: the model has no path.
+        ConfigError: there is no model.
     """
 
     def __init__(self, job: Job, config: LlmConfig) -> None:
-        if job.models[ROLE].path is None:
-            raise ConfigError(
-                f"A language model is to look at answers, but models.{ROLE}.path is not set.",
-                f"Name it: --set models.{ROLE}.path=PATH; or leave out the llm_ settings.",
-            )
+        check_model(job)
         self.job = job
+        self.model = Model(job, ROLE)
         self.prompts: dict[Task, str] = {
             "extract": load_prompt(config.llm_extractor_prompt),
             "judge": load_prompt(config.llm_judge_prompt),
@@ -170,6 +180,12 @@ class Opinions:
         self.sampling = Sampling(temperature=0.0, max_tokens=config.llm_max_tokens)
         self.replies: dict[str, str | None] = {}
         """Query -> reply; None where the model gave none."""
+
+    def __enter__(self) -> "Opinions":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.model.close()
 
     def plan(self, row: Planned, case: Case) -> Planned:
         """The row, with its verdict where nothing is left to ask."""
@@ -187,11 +203,10 @@ class Opinions:
     def ask(self, rows: Iterator[Planned]) -> Iterator[Verdict]:
         """Ask about the cases of planned rows, each distinct query once."""
         queries = _Queries(self, (row.item for row in rows))
-        with Model(self.job, ROLE) as model:
-            for row, completion in complete(model, queries, self._request, lambda *both: both):
-                if completion.finish_reason != "unfinished":  # everything is to stop
-                    self._remember(row.item, completion)
-                    yield from map(self.verdict, queries.settled_by(row.item))
+        for row, completion in complete(self.model, queries, self._request, lambda *both: both):
+            if completion.finish_reason != "unfinished":  # everything is to stop
+                self._remember(row.item, completion)
+                yield from map(self.verdict, queries.settled_by(row.item))
 
     def _request(self, row: Planned) -> Request:
         query: Query = row.item

@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from stages.prompts import load_prompt
 from stages.training import checkpoint
 from stages.training.checkpoint import Manifest
 from stages.training.config import Config
-from stages.training.launch import alone, launch
+from stages.training.launch import alone, launch, require_nodes
 from stages.training.ratio import explain
 from stages.training.task import Task
 
@@ -52,7 +53,7 @@ def run(job: Job, config: Config) -> Outcome:
     """Train to the end, from the newest checkpoint where there is one.
 
     Raises:
-        ConfigError: no policy is set, or one of an unknown family.
+        ConfigError: no policy is set, or one of an unknown family; or a setting can't be met here.
         InputError: the policy or an input is missing, or no trajectory is left to train on.
         RefusedError: what is there was made with other settings or inputs.
         EngineError: a rank failed.
@@ -65,6 +66,11 @@ def run(job: Job, config: Config) -> Outcome:
         )
     model = model_folder(path)
     load_family(model_type(model))
+    if config.wandb_project and find_spec("wandb") is None:
+        raise ConfigError(
+            "train.wandb_project is set, but Weights & Biases is not installed.",
+            "Install it with `pip install wandb`, or take the setting out.",
+        )
     if config.lora_rank and config.lora_targets:
         from stages.training.lora import check_targets
 
@@ -76,9 +82,24 @@ def run(job: Job, config: Config) -> Outcome:
         done = Manifest.load(checkpoints / checkpoint.FINAL)
         if job.dry_run and done is None:
             return _foretell(job, config, model, plan)
+        if done is None:
+            require_nodes(config.num_nodes)
         if job.reshard:
             return _reshard(job, config, model, plan, lock)
         return _outcome(done or _train(job, config, model, plan, lock))
+
+
+def works_without_samples(config: Config) -> bool:
+    """Whether the run may be an empty folder: a warm-up needs nothing of it."""
+    return config.objective == "sft" and bool(config.mix)
+
+
+def is_warm_up(job: Job, config: Config) -> bool:
+    """Whether this is step 1 of the method, in a run in which nothing was sampled yet."""
+    tables_made = ("captions", "probes", "rollouts", "trajectories")
+    return works_without_samples(config) and not any(
+        job.folder(name).exists() for name in tables_made
+    )
 
 
 def plan_digest(job: Job, config: Config) -> str:
@@ -94,10 +115,13 @@ def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | N
     from stages.training.render import Renderer
     from stages.training.trajectories import read_trajectories
 
+    warm_up = is_warm_up(job, config)
+    if warm_up:
+        job.report.note("warm-up: nothing was sampled in this run, so train.mix is all there is")
     plan = make_plan(
         job.folder("checkpoints") / WORK / "plan",
         plan_id,
-        read_trajectories(job),
+        None if warm_up else read_trajectories(job),
         lambda: Renderer(model, config.max_length, load_prompt(config.system_prompt)),
         config,
         job.seed,
@@ -117,7 +141,7 @@ def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
     if plan is None:
         return Outcome(complete=False)
     rejected = sum(plan.rejected.values())
-    num_ranks = config.num_ranks or _num_devices()
+    num_ranks = _num_ranks(config)
     figures = {
         "dry_run": True,
         "steps": len(plan.steps),
@@ -153,7 +177,7 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         step=0,
         num_steps=len(plan.steps),
         zero_stage=config.zero_stage,
-        num_ranks=config.num_ranks or _num_devices(),
+        num_ranks=_num_ranks(config),
         seconds=0.0,
     )
     resume_from, state = checkpoint.newest(checkpoints, start) or (None, start)
@@ -193,7 +217,7 @@ def _reshard(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> 
             f"There is no checkpoint in {checkpoints}.", "Train first: `sophia train` writes them."
         )
     path, manifest = found
-    now = config.num_ranks or _num_devices()
+    now = _num_ranks(config)
     figures = {"checkpoint": path.name, "ranks_before": manifest.num_ranks, "ranks": now}
     if manifest.zero_stage != config.zero_stage:
         raise RefusedError(
@@ -235,7 +259,8 @@ def _launch(job: Job, task: Task, num_ranks: int, lock: int, module: str) -> Non
     launch(
         job,
         path,
-        num_ranks=num_ranks,
+        num_ranks=num_ranks // task.config.num_nodes,
+        num_nodes=task.config.num_nodes,
         progress=task.progress,
         log=job.folder("logs") / f"{_attempt(job)}-ranks.log",
         lock=lock,
@@ -246,6 +271,11 @@ def _launch(job: Job, task: Task, num_ranks: int, lock: int, module: str) -> Non
 def _attempt(job: Job) -> str:
     started = time.strftime("%Y%m%d-%H%M%S", time.localtime(job.started_at))
     return f"{job.stage}-{started}-{os.getpid()}"
+
+
+def _num_ranks(config: Config) -> int:
+    """Ranks on all nodes."""
+    return (config.num_ranks or _num_devices()) * config.num_nodes
 
 
 def _num_devices() -> int:

@@ -49,7 +49,7 @@ class Question:
     cluster: str | None = None
     """Questions made from the same seed share this; None: it is on its own."""
     options: tuple[str, ...] = ()
-    """Options that are known but not shown as text, because the image shows them."""
+    """Options that the question's text lists already, or the image shows."""
     alternatives: tuple[str, ...] = ()
     """Gold answers that are as good as the sample's own."""
     details: Mapping[str, Any] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from stages.benchmarks.rows import (
     final_part,
     judged,
     letters_of,
+    listed,
     make_question,
     number_of,
     quantity_of,
@@ -24,8 +25,8 @@ from stages.benchmarks.rows import (
 from stages.verifiers import Judgement
 
 HINT = (
-    'Please solve the problem and put your answer in one "\\boxed{}". If it is a multiple choice '
-    'question, only one letter is allowed in the "\\boxed{}".'
+    'Please solve the problem step by step and put your answer in one "\\boxed{}". If it is a '
+    'multiple choice question, only one letter is allowed in the "\\boxed{}".'
 )
 DECIMALS = 2
 FIRST_LETTER = re.compile(r"\(?([A-E])\)?\n")
@@ -37,13 +38,16 @@ def make(row: Row, part: Part) -> Question:
     options = tuple(row["options"] or ())
     are_letters = all(option.strip("() .") == chr(65 + i) for i, option in enumerate(options))
     answer = clean_gold(row["answer"])
+    question = MENTION.sub("", row["question"] or "").strip()
+    shown = () if are_letters else options
     return make_question(
         str(row["id"]),
-        MENTION.sub("", row["question"] or "").strip(),
+        "\n".join(filter(None, (question, listed(shown)))) if question else None,
         answer,
         required_image(row["decoded_image"]),
-        choices=() if are_letters else options,
         hint=HINT,
+        text=question,
+        options=shown,
         answer_type="choice" if options or answer == "C" else None,
         labels={
             "level": str(row["level"]),
@@ -82,7 +86,7 @@ def score(question: Question, text: str) -> Judgement | None:
 
 def _score_option(question: Question, text: str) -> Judgement | None:
     """What the verifier does not read: several letters, and a first line that is a letter."""
-    choices = question.sample.choices or ()
+    choices = question.options
     answer = answer_of(text, "choice")
     if answer is None or len(letters_of(answer, choices)) > 1:
         return judged(False, answer, "mathvision")

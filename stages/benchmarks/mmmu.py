@@ -18,6 +18,7 @@ from stages.benchmarks.rows import (
     NUMBER,
     final_part,
     judged,
+    listed,
     make_question,
     parse_list,
     read_letter,
@@ -59,8 +60,11 @@ SUBJECTS = [
     "Sociology",
 ]
 IMAGES = tuple(f"image_{number}" for number in range(1, 8))
-HINT_CHOICE = "Answer with the option's letter from the given choices directly."
-HINT_OPEN = "Answer the question using a single word or phrase."
+INSTRUCTIONS = {
+    True: "Answer with the option's letter from the given choices directly.",
+    False: "Answer the question using a single word or phrase.",
+}
+"""Whether there are options -> what stands below the question."""
 INDICATORS = re.compile(
     r"(?:could be|would be|\bso\b|\bis\b|thus|therefore|final|answer|result)", re.IGNORECASE
 )
@@ -73,14 +77,16 @@ def make(row: Row, part: Part) -> Question:
     is_choice = row["question_type"] == "multiple-choice"
     answer = row["answer"]
     golds = parse_list(answer) if (answer or "").startswith("[") and not is_choice else [answer]
+    options = parse_list(row["options"]) if is_choice else []
+    parts = [row["question"], *([listed(options)] if options else []), INSTRUCTIONS[is_choice]]
     return make_question(
         row["id"],
-        row["question"],
+        "\n\n".join(parts) if row["question"] else None,
         golds[0] if golds else None,
         {number: row.get(column) for number, column in enumerate(IMAGES, 1)},
-        choices=parse_list(row["options"]) if is_choice else (),
-        hint=HINT_CHOICE if is_choice else HINT_OPEN,
         answer_type="choice" if is_choice else None,
+        text=row["question"] or "",
+        options=tuple(options),
         alternatives=tuple(golds[1:]),
         labels={
             "subject": part.name,
@@ -94,8 +100,8 @@ def score(question: Question, text: str) -> Judgement | None:
     """The authors' rules for options and for open answers."""
     sample = question.sample
     tail = final_part(text)
-    if sample.choices:
-        letter = read_letter(text, sample.choices)
+    if question.options:
+        letter = read_letter(text, question.options)
         return judged(letter == sample.answer, letter, "mmmu")
     marked = extract_answer(text)
     if marked is None and BOX.search(tail):

@@ -13,7 +13,14 @@ from collections.abc import Iterable
 from data.columns import Row
 from stages.benchmarks import Question
 from stages.benchmarks.published import Part, Published
-from stages.benchmarks.rows import Measured, answer_of, judged, make_question, quantity_of
+from stages.benchmarks.rows import (
+    Measured,
+    answer_of,
+    judged,
+    make_question,
+    quantity_of,
+    required_image,
+)
 from stages.verifiers import Judgement
 from stages.verifiers.reading import read
 from stages.verifiers.values import Quantity
@@ -57,6 +64,8 @@ def make(row: Row, part: Part) -> Question:
     answers = [str(answer) for answer in row["final_answer"] or []]
     numbered = {number: row.get(f"image_{number}") for number in range(1, MOST_IMAGES + 1)}
     images = dict(enumerate(row.get("images") or [], 1)) or numbered
+    if "_MM_" in part.name and not any(images.values()):
+        images = required_image(None)
     return make_question(
         f"{part.name}/{row['id']}",
         "\n".join(filter(None, parts)),

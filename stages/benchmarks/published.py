@@ -166,7 +166,7 @@ class Published:
         if not folder.is_dir():
             raise InputError(
                 f"There is no local copy of {self.name} in {folder.parent}.",
-                f"Make it where there is internet: sophia fetch-benchmarks {self.name} "
+                f"Make it where there is internet: sophia eval fetch {self.name} "
                 f"--root {folder.parent}",
             )
         if part.file:

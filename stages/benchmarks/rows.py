@@ -93,6 +93,11 @@ def _problem(question: str, answer: str | None, images: Sequence[Any]) -> str | 
     return None
 
 
+def listed(options: Sequence[str]) -> str:
+    """Options as most authors show them, a line each."""
+    return "".join(f"({chr(65 + index)}) {option}\n" for index, option in enumerate(options))
+
+
 def required_image(cell: Any) -> dict[int, Any]:
     """The one image of a benchmark whose every question has one; none is an error of the row."""
     return {1: cell or {}}

@@ -20,7 +20,10 @@ class Mixture(BaseModel):
     built-in world: `world:text`, `world:descriptions`."""
     weight: float = Field(1.0, gt=0)
     """Rows drawn for each trajectory that is trained on: 0.5 with 1,000 trajectories draws 500 in
-    every epoch, in a seeded random order, none twice before all were drawn once."""
+    every epoch, in a seeded random order, none twice before all were drawn once. In a warm-up,
+    which has no trajectories, rows drawn for each row of the file."""
+    rows: int | None = Field(None, ge=1)
+    """Rows drawn in every epoch, in place of `weight`."""
 
 
 class Config(BaseModel):
@@ -31,19 +34,23 @@ class Config(BaseModel):
         "micro_batch_size",
         "pack_length",
         "num_ranks",
+        "num_nodes",
         "zero_stage",
         "gradient_checkpointing",
         "checkpoint_every",
         "keep_checkpoints",
+        "peak_tflops",
+        "wandb_project",
         "ratio_rows",
     )
     GROWING: ClassVar[tuple[str, ...]] = ()
 
     objective: Literal["sophia", "sft", "grpo", "trust-grpo"] = "sophia"
     """What is minimised: `sophia`, Eq. 7: each response token weighted by its rollout's reward;
-    `sft`: every response token alike; `grpo`: clipped ratios, weighted by advantages in the group;
-    `trust-grpo`: the same with SophiaVL-R1's rewards, in which thinking counts less at each step.
-    The last two need on-policy groups: reason.behavior = "image", propagate.select = "group"."""
+    `sft`: every response token alike (in a run in which nothing was sampled yet it is the warm-up,
+    on `mix` alone); `grpo`: clipped ratios, weighted by advantages in the group; `trust-grpo`: the
+    same with SophiaVL-R1's rewards, in which thinking counts less at each step. The last two need
+    on-policy groups: reason.behavior = "image", propagate.select = "group"."""
     batch_size: int = Field(512, ge=1)
     """Trajectories per optimizer step, mixed-in rows included; the last step takes what is left.
     Groups are not cut: a step takes as many whole ones as fit."""
@@ -107,8 +114,11 @@ class Config(BaseModel):
     """ZeRO: 0 every rank holds everything, 2 gradients and optimizer are spread, 3 weights too.
     Engine-only, but a checkpoint is continued with the stage that wrote it."""
     num_ranks: int | None = Field(None, ge=1)
-    """Processes started on this machine; null: one for each GPU, or one on the CPU. Engine-only,
+    """Processes started on a machine; null: one for each GPU, or one on the CPU. Engine-only,
     but a checkpoint is continued by as many ranks as wrote it."""
+    num_nodes: int = Field(1, ge=1)
+    """Nodes of a Slurm job, each with `num_ranks` ranks; `sophia slurm train` asks for them.
+    Engine-only, with the same proviso."""
     micro_batch_size: int = Field(1, ge=1)
     """Trajectories in one forward pass of one rank. Engine-only: it moves last bits alone."""
     pack_length: int | None = Field(None, ge=1)
@@ -120,6 +130,13 @@ class Config(BaseModel):
     """Steps between checkpoints. Engine-only."""
     keep_checkpoints: int = Field(2, ge=1)
     """How many checkpoints are kept, the newest. Engine-only."""
+
+    peak_tflops: float | None = Field(None, gt=0)
+    """What a rank's hardware can do, in 10^12 operations per second, for MFU; null: known for some
+    GPUs in bfloat16, and no MFU on others. Engine-only."""
+    wandb_project: str | None = None
+    """Project of Weights & Biases to log to, besides TensorBoard; null: none. Where and whether it
+    is sent is W&B's own setting (WANDB_MODE=offline). Engine-only."""
 
     @field_validator("freeze")
     @classmethod

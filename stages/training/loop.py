@@ -2,13 +2,14 @@
 
     python -m torch.distributed.run --standalone --nproc-per-node N -m stages.training.loop TASK
 
-A line on standard input means: save a checkpoint and end. The end of standard input means that
-the command which started the ranks is gone, and they with it.
+A line on standard input, or a stop signal, means: save a checkpoint and end. The end of standard
+input means that the command which started the ranks is gone, and they with it.
 """
 
 import json
 import math
 import os
+import signal
 import sys
 import threading
 import time
@@ -30,7 +31,10 @@ from stages.training import checkpoint
 from stages.training.checkpoint import Manifest
 from stages.training.export import export, gather_weights
 from stages.training.fingerprint import check_same, fingerprint
+from stages.training.flops import known_peak
+from stages.training.launch import NOT_FOR_RANKS
 from stages.training.measure import measure_ratio
+from stages.training.meters import Meters, Stopwatch, peak_bytes
 from stages.training.metrics import Metrics
 from stages.training.objective import Objective
 from stages.training.optimizer import (
@@ -52,6 +56,8 @@ def main(task_path: Path) -> None:
     task = Task.load(task_path)
     stop = threading.Event()
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_RANKS)
+    threading.Thread(target=_wait_for_signal, args=(stop,), daemon=True).start()
     device = start_distributed()
     trainer = Trainer(task, device, stop)
     done = train(trainer, stop)
@@ -85,11 +91,7 @@ def train(trainer: "Trainer", stop: threading.Event) -> bool:
         return False
     task, num_steps = trainer.task, len(trainer.plan.steps)
     first = distributed.get_rank() == 0
-    with (
-        Metrics(task.metrics, task.progress, trainer.manifest.step)
-        if first
-        else nullcontext() as metrics
-    ):
+    with trainer.open_metrics() if first else nullcontext() as metrics:
         stopped = False
         if metrics is not None and trainer.manifest.step == 0:
             trainer.report_ratio(metrics, "before")
@@ -123,6 +125,8 @@ class Trainer:
     objective: Objective = field(init=False)
     manifest: Manifest = field(init=False)
     """Of the state at hand."""
+    data_time: Stopwatch = field(init=False, default_factory=Stopwatch)
+    """Time in which no batch was there to train on."""
     was_stopped: bool = field(init=False, default=False)
     """Before there was a state to train."""
 
@@ -185,6 +189,43 @@ class Trainer:
             fingerprint=fingerprint(self.engine, self.policy, self.plan, self.manifest.step),
         )
 
+    def open_metrics(self) -> Metrics:
+        """Where this attempt's steps are recorded."""
+        task, config = self.task, self.task.config
+        peak = known_peak(self.dtype, self.device)
+        if config.peak_tflops is not None:
+            peak = config.peak_tflops * 1e12
+        note = None if peak is None else self.policy.work.formula(peak)
+        if peak is None and self.device.type == "cuda":
+            name = torch.cuda.get_device_name(self.device)
+            note = f"no MFU: the peak of {name} is not known; set train.peak_tflops"
+        meters = Meters(distributed.get_world_size(), peak)
+        first_step, project = self.manifest.step, config.wandb_project
+        return Metrics(task.metrics, task.progress, first_step, meters, note, project)
+
+    def measured(self, step: int) -> dict[str, Any]:
+        """What a step took, over all ranks, which all call it."""
+        rows = self.plan.steps[step]
+        most = torch.tensor(
+            [self.data_time.take(), peak_bytes(self.device)],
+            dtype=torch.float64,
+            device=self.device,
+        )
+        distributed.all_reduce(most, distributed.ReduceOp.MAX)
+        own = self.policy.work.operations([], 0, self.policy.patches)
+        self.policy.patches.clear()
+        seen = torch.tensor([own], dtype=torch.float64, device=self.device)
+        distributed.all_reduce(seen)
+        lengths = [self.plan.lengths[row] for row in rows]
+        work = self.policy.work.operations(lengths, self.plan.num_targets(step), [])
+        return {
+            "images": sum(self.plan.image_counts[row] for row in rows),
+            "pack_fill": self.plan.pack_fill(step, self.task.config.pack_length),
+            "data_seconds": float(most[0]),
+            "peak_bytes": int(most[1]),
+            "operations": work + float(seen),
+        }
+
     def step(self, stop: bool) -> bool:
         """Do the next optimizer step and enter it into the manifest.
 
@@ -200,6 +241,7 @@ class Trainer:
         set_learning_rate(self.engine, rate)
         # Dropout follows from the step, so that no generator's state has to be restored.
         torch.manual_seed(seed_for(self.task.seed, "train", step, distributed.get_rank()))
+        self.policy.patches.clear()  # of what was only looked at
         loss, sums, largest = self.accumulate(step)
         shared = torch.cat([loss[None], sums, sums.new_tensor([float(stop)])])
         distributed.all_reduce(shared)
@@ -215,6 +257,7 @@ class Trainer:
             "trained_tokens": self.plan.num_targets(step),
             "rows": len(self.plan.steps[step]),
             "seconds": seconds,
+            **self.measured(step),
             **drift,
         }
         if not (math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])):
@@ -243,7 +286,8 @@ class Trainer:
         )
         for part in dealt[rank]:
             # An empty part goes along with a row that does not count.
-            batch = self.policy.batch(self.plan, part or rows[:1])
+            with self.data_time:
+                batch = self.policy.batch(self.plan, part or rows[:1])
             own = self.objective.part(step, part or rows[:1], self.engine(batch))
             # DeepSpeed averages over the ranks, and the step's loss is their sum.
             self.engine.backward(own.loss * bool(part) * num_ranks, scale_wrt_gas=False)
@@ -259,6 +303,12 @@ def _listen(stop: threading.Event) -> None:
     while os.read(0, 1):
         stop.set()
     os._exit(1)
+
+
+def _wait_for_signal(stop: threading.Event) -> None:
+    """On several nodes Slurm tells the ranks alone that their time is over."""
+    signal.sigwait(NOT_FOR_RANKS)
+    stop.set()
 
 
 if __name__ == "__main__":

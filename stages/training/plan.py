@@ -56,15 +56,15 @@ class Row:
     reward: float
     images: tuple[int, ...]
     """Numbers of its images in the plan."""
-    is_own: bool
+    is_own: bool = False
     """The policy itself wrote it, in these tokens."""
-    behavior_logprob: float | None
+    behavior_logprob: float | None = None
     """log mu(y); None: not known, or a mixed-in row."""
-    advantage: float | None
+    advantage: float | None = None
     """GRPO's, of outcome rewards alone; None: the row is of no group."""
-    group: Group | None
+    group: Group | None = None
     """The rollouts it is compared with, those that are not trained on included."""
-    place: int
+    place: int = 0
     """Its own place among them."""
 
 
@@ -110,6 +110,11 @@ class Plan:
     def lengths(self) -> Sequence[int]:
         """Tokens of each row's prompt and response."""
         return [*map(sum, zip(self.prompt_lengths, self.response_lengths, strict=True))]
+
+    @cached_property
+    def image_counts(self) -> Sequence[int]:
+        """Images of each row."""
+        return _lengths(self._rows["images"])
 
     @cached_property
     def rows_with_behavior(self) -> Sequence[int]:
@@ -161,6 +166,12 @@ class Plan:
         """A step's rows in packs of at most so many tokens, however many ranks there are."""
         rows = self.steps[step]
         return first_fit_decreasing(rows, [self.lengths[row] for row in rows], capacity)
+
+    def pack_fill(self, step: int, capacity: int | None) -> float | None:
+        """Share of a step's packs that is tokens; None where rows are not packed by tokens."""
+        if capacity is None:
+            return None
+        return self.num_tokens(step) / (len(self.packs(step, capacity)) * capacity)
 
     def micro_batches(
         self, step: int, size: int, num_ranks: int, pack_length: int | None = None

@@ -21,7 +21,7 @@ from data.errors import InputError
 from data.tables import sync_folder
 from stages.seeds import seed_for
 from stages.training.config import Config
-from stages.training.mixture import Source
+from stages.training.mixture import Source, rows_per_epoch
 from stages.training.plan import IMAGE_SCHEMA, ROW_SCHEMA, Plan
 from stages.training.render import Example, Renderer, read_image
 from stages.trust import Group
@@ -94,7 +94,7 @@ class PlanWriter:
 def make_plan(
     folder: Path,
     digest: str,
-    trajectories: Iterator[Example],
+    trajectories: Iterator[Example] | None,
     make_renderer: Callable[[], Renderer],
     config: Config,
     seed: int,
@@ -105,7 +105,7 @@ def make_plan(
     Args:
         folder: where it goes.
         digest: of everything it depends on.
-        trajectories: what is trained on.
+        trajectories: what is trained on; None: a warm-up, of what is mixed in alone.
         make_renderer: makes what turns examples into tokens, if it is needed.
         config: batch size, epochs and mixture.
         seed: the run's.
@@ -121,7 +121,7 @@ def make_plan(
         return plan
     with PlanWriter(folder, make_renderer()) as writer:
         units = Units(config)
-        for example in trajectories:
+        for example in trajectories or ():
             if should_stop():
                 return None
             if reason := unusable(example, config):
@@ -129,12 +129,12 @@ def make_plan(
             elif (number := writer.add(example)) is not None:
                 units.add(number, example)
         num_trajectories = writer.num_rows
-        if not num_trajectories:
+        if not num_trajectories and trajectories is not None:
             raise no_trajectories(writer.rejected)
         units.check()
         mixed: list[list[int]] = [[] for _ in range(config.num_epochs)]
         for name, mixture in sorted(config.mix.items()):
-            per_epoch = round(mixture.weight * num_trajectories)
+            per_epoch = rows_per_epoch(name, mixture, num_trajectories)
             source = Source(name, mixture.path, per_epoch * config.num_epochs, seed)
             numbers = {}
             for number, example in source.examples():
@@ -145,6 +145,8 @@ def make_plan(
             for epoch, rows in enumerate(mixed):
                 part = drawn[epoch * per_epoch : (epoch + 1) * per_epoch]
                 rows += [row for row in part if row is not None]
+        if not writer.num_rows:
+            raise nothing_left(writer.rejected)
     values = {
         "digest": digest,
         "steps": make_steps(units.rows, mixed, config.batch_size, seed),
@@ -240,9 +242,14 @@ def no_trajectories(rejected: Mapping[str, int]) -> InputError:
             "Look at the funnel in `sophia status`; lower propagate.alpha, raise "
             "reason.num_rollouts, or bring more or easier samples.",
         )
+    return nothing_left(rejected, "trajectories")
+
+
+def nothing_left(rejected: Mapping[str, int], what: str = "rows of train.mix") -> InputError:
+    """There was something to train on, and none of it can be."""
     reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.items())
     return InputError(
-        f"All trajectories were rejected ({reasons}).",
+        f"All {what} were rejected ({reasons}).",
         "Raise train.max_length if they are too long; else change the settings named, or repair "
         "the rows.",
     )

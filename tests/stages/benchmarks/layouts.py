@@ -1,6 +1,6 @@
 """Small sets in the layouts that the benchmarks were published in, with invented questions.
 
-`write_all(ROOT)` puts a local copy of each under a folder, as `sophia fetch-benchmarks` does.
+`write_all(ROOT)` puts a local copy of each under a folder, as `sophia eval fetch` does.
 """
 
 import json

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -67,13 +69,12 @@ def test_mmmu_places_images_where_question_and_options_mention_them(root: Path) 
         for part in answer_messages(vars(sample), None)[0]["content"]
     ]
     assert kinds == [
-        "Answer with the option's letter from the given choices directly.",
         "IMAGE",
-        "shows a bar. Which of these is as tall?\nA.",
+        "shows a bar. Which of these is as tall?\n\n(A)",
         "IMAGE",
-        "B.",
+        "(B)",
         "IMAGE",
-        "C. neither",
+        "(C) neither\n\n\nAnswer with the option's letter from the given choices directly.",
     ]
 
 
@@ -114,9 +115,10 @@ def test_dynamath_variants_of_a_question_are_a_cluster(root: Path) -> None:
 def test_mathvision_golds_and_options_are_put_right(root: Path) -> None:
     found = named(root, "mathvision")
     assert found["3"].sample.answer == r"\frac{36}{13}"
-    assert found["1"].sample.question == "How long is the side?"
-    assert found["1"].sample.choices == ["2", "3", "4", "5", "6"]
-    assert found["2"].sample.choices is None, "the image shows them"
+    asked = "How long is the side?"
+    assert found["1"].sample.question == f"{asked}\n(A) 2\n(B) 3\n(C) 4\n(D) 5\n(E) 6\n"
+    assert found["1"].options == ("2", "3", "4", "5", "6")
+    assert (found["2"].sample.question, found["2"].options) == (asked, ()), "the image shows them"
 
 
 def test_mv_math_alternatives_and_images(root: Path) -> None:
@@ -183,6 +185,34 @@ def test_what_a_row_lacks_is_its_own_error(
     assert found[1].sample.error is None
 
 
+@pytest.mark.parametrize(
+    ("name", "image", "answer"),
+    [
+        ("mmmu", "image_1", "answer"),
+        ("mmmu_pro", "image", "answer"),
+        ("mathvista", "decoded_image", "answer"),
+        ("mathverse", "image", "answer"),
+        ("dynamath", "decoded_image", "ground_truth"),
+        ("mathvision", "decoded_image", "answer"),
+        ("olympiadbench", "image_1", "final_answer"),
+    ],
+)
+def test_every_benchmark_says_what_a_row_lacks(
+    tmp_path: Path, name: str, image: str, answer: str
+) -> None:
+    published = next(each for each in layouts.ALL if each.name == name)
+    for part in published.parts:
+        rows = layouts.ROWS[name](part)
+        asked = [row for row in rows if row.get("problem_version") != "Text Dominant"]
+        asked[0][image] = None
+        asked[-1][answer] = None
+        layouts.write_part(tmp_path, published, part, rows)
+    found = questions(load_benchmark(name, 0, tmp_path))
+    errors = [each.sample.error or "" for each in found]
+    assert any(error.startswith("image: the row has none") for error in errors)
+    assert any(error.startswith("answer: the row has none") for error in errors)
+
+
 def test_an_image_that_is_mentioned_must_be_there(tmp_path: Path) -> None:
     for part in MMMU.parts:
         rows = [{**row, "image_3": None} for row in layouts.mmmu(part)]
@@ -203,6 +233,23 @@ def test_a_missing_image_file_or_answer_is_an_error_of_its_row(tmp_path: Path) -
     assert found["3"].sample.error is None
 
 
+def test_images_may_lie_in_an_archive_or_any_folder(tmp_path: Path) -> None:
+    layouts.write_mv_math(tmp_path)
+    images = tmp_path / "mv_math" / "images"
+    with zipfile.ZipFile(tmp_path / "mv_math" / "images.zip", "w") as archive:
+        archive.write(images / "a.png", "MV-MATH/images/a.png")
+    (images / "a.png").unlink()
+    found = named(tmp_path, "mv_math")["1"].sample
+    assert [image["bytes"] for image in found.images or []] == [png(0), png(1)]
+
+
+def test_images_that_were_not_unpacked_are_no_failed_rows(tmp_path: Path) -> None:
+    layouts.write_mv_math(tmp_path)
+    shutil.rmtree(tmp_path / "mv_math" / "images")
+    with pytest.raises(InputError, match="names 2 images"):
+        load_benchmark("mv_math", 0, tmp_path)
+
+
 def test_two_questions_of_one_name_are_refused(tmp_path: Path) -> None:
     layouts.write_mv_math(tmp_path, [layouts.MV_MATH_ROWS[0]] * 2)
     with pytest.raises(InputError, match="two questions called 1"):
@@ -210,7 +257,7 @@ def test_two_questions_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_copy_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sophia fetch-benchmarks mmmu"):
+    with pytest.raises(InputError, match="sophia eval fetch mmmu"):
         load_benchmark("mmmu", 0, tmp_path)
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.errors import InputError
+from stages.training.config import Mixture
 from stages.training.mixture import Source, draw
 from stages.training.plan import Plan
 from stages.training.planning import make_plan, make_steps
@@ -179,3 +180,26 @@ def test_planning_can_be_stopped(tmp_path: Path, policy: Path) -> None:
     )
     assert plan is None
     assert not (tmp_path / "plan" / "plan.json").exists()
+
+
+def test_a_warm_up_takes_the_files_of_the_mixture_whole(tmp_path: Path, policy: Path) -> None:
+    rows = [{"question": f"{number}?", "response": f"{number}."} for number in range(6)]
+    rows.append({"question": "?", "response": ""})
+    path = tmp_path / "extra.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    mix = {"whole": Mixture(path=str(path)), "part": Mixture(path=str(path), rows=3)}
+    config = make_config(tmp_path, mix=mix, num_epochs=2, objective="sft")
+    plan = make_plan(
+        tmp_path / "plan",
+        "d",
+        None,
+        partial(Renderer, policy, config.max_length, "Think."),
+        config,
+        seed=7,
+        should_stop=lambda: False,
+    )
+    assert plan is not None
+    assert plan.num_trajectories == 0
+    assert plan.rejected == {"the response is empty": 2}
+    drawn = [row for step in plan.steps for row in step]
+    assert 2 * (6 + 3) - 2 <= len(drawn) <= 2 * (6 + 3)
