@@ -162,6 +162,8 @@ def test_the_recipe(judge: Path, policy: Path, tmp_path: Path) -> None:
     assert first["largest_ratio_deviation"] < 1e-3
     assert first["gradient_norm"] > 0
     AutoModelForImageTextToText.from_pretrained(run / "checkpoints" / "final")
+    shown = sophia("train", *settings).stdout
+    assert "pi_theta / mu over" in shown and "mu is the policy that wrote" in shown
 
 
 def test_a_run_for_a_judge_is_not_overwritten(tmp_path: Path) -> None:
