@@ -12,17 +12,13 @@ tower and projector frozen (Table 4). The caption is not in the prompt. Extra da
 import os
 import shutil
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data import tables
-from data.errors import ConfigError, InputError
-from data.records import Sample, Trajectory
+from data.errors import ConfigError
 from stages.families import load_family, model_folder, model_type
-from stages.generation import require_table
 from stages.job import Job, Outcome
 from stages.prompts import load_prompt
 from stages.training import checkpoint
@@ -32,11 +28,9 @@ from stages.training.launch import alone, launch, require_nodes
 from stages.training.ratio import explain
 from stages.training.resharding import reshard
 from stages.training.task import WORK, Task
-from stages.trust import Group
 
 if TYPE_CHECKING:
     from stages.training.plan import Plan
-    from stages.training.render import Example
 
 __all__ = ["Config", "models_used", "run", "tables_read"]
 
@@ -118,65 +112,11 @@ def plan_digest(job: Job, config: Config) -> str:
     return tables.digest_of(job.metadata.digest, job.seed, extra)
 
 
-def read_trajectories(job: Job) -> Iterator["Example"]:
-    """The trajectories with their samples, in the order of the tables.
-
-    Raises:
-        InputError: a table is missing or incomplete, or a trajectory has no sample.
-    """
-    from stages.training.render import Example
-
-    samples, trajectories = job.folder("samples"), job.folder("trajectories")
-    count = require_table(samples, "sophia ingest")
-    require_table(trajectories, "sophia propagate-reward", count)
-    for index in range(count):
-        of_sample: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in tables.read_rows(tables.shard_path(trajectories, index, count), Trajectory):
-            of_sample[row["sample_id"]].append(row)
-        if not of_sample:
-            continue
-        for sample in tables.read_rows(tables.shard_path(samples, index, count), Sample):
-            rows = of_sample.pop(sample["sample_id"], [])
-            grouped = [row for row in rows if row["outcome_reward"] is not None]
-            group, place = make_group(grouped), -1
-            for row in rows:
-                is_grouped = row["outcome_reward"] is not None
-                place += is_grouped
-                yield Example(
-                    sample=sample,
-                    response=row["response"] or "",
-                    reward=float("nan") if row["reward"] is None else row["reward"],
-                    token_ids=row["token_ids"],
-                    finished=row["finish_reason"] in (None, "stop"),
-                    key=f"{row['sample_id']}/{row['caption_index']}/{row['rollout_index']}",
-                    behavior_logprob=row["behavior_logprob"],
-                    advantage=row["advantage"] if is_grouped else None,
-                    group=group if is_grouped else None,
-                    place=max(place, 0),
-                )
-        if of_sample:
-            raise InputError(
-                f"{trajectories} has trajectories of {next(iter(of_sample))!r}, which is not among "
-                f"the samples of shard {index}.",
-                "Use the samples that the trajectories were made from.",
-            )
-
-
-def make_group(rows: Sequence[Mapping[str, Any]]) -> Group | None:
-    """A sample's trajectories as a group; None: there is none."""
-    if not rows:
-        return None
-    return Group(
-        outcomes=[row["outcome_reward"] for row in rows],
-        thinkings=[row["thinking_reward"] for row in rows],
-        trust=rows[0]["trust_weight"],
-    )
-
-
 def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | None":
     """Make the plan, or open the one that is there; None where it was stopped."""
     from stages.training.planning import make_plan
     from stages.training.render import Renderer
+    from stages.training.trajectories import read_trajectories
 
     warm_up = is_warm_up(job, config)
     if warm_up:

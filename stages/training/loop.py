@@ -147,7 +147,7 @@ class Trainer:
             scored = (self.engine, self.policy, self.plan, config)
             before = score_plan(*scored, should_stop=self.stop.is_set)
             self.was_stopped = before is None
-        self.objective = Objective(config, self.plan, before)
+        self.objective = Objective(config, self.plan, before, dtype)
         if self.was_stopped:
             return
         if "before" not in self.manifest.ratio:
@@ -246,7 +246,7 @@ class Trainer:
         )
         rows = self.plan.steps[step]
         total, largest = torch.zeros(2, dtype=torch.float64, device=self.device)
-        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        sums = torch.zeros(4, dtype=torch.float64, device=self.device)
         dealt = self.plan.micro_batches(
             step, config.micro_batch_size, num_ranks, config.pack_length
         )

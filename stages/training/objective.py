@@ -29,8 +29,9 @@ from stages.training.ratio import importance_weight
 from stages.training.scores import Scores
 from stages.trust import annealed_advantages
 
-MOST_DEVIATION = 1e-3
-"""Of the ratio from 1 before the first update, when the policy is still what it was scored as."""
+MOST_DEVIATION = {torch.float32: 1e-3, torch.bfloat16: 1e-2}
+"""Of a ratio from 1 before the first update, when the policy is still what it was scored as: of any
+token in float32, of the mean in bfloat16, in which another kernel moves single tokens further."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Part:
     loss: Tensor
     """Scalar, float32, the only one with a gradient."""
     sums: Tensor
-    """What `Objective.figures` makes figures of, after adding up: float64, [3]."""
+    """What `Objective.figures` makes figures of, after adding up: float64, [4]."""
     largest: Tensor
     """And the largest of this: a scalar."""
 
@@ -53,6 +54,8 @@ class Objective:
     plan: Plan
     before: Scores | None
     """Log-probabilities under the policy before training; None: the objective needs none."""
+    dtype: torch.dtype = torch.float32
+    """Of the arithmetic."""
 
     def divisor(self, step: int) -> int:
         """What the summed loss of a step is divided by, however the step is split."""
@@ -92,7 +95,7 @@ class Objective:
             tokens_ = ResponseTokens(logprob_T=logprob_T, reward_T=spread(rewards))
             loss_T = OBJECTIVES[self.config.objective](tokens_)
             capped = sum(weight == self.config.importance_cap for weight in weights)
-            sums = torch.tensor([sum(weights), capped, 0], dtype=torch.float64, device=device)
+            sums = torch.tensor([sum(weights), capped, 0, 0], dtype=torch.float64, device=device)
             largest = sums.new_tensor(max(weights))
         weight_T = spread([token_weight(self.config.normalize, length) for length in lengths])
         return Part((loss_T * weight_T).sum() / self.divisor(step), sums, largest)
@@ -135,9 +138,9 @@ class Objective:
             EngineError: the policy is another one than was scored.
         """
         if self.before is not None:
+            clipped, kl, ratio, deviation = (sums / self.plan.num_targets(step)).tolist()
             if step == 0:
-                check_unmoved(largest)
-            clipped, kl, ratio = (sums / self.plan.num_targets(step)).tolist()
+                check_unmoved(largest, deviation, self.dtype)
             return {
                 "clip_fraction": clipped,
                 "kl": kl,
@@ -146,7 +149,7 @@ class Objective:
             }
         if self.config.importance == "none":
             return {}
-        weight, capped, _ = (sums / len(self.plan.steps[step])).tolist()
+        weight, capped, *_ = (sums / len(self.plan.steps[step])).tolist()
         return {
             "mean_importance_weight": weight,
             "largest_importance_weight": largest,
@@ -158,28 +161,35 @@ def drift(tokens: RolloutTokens, clip: float) -> tuple[Tensor, Tensor]:
     """How far tokens are from the policy before training.
 
     Returns:
-        Sums of whether the clip takes a token's gradient, of k3 and of the ratio; and the ratio's
-        largest deviation from 1.
+        Sums of whether the clip takes a token's gradient, of k3, of the ratio and of its deviation
+        from 1; and the largest deviation.
     """
     logprob_T, before_T = tokens.logprob_T.detach(), tokens.behavior_logprob_T
     ratio_T = (logprob_T - before_T).exp()
     is_up_T = tokens.advantage_T > 0
     is_clipped_T = torch.where(is_up_T, ratio_T > 1 + clip, ratio_T < 1 - clip)
     is_clipped_T &= tokens.advantage_T != 0
-    parts = (is_clipped_T, k3(logprob_T, before_T), ratio_T)
-    return torch.stack([part_T.double().sum() for part_T in parts]), (ratio_T - 1).abs().max()
+    deviation_T = (ratio_T - 1).abs()
+    parts = (is_clipped_T, k3(logprob_T, before_T), ratio_T, deviation_T)
+    return torch.stack([part_T.double().sum() for part_T in parts]), deviation_T.max()
 
 
-def check_unmoved(largest: float) -> None:
+def check_unmoved(largest: float, mean: float, dtype: torch.dtype) -> None:
     """Refuse to train where the first ratio to the policy before training is not 1.
+
+    Args:
+        largest: deviation of any token's ratio from 1.
+        mean: of all tokens'.
+        dtype: of the arithmetic.
 
     Raises:
         EngineError: it is not.
     """
-    if not largest <= MOST_DEVIATION:
+    found = largest if dtype == torch.float32 else mean
+    if not found <= MOST_DEVIATION[dtype]:
         raise EngineError(
-            f"Before the first update a token's ratio to the policy before training is "
-            f"{largest:.2g} from 1, and at most {MOST_DEVIATION:.2g} is due to rounding.",
+            f"Before the first update a token's ratio to the policy before training is {found:.2g} "
+            f"from 1, and at most {MOST_DEVIATION[dtype]:.2g} is due to rounding.",
             "If train.pack_length, train.micro_batch_size or train.num_ranks was changed since the "
             "last attempt, delete checkpoints/.work/plan; else this is an error of sophia's.",
         )

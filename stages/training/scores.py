@@ -4,16 +4,16 @@ GRPO's ratio and KL term compare with the policy before training, pi_old and pi_
 once, before the first step and in the micro-batches of the first epoch, by the code that scores it
 in training: so the first ratio is 1. The scores lie beside the plan:
 
-    PLAN/before/part-00003-rank-1-of-2.arrow    of the rows of some steps
-    PLAN/before/scores.json                     the names of all parts; written last
+    PLAN/scores/part-00003-rank-1-of-2.arrow    a rank's rows of some steps
+    PLAN/scores.arrow                           all rows, in place of the parts
 
 T: response tokens of a row.
 """
 
-import json
+import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ from stages.training.config import Config
 from stages.training.plan import Plan
 from stages.training.policy import Batch, Policy
 
-STEPS_PER_PART = 16
+STEPS_PER_PART = 4
+"""Optimizer steps: what a stop waits for, and a kill may cost."""
 SCHEMA = pa.schema([("row", pa.int32()), ("logprobs", pa.list_(pa.float32()))])
-FOLDER, INDEX = "before", "scores.json"
+SCORES, PARTS = "scores.arrow", "scores"
 Run = Callable[[Batch], Tensor]
 """The engine: a micro-batch to its log-probabilities. All ranks call it together."""
 
@@ -37,32 +38,20 @@ class Scores:
     """The scores of all rows, mapped into memory.
 
     Args:
-        folder: the plan's.
-        num_rows: of the plan.
+        plan: beside which they lie.
     """
 
-    def __init__(self, folder: Path, num_rows: int) -> None:
-        names = json.loads((folder / FOLDER / INDEX).read_text(encoding="utf-8"))
-        self.tables = [
-            pa.ipc.open_file(pa.memory_map(str(folder / FOLDER / name))).read_all()
-            for name in names
-        ]
-        self.num_rows = num_rows
-
-    @cached_property
-    def _places(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Of each row: which part, and where in it."""
-        places = np.full((self.num_rows, 2), -1)
-        for number, table in enumerate(self.tables):
-            rows = table["row"].to_numpy()
-            places[rows, 0], places[rows, 1] = number, np.arange(len(rows))
-        return places
+    def __init__(self, plan: Plan) -> None:
+        self.table = pa.ipc.open_file(pa.memory_map(str(plan.folder / SCORES))).read_all()
+        rows = self.table["row"].to_numpy()
+        self.places: np.ndarray[Any, np.dtype[np.int64]] = np.full(plan.num_rows, -1)
+        self.places[rows] = np.arange(len(rows))
 
     def row(self, number: int) -> Tensor:
         """Log-probability of each response token, float32. Shape [T]."""
-        part, place = self._places[number].tolist()
-        assert part >= 0
-        return torch.tensor(self.tables[part]["logprobs"][place].values.to_numpy())
+        place = int(self.places[number])
+        assert place >= 0
+        return torch.tensor(self.table["logprobs"][place].values.to_numpy())
 
 
 def score_plan(
@@ -80,31 +69,31 @@ def score_plan(
     Returns:
         None where a rank was stopped.
     """
-    folder = plan.folder / FOLDER
-    if not (folder / INDEX).exists():
+    folder, device = plan.folder / PARTS, policy.device
+    if not (plan.folder / SCORES).exists():
         rank, num_ranks = distributed.get_rank(), distributed.get_world_size()
         folder.mkdir(exist_ok=True)
         parts = list(first_epoch(plan))
-        for number, steps in enumerate(parts):
-            if any_rank(should_stop(), policy.device):
+        names = [
+            [f"part-{number:05d}-rank-{each}-of-{num_ranks}.arrow" for each in range(num_ranks)]
+            for number in range(len(parts))
+        ]
+        for steps, of_ranks in zip(parts, names, strict=True):
+            if any_rank(should_stop(), device):
                 return None
-            path = folder / f"part-{number:05d}-rank-{rank}-of-{num_ranks}.arrow"
+            path = folder / of_ranks[rank]
             # One that lacks it has the others go along: all take part in every collective.
-            if any_rank(not path.exists(), policy.device):
-                _write(path, _scored(run, policy, plan, config, steps))
+            if any_rank(not path.exists(), device):
+                scored = list(_scored(run, policy, plan, config, steps))
+                columns = [[row for row, _ in scored], [own_T.numpy() for _, own_T in scored]]
+                _write(path, [pa.record_batch(columns, schema=SCHEMA)])
         distributed.barrier()
         if rank == 0:
-            ranks = range(num_ranks)
-            names = [
-                f"part-{number:05d}-rank-{each}-of-{num_ranks}.arrow"
-                for number in range(len(parts))
-                for each in ranks
-            ]
-            temporary = folder / f".{INDEX}"
-            temporary.write_text(json.dumps(names), encoding="utf-8")
-            os.replace(temporary, folder / INDEX)
+            paths = [folder / name for of_ranks in names for name in of_ranks]
+            _write(plan.folder / SCORES, itertools.chain.from_iterable(map(_read, paths)))
+            shutil.rmtree(folder)
         distributed.barrier()
-    return Scores(plan.folder, plan.num_rows)
+    return Scores(plan)
 
 
 def first_epoch(plan: Plan) -> Iterator[Sequence[int]]:
@@ -157,16 +146,20 @@ def score(
         policy.language.train()
 
 
-def _write(path: Path, scored: Iterator[tuple[int, Tensor]]) -> None:
-    """Write a part; it is there when it is whole."""
-    rows, logprobs = [], []
-    for row, logprob_T in scored:
-        rows.append(row)
-        logprobs.append(logprob_T.numpy())
+def _read(path: Path) -> Iterator[pa.RecordBatch]:
+    with pa.memory_map(str(path)) as file:
+        reader = pa.ipc.open_file(file)
+        for number in range(reader.num_record_batches):
+            yield reader.get_batch(number)
+
+
+def _write(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write a file that is there when it is whole."""
     temporary = path.with_name(f".{path.name}")
     with temporary.open("wb") as file:
         with pa.ipc.new_file(file, SCHEMA) as writer:
-            writer.write(pa.record_batch([rows, logprobs], schema=SCHEMA))
+            for batch in batches:
+                writer.write(batch)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

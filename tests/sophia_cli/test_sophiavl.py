@@ -1,10 +1,14 @@
 """SophiaVL-R1's recipe on the built-in world, with a judge that vLLM runs, trained here."""
 
+import json
 import random
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoModelForImageTextToText
 
 from data import tables
 from data.records import Rollout, Sample, Thinking, Trajectory
@@ -12,7 +16,8 @@ from data.world import scene_seed
 from data.world.questions import ask
 from data.world.reasoning import reason
 from data.world.scenes import CELLS, make_scene, render
-from tests.command import result_of
+from stages.trust import group_advantages, trust_weight
+from tests.command import assert_refused, result_of, sophia
 
 pytest.importorskip("vllm")
 
@@ -30,6 +35,7 @@ RECIPE = (
     *("--set", "models.judge.engine_args={max_num_seqs=16, kv_cache_memory_bytes=67108864}"),
     *("--set", "judge.max_tokens=32", "--set", "reason.max_tokens=256", *FAST),
     *("--set", "train.batch_size=16", "--set", "train.learning_rate=1e-4"),
+    *("--set", "run.max_error_rate=1"),  # a policy so young does not always think
 )
 PER_BIN = 20
 
@@ -91,20 +97,21 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert sum(found["there"]) == 10 * (PER_BIN + 5)
     assert max(found["taken"]) == PER_BIN
-    return fine_tune(folder / "own", "3e-3")
+    return fine_tune(folder / "own", "1.5e-3", 4)
 
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world's policy that thinks before it answers, not always rightly."""
     run = tmp_path_factory.mktemp("policy") / "run"
-    write_warm_up(run, 384)
-    return fine_tune(run, "2e-3")
+    write_warm_up(run, 256)
+    return fine_tune(run, "1.5e-3", 8)
 
 
-def fine_tune(run: Path, learning_rate: str) -> Path:
+def fine_tune(run: Path, learning_rate: str, batch_size: int) -> Path:
     """The policy that `train.objective = "sft"` makes of a run."""
     settings = ("--set", "train.objective=sft", "--set", f"train.learning_rate={learning_rate}")
+    settings += ("--set", f"train.batch_size={batch_size}")
     outcome = result_of("train", "--run", run, *FAST, *settings)["train"]
     assert outcome["errors"] == 0
     return run / "checkpoints" / "final"
@@ -121,14 +128,49 @@ def test_the_recipe(judge: Path, policy: Path, tmp_path: Path) -> None:
         *("--set", f"models.judge.path={judge}"),
     )
     result_of("ingest", "world:train", "--run", run, "--limit", "16", "--num-shards", "1")
-    print(result_of("reason", *settings))
-    judged = result_of("judge", *settings)["judge"]
-    print(judged)
-    result_of("verify", *settings)
-    groups = result_of("propagate-reward", *settings)["propagate-reward"]["figures"]["groups"]
-    print(groups)
-    scores = {row["thinking_reward"] for row in rows_of(run, "thinking", Thinking)}
-    print(scores)
-    outcome = result_of("train", *settings)["train"]
-    print(outcome)
-    assert 0
+    for stage in ("reason", "judge", "verify", "propagate-reward"):
+        assert result_of(stage, *settings)[stage]["rows"] == 16 * 4
+
+    judged = rows_of(run, "thinking", Thinking)
+    thinking = [row for row in judged if row["error"] is None]
+    assert len(thinking) > 16
+    assert all(re.fullmatch(r"Score: [01]\.\d", row["text"]) for row in thinking)
+    assert {row["error"] for row in judged} <= {None, "thinking: the rollout has none"}
+
+    rollouts = {(r["sample_id"], r["rollout_index"]): r for r in rows_of(run, "rollouts", Rollout)}
+    trajectories = rows_of(run, "trajectories", Trajectory)
+    assert len(trajectories) == 16 * 4, "all were judged, and those that don't think have R_t = 0"
+    group = [row for row in trajectories if row["sample_id"] == trajectories[0]["sample_id"]]
+    assert len(group) == 4
+    for row in group:
+        rollout = rollouts[row["sample_id"], row["rollout_index"]]
+        assert row["token_ids"] == rollout["token_ids"]
+        assert row["behavior_logprob"] == rollout["logprob"]
+    outcomes, scores = (
+        [row[name] for row in group] for name in ("outcome_reward", "thinking_reward")
+    )
+    expected = trust_weight(outcomes, scores)
+    assert group[0]["trust_weight"] == (None if expected is None else pytest.approx(expected))
+    assert [row["advantage"] for row in group] == pytest.approx(group_advantages(outcomes))
+
+    figures = result_of("train", *settings)["train"]["figures"]
+    assert figures["steps"] == 4
+    assert figures["ratio"]["before"]["delta"] < 1e-3, "it trains on what it wrote, as it wrote it"
+    assert figures["ratio"]["after"]["delta"] > 1e-2
+    (progress,) = (run / "metrics").glob("train-*.jsonl")
+    first = json.loads(progress.read_text().splitlines()[0])
+    assert first["largest_ratio_deviation"] < 1e-3
+    assert first["gradient_norm"] > 0
+    AutoModelForImageTextToText.from_pretrained(run / "checkpoints" / "final")
+    shown = sophia("train", *settings).stdout
+    assert "pi_theta / mu over" in shown and "mu is the policy that wrote" in shown
+
+
+def test_a_run_for_a_judge_is_not_overwritten(tmp_path: Path) -> None:
+    write_judgements(tmp_path / "large", 1)
+    command = ("judge-data", "--run", tmp_path / "large", "--to", tmp_path / "own", *JUDGE_PROMPT)
+    first = result_of(*command, "--per-bin", "1")
+    assert result_of(*command, "--per-bin", "1") == first, "the same again changes nothing"
+    assert_refused(sophia(*command, "--per-bin", "2"), 3, "another way", "--to")
+    shutil.rmtree(tmp_path / "large" / "thinking")
+    assert_refused(sophia(*command, "--per-bin", "1"), 5, "sophia judge")

@@ -28,7 +28,7 @@ from stages.training.objective import Objective
 from stages.training.plan import Plan, Row
 from stages.training.planning import unusable
 from stages.training.render import Example
-from stages.training.scores import SCHEMA
+from stages.training.scores import SCHEMA, SCORES
 from stages.training.task import Task
 from stages.trust import Group, annealed_advantages
 from tests.stages.training.group_runs import write_group_run
@@ -59,11 +59,8 @@ def make_task(
 
 def write_scores(plan: Plan, logprobs: dict[int, list[float]]) -> None:
     """Scores that say what a test wants the policy before training to have said."""
-    folder = plan.folder / "before"
-    folder.mkdir()
-    with pa.ipc.new_file(folder / "part.arrow", SCHEMA) as writer:
+    with pa.ipc.new_file(plan.folder / SCORES, SCHEMA) as writer:
         writer.write(pa.record_batch([list(logprobs), list(logprobs.values())], schema=SCHEMA))
-    (folder / "scores.json").write_text(json.dumps(["part.arrow"]))
 
 
 def plain_logprobs(policy: Path, plan: Plan) -> tuple[Any, dict[int, Tensor]]:

@@ -1,6 +1,7 @@
 """Log-probabilities from before training: made once, and the same after a kill."""
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from stages import train
 from stages.engines import ModelConfig, Request, Sampling, load_engine
 from stages.prompts import answer_messages
+from stages.training.scores import SCORES
 from tests.stages.training.group_runs import write_group_run
 from tests.stages.training.runs import (
     make_config,
@@ -51,18 +53,22 @@ def test_killed_and_run_again_nothing_is_scored_twice_and_the_weights_are_the_sa
     assert first["largest_ratio_deviation"] < 1e-3
     assert first["kl"] < 1e-6 < steps_done(undisturbed)[-1]["kl"]
 
+    plan = killed / "checkpoints" / train.WORK / "plan"
+    attempt = start_attempt(killed, policy, config)
+    while not list(plan.glob("scores*")):
+        time.sleep(0.01)
+    attempt.send_signal(signal.SIGKILL)
+    attempt.wait()
     attempt = start_attempt(killed, policy, config)
     wait_for_step(killed, 5)
     attempt.send_signal(signal.SIGKILL)
     attempt.wait()
-    scores = killed / "checkpoints" / train.WORK / "plan" / "before"
-    written = {path.name: path.stat().st_mtime_ns for path in scores.iterdir()}
-    assert "scores.json" in written
+    written = (plan / SCORES).stat().st_mtime_ns
     attempt = start_attempt(killed, policy, config)
     wait_for_step(killed, 8)
     attempt.send_signal(signal.SIGTERM)
     if attempt.wait(60) == 75:
-        assert written == {path.name: path.stat().st_mtime_ns for path in scores.iterdir()}
+        assert (plan / SCORES).stat().st_mtime_ns == written
     assert train.run(make_job(killed, policy, config), config).complete
     final = Path("checkpoints") / "final"
     assert weights_hash(killed / final) == weights_hash(undisturbed / final)
