@@ -35,6 +35,7 @@ from stages.provenance import provenance, scorer_version
 from stages.scores import summarize
 from stages.second_opinion import ROLE, LlmConfig, Opinions
 from stages.seeds import seed_for
+from stages.serving import Model
 from stages.shards import map_shards
 from stages.verifiers import Attempt, Judgement
 from stages.verifiers.pool import Judge
@@ -144,16 +145,17 @@ def run(job: Job, config: Config) -> Outcome:
     asking = without_model(job) if opinions else job
     outcome = Outcome()
     benchmarks = []
-    for name in expand(config.benchmarks):
-        benchmark = load_benchmark(name, config.num_questions, config.root)
-        part = _evaluate(asking, config, benchmark)
-        outcome.rows += part.rows
-        outcome.errors += part.errors
-        outcome.complete &= part.complete
-        if not part.complete:
-            return outcome
-        _add_results(job, config, benchmark, outcome)
-        benchmarks.append((benchmark, part))
+    with Model(asking, "policy") as policy:
+        for name in expand(config.benchmarks):
+            benchmark = load_benchmark(name, config.num_questions, config.root)
+            part = _evaluate(asking, policy, config, benchmark)
+            outcome.rows += part.rows
+            outcome.errors += part.errors
+            outcome.complete &= part.complete
+            if not part.complete:
+                return outcome
+            _add_results(job, config, benchmark, outcome)
+            benchmarks.append((benchmark, part))
     for benchmark, part in benchmarks:
         judges = config.judges(benchmark)
         if opinions is None or not (judges or config.llm_extractor != "off"):
@@ -198,7 +200,7 @@ def evaluation_name(benchmark: str, config: Config) -> str:
     return f"evals/{benchmark}@{name}-{tables.digest_of(config.checkpoint)[:6]}"
 
 
-def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
+def _evaluate(job: Job, policy: Model, config: Config, benchmark: Benchmark) -> Outcome:
     """Ask and judge one benchmark's questions."""
     system = load_prompt(config.system_prompt)
     model = job.models["policy"]
@@ -235,7 +237,7 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
         )
 
     def execute(rows: Iterator[Planned]) -> Iterator[Attempted]:
-        answered = complete(job, "policy", rows, request, lambda row, done: (row, done))
+        answered = complete(policy, rows, request, lambda row, done: (row, done))
         with Judge() as judge:
             judged = judge.judge(_to_judge(answered), job.should_stop)
             for _, tagged in groupby(judged, key=lambda found: found[0][0].key):

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from data import tables
 from data.errors import EngineError, InputError
-from stages.engines import Completion, Engine, Request, load_engine
-from stages.job import Job, Key, Planned
+from stages.engines import Completion, Request
+from stages.job import Key, Planned
+from stages.serving import Model
 
 Row = TypeVar("Row")
 
@@ -64,28 +65,25 @@ class _Waiting:
 
 
 def complete(
-    job: Job,
-    role: str,
+    model: Model,
     planned: Iterator[Planned],
     request: Callable[[Planned], Request | Completion],
     record: Callable[[Planned, Completion], Row],
-    figures: Callable[[], Mapping[str, float]] = dict,
 ) -> Generator[Row, None, None]:
     """Answer planned rows with one of the run's models.
 
     Args:
-        job: the attempt; its `should_stop` ends the stream early.
-        role: which of `job.models` answers. It is loaded when the first row needs it.
+        model: which. It is loaded when the first row needs it, and stays for those who come later.
         planned: the rows, read as the engine has room. Where what is recorded makes new ones, they
             may come after its end.
         request: what to ask for a row, or its completion where the model need not be asked: an
             error, for one.
         record: how the row and its completion become a record.
-        figures: what to show beside those of the engine.
 
     Raises:
         EngineError: the engine failed repeatedly.
     """
+    job = model.job
     waiting: dict[Key, _Waiting] = {}
     settled: deque[Row] = deque()
 
@@ -104,74 +102,36 @@ def complete(
 
     todo = requests()
     failures = restarts = 0
-    with _Running(job, role, figures) as model:
-        while True:
-            if (first := next(todo, None)) is None:
-                if not settled:
-                    return
-                todo = requests()
-            else:
-                try:
-                    with closing(model.answer(chain([first], todo))) as answers:
-                        for completion in answers:
-                            failures = 0
-                            asked = waiting.pop(completion.id)
-                            if completion.finish_reason in ("stop", "length"):
-                                job.budget.note(time.monotonic() - asked.since)
-                            yield record(asked.row, completion)
-                            yield from _taken(settled)
-                    waiting.clear()  # what is left was dropped on a stop
-                except EngineError as error:
-                    failures += 1
-                    restarts += 1
-                    if failures == MOST_FAILURES or restarts == MOST_RESTARTS:
-                        raise
-                    model.close()
-                    job.report.note(f"{error.what} Starting the engine again.")
-                todo = chain([asked.request for asked in waiting.values()], requests())
-            yield from _taken(settled)
+    while True:
+        if (first := next(todo, None)) is None:
+            if not settled:
+                return
+            todo = requests()
+        else:
+            try:
+                with closing(model.answer(chain([first], todo))) as answers:
+                    for completion in answers:
+                        failures = 0
+                        asked = waiting.pop(completion.id)
+                        if completion.finish_reason in ("stop", "length"):
+                            job.budget.note(time.monotonic() - asked.since)
+                        yield record(asked.row, completion)
+                        yield from _taken(settled)
+                waiting.clear()  # what is left was dropped on a stop
+            except EngineError as error:
+                failures += 1
+                restarts += 1
+                if failures == MOST_FAILURES or restarts == MOST_RESTARTS:
+                    raise
+                model.close()
+                job.report.note(f"{error.what} Starting the engine again.")
+            todo = chain([asked.request for asked in waiting.values()], requests())
+        yield from _taken(settled)
 
 
 def _taken(rows: deque[Row]) -> Iterator[Row]:
     while rows:
         yield rows.popleft()
-
-
-class _Running:
-    """One of the run's models, loaded when it is first asked; as a context manager it ends it."""
-
-    def __init__(self, job: Job, role: str, figures: Callable[[], Mapping[str, float]]) -> None:
-        self.job = job
-        self.role = role
-        self.figures = figures
-        self.engine: Engine | None = None
-
-    def __enter__(self) -> "_Running":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def answer(self, requests: Iterator[Request]) -> Generator[Completion, None, None]:
-        """Have the engine answer; it stays for those who ask more."""
-        if self.engine is None:
-            self.engine = self._load()
-        yield from self.engine.generate(requests, self.job.should_stop)
-
-    def _load(self) -> Engine:
-        model = self.job.models[self.role]
-        if model.path is not None:
-            self.job.report.note(f"loading {model.path} with {model.engine}")
-        engine = load_engine(self.role, model, self.job.should_stop)
-        self.job.report.watch(lambda: {**engine.figures(), **self.figures()})
-        return engine
-
-    def close(self) -> None:
-        """End the engine."""
-        if self.engine is not None:
-            self.job.report.watch(dict)
-            engine, self.engine = self.engine, None
-            engine.close()
 
 
 def encoded_images(sample: Mapping[str, Any]) -> list[bytes]:

@@ -12,7 +12,6 @@ nothing and memory stays flat however rarely the model is needed.
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -35,6 +34,7 @@ from stages.queries import (
     parse_verdict,
 )
 from stages.seeds import seed_for
+from stages.serving import Model
 from stages.verifiers import Judgement
 
 ROLE = "verifier"
@@ -187,9 +187,8 @@ class Opinions:
     def ask(self, rows: Iterator[Planned]) -> Iterator[Verdict]:
         """Ask about the cases of planned rows, each distinct query once."""
         queries = _Queries(self, (row.item for row in rows))
-        answered = complete(self.job, ROLE, queries, self._request, lambda row, done: (row, done))
-        with closing(answered):
-            for row, completion in answered:
+        with Model(self.job, ROLE) as model:
+            for row, completion in complete(model, queries, self._request, lambda *both: both):
                 if completion.finish_reason != "unfinished":  # everything is to stop
                     self._remember(row.item, completion)
                     yield from map(self.verdict, queries.settled_by(row.item))
