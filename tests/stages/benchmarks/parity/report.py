@@ -1,6 +1,6 @@
 """Where our verdicts on the recorded answers part from the official ones, and who is right.
 
-    python -m tests.stages.benchmarks.parity.report    # writes disagreements.tsv anew
+    python -m tests.stages.benchmarks.parity.report    # counts, and writes disagreements.tsv anew
 
 `verdicts.toml` holds, for each answer of each type, what the benchmark's authors say (`official`)
 and what VLMEvalKit says: `+` right, `-` wrong, `?` nothing without a language model, or a guess.
@@ -104,5 +104,25 @@ def write(rows: Sequence[dict[str, str]], path: Path = TABLE) -> None:
         out.writelines("\t".join(row[name] for name in COLUMNS) + "\n" for row in rows)
 
 
+def show(found: dict[str, list[Judged]]) -> None:
+    """How many answers there are of each type, and how often a scorer's verdict is ours."""
+    columns = ("answers", "verdicts", "agree", "ours right", "theirs right")
+    print(f"{'':40}" + "".join(f"{name:>14}" for name in columns))
+    for name, verdicts in recorded().items():
+        for scorer in SCORERS:
+            pairs = [
+                (one, theirs == "+")
+                for one, theirs in zip(found[name], verdicts[scorer], strict=True)
+                if theirs != "?"
+            ]
+            parted = [one for one, theirs in pairs if one.ours != theirs]
+            ours = sum(one.ours == one.case.right for one in parted)
+            numbers = (len(found[name]), len(pairs), len(pairs) - len(parted))
+            row = (*numbers, ours, len(parted) - ours)
+            print(f"{f'{name}, {scorer}':40}" + "".join(f"{each:>14,}" for each in row))
+
+
 if __name__ == "__main__":
-    write(disagreements(judge_all()))
+    judgements = judge_all()
+    write(disagreements(judgements))
+    show(judgements)
