@@ -78,7 +78,8 @@ def disagreements(found: dict[str, list[Judged]]) -> list[dict[str, str]]:
                     continue
                 case, gold = one.case, one.case.question.sample.answer or ""
                 answer = case.stated or case.response
-                key = (name, scorer, gold, answer, theirs)
+                reason = why(scorer, name, case.form, gold, case.stated, theirs)
+                key = (name, scorer, gold, answer, theirs, reason)
                 row = rows.setdefault(
                     key,
                     {
@@ -90,7 +91,7 @@ def disagreements(found: dict[str, list[Judged]]) -> list[dict[str, str]]:
                         "theirs": WORDS[theirs == "+"],
                         "ours": WORDS[one.ours],
                         "right": "ours" if one.ours == case.right else "theirs",
-                        "why": why(scorer, name, case.form, gold, case.stated, theirs),
+                        "why": reason,
                     },
                 )
                 row["forms"] = ", ".join(filter(None, (row["forms"], case.form)))
