@@ -157,8 +157,29 @@ def compare_evaluations(first: Path, second: Path) -> Comparison:
     return found
 
 
+def differing_terms(first: Path, second: Path) -> dict[str, list[Any]]:
+    """How else two evaluations differ than in the model: name -> what each of them says."""
+    ours, theirs = (_provenance(path) for path in (first, second))
+    names = ours.keys() & theirs.keys() - {"seed"}
+    return {
+        name: [ours[name], theirs[name]] for name in sorted(names) if ours[name] != theirs[name]
+    }
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    file = _folder(path) / "results.json"
+    found: dict[str, Any] = (
+        json.loads(file.read_text()).get("provenance", {}) if file.is_file() else {}
+    )
+    return found
+
+
+def _folder(path: Path) -> Path:
+    return path.parent if path.name == "results.json" else path
+
+
 def _answers(path: Path) -> Any:
-    folder = path.parent if path.name == "results.json" else path
+    folder = _folder(path)
     if not tables.is_complete(folder):
         state = "is not complete" if tables.shards(folder) else "holds no evaluation"
         raise InputError(f"{folder} {state}.", "Give a folder such as RUN/evals/mmmu.")
@@ -169,10 +190,16 @@ def _answers(path: Path) -> Any:
     )
 
 
-def show_comparison(found: Comparison, as_json: bool) -> None:
-    """What became of the questions from the first evaluation to the second."""
+def show_comparison(found: Comparison, terms: dict[str, list[Any]], as_json: bool) -> None:
+    """What became of the questions from the first evaluation to the second.
+
+    Args:
+        found: the comparison.
+        terms: in what else they differ.
+        as_json: whether to print it as JSON.
+    """
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(found) | {"differing_terms": terms})
         return
     low, high = found.interval or (None, None)
     out.print(
@@ -186,3 +213,5 @@ def show_comparison(found: Comparison, as_json: bool) -> None:
         more = f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else ""
         listed = f": {', '.join(names[:NUM_NAMED])}{more}" if names else ""
         out.print(f"{len(names):,} {word}{listed}", markup=False)
+    for name, (ours, theirs) in terms.items():
+        out.print(f"They differ in {name.replace('_', ' ')}, too: {ours}, {theirs}", markup=False)

@@ -140,7 +140,7 @@ def test_parts_of_an_answer() -> None:
 
 
 def test_a_number_in_brackets_that_is_not_next_is_no_part() -> None:
-    assert parts_of("(1) f(3) = 5; (2) B (3, 5)") == {"1": "f(3) = 5", "2": "B (3, 5)"}
+    assert parts_of("(1) f(2) = 5; (2) B (3, 5)") == {"1": "f(2) = 5", "2": "B (3, 5)"}
 
 
 @pytest.mark.parametrize(
