@@ -149,6 +149,10 @@ class Reward:
     selected: Annotated[bool, pa.bool_()] = False
     reason: OptionalText = None
     """Why it was selected, or why not."""
+    thinking_reward: OptionalFloat32 = None
+    """R_t of SophiaVL-R1, as far as it counts; null outside of groups, or where not scored."""
+    trust_weight: OptionalFloat32 = None
+    """Gamma of its group, the rollouts of its sample; null where there is nothing to compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,11 +164,21 @@ class Trajectory:
     rollout_index: Int32
     response: OptionalText = None
     reward: OptionalFloat32 = None
+    """What the objective `sophia` weighs it with: 1, or R_o for a rollout of a group."""
     advantage: OptionalFloat32 = None
+    """1, or what `grpo` trains with: (R_o - mean) / standard deviation over the group."""
     num_tokens: Int32 = 0
     token_ids: TokenIds = None
     """The policy's own tokens for an on-policy rollout; null where the reasoner wrote it."""
     finish_reason: OptionalText = None
+    outcome_reward: OptionalFloat32 = None
+    """R_o. A group is a sample's trajectories where this is there; null: they are no group."""
+    thinking_reward: OptionalFloat32 = None
+    """R_t as far as it counts; null: not scored."""
+    trust_weight: OptionalFloat32 = None
+    """Gamma of its group; null where there is nothing to compare."""
+    behavior_logprob: Annotated[float | None, pa.float64()] = None
+    """log mu(y): the rollout's own `logprob`."""
 
 
 @dataclass(frozen=True, kw_only=True)

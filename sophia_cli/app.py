@@ -246,6 +246,35 @@ def judge(
     )
 
 
+@app.command("judge-data", rich_help_panel="Whole runs", epilog=settings_help("judge"))
+def judge_data(
+    run: Run,
+    to: Annotated[Path, typer.Option(help="Folder of the run to train the new judge in.")],
+    per_bin: Annotated[
+        int, typer.Option(help="Judgements taken of each of ten bins of scores, at most.", min=1)
+    ],
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Make data to train a judge on: a larger one's judgements, evenly over their scores."""
+    from stages.judge_data import make_judge_data
+
+    RunDir(run).require()
+    resolved = _resolve(config, set_).config
+    with stopping() as (report, should_stop), full_disk_explained(to):
+        found = make_judge_data(
+            run,
+            to,
+            config=resolved.judge,
+            per_bin=per_bin,
+            seed=resolved.run.seed,
+            report=report,
+            should_stop=should_stop,
+        )
+    reports.show_judge_data(found, as_json)
+
+
 @app.command(rich_help_panel="Stages", epilog=settings_help("propagate-reward"))
 def propagate_reward(
     run: Run,
@@ -423,7 +452,8 @@ def slurm(
     from sophia_cli import slurm as jobs
 
     resolved = _resolve(config, set_)
-    RunDir(run).require()
+    for stage in stages:
+        RunDir(run).require_for(resolved.config, stage)
     call = jobs.Invocation(run, tuple(config or ()), tuple(set_ or ()), os.environ)
     scripts = jobs.make_scripts(stages, resolved.config, call)
     # Slurm doesn't make the folder that its output goes to, and fails a job without a word.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from data.ingest import IngestSummary
     from sophia_cli.slurm import Script
     from stages.audit import Audit
+    from stages.judge_data import JudgeData
     from stages.what_if import Forecast
 
 NUM_KINDS = 20
@@ -58,10 +59,12 @@ def show_outcome(stage: str, outcome: Outcome) -> None:
     out.print(f"{stage}: {state}, {outcome.rows} rows{errors}")
     scores = {}
     for name, figure in outcome.figures.items():
-        if name == "funnel":
+        if name in ("funnel", "groups"):
             show_funnel(figure)
         elif name.startswith("funnel_by_"):
             show_funnels(name.removeprefix("funnel_by_").replace("_", " "), figure)
+        elif name == "ratio":
+            show_ratio(figure)
         elif name == "caption_rewards":
             show_caption_rewards(figure)
         elif isinstance(figure, dict) and "pass_at_1" in figure:
@@ -75,7 +78,7 @@ def show_outcome(stage: str, outcome: Outcome) -> None:
 def show_funnel(funnel: dict[str, int]) -> None:
     """Samples to trajectories, a line each."""
     for name, number in funnel.items():
-        out.print(f"  {name.replace('_', ' '):22}{number:>10,}")
+        out.print(f"  {name.replace('_', ' '):28}{number:>10,}")
 
 
 def show_funnels(kind: str, funnels: dict[str, dict[str, int]]) -> None:
@@ -96,6 +99,38 @@ def show_caption_rewards(captions: dict[str, int]) -> None:
     out.print("captions by their share of right rollouts, R(c)")
     for share, number in captions.items():
         out.print(f"  {share:>8} {number:>10,}  {'#' * round(BAR_WIDTH * number / total)}".rstrip())
+
+
+def show_ratio(ratio: dict[str, Any]) -> None:
+    """pi_theta / mu over some trajectories, before training and after, and what it means."""
+    measured = {when: ratio[when] for when in ("before", "after") if when in ratio}
+    columns = ["pi / mu", *measured]
+    rows = [
+        [f"log ratio per {unit}, {name}", *(f"{of[key][name]:+.4g}" for of in measured.values())]
+        for unit in ("token", "sequence")
+        for key in (f"log_ratio_per_{unit}",)
+        for name in ("p05", "median", "p95")
+    ]
+    for name in ("effective_sample_size", "delta", "delta_per_token"):
+        words = name.replace("_", " ")
+        rows.append([words, *(f"{of[name]:.4g}" for of in measured.values())])
+    number = ratio["before"]["num_rows"]
+    print_table(f"pi_theta / mu over {number:,} trajectories", columns, rows)
+    for key in ("meaning", "warning"):
+        if key in ratio:
+            out.print(f"  {ratio[key]}", markup=False)
+
+
+def show_judge_data(found: "JudgeData", as_json: bool) -> None:
+    """How many judgements there are with which score, and how many were taken."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    rows = [
+        [f"{bin_ / 10:.1f}", f"{there:,}", f"{taken:,}"]
+        for bin_, (there, taken) in enumerate(zip(found.there, found.taken, strict=True))
+    ]
+    print_table("judgements by score", ["from", "there", "taken"], rows)
 
 
 def show_forecast(forecast: "Forecast", as_json: bool) -> None:
@@ -216,10 +251,11 @@ def show_workers(status: dict[str, Any]) -> None:
     columns = ["worker", "stage", "state", "rows", "errors", "tok/s", "kept", "lost", "engine"]
     print_table("workers", columns, rows)
     for stage, rate in status["stages"].items():
+        unit = "steps" if stage == "train" else "rows"
         left = "?" if rate["eta_seconds"] is None else format_seconds(rate["eta_seconds"])
         out.print(
-            f"{stage}: {rate['rows']:,} of {rate['total']:,} rows, "
-            f"{rate['rows_per_second']:,.1f} rows/s, {rate['tokens_per_second']:,.0f} tok/s, "
+            f"{stage}: {rate['rows']:,} of {rate['total']:,} {unit}, "
+            f"{rate['rows_per_second']:,.1f} {unit}/s, {rate['tokens_per_second']:,.0f} tok/s, "
             f"eta {left}"
         )
 

@@ -3,6 +3,7 @@
 import json
 import math
 import tomllib
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from data.records import Attempted
 from sophia_cli.console import out, print_json, print_table
 from stages.benchmarks import PAPER
 from stages.comparison import Comparison, by_question, compare
+from stages.eval_results import JUDGED
 
 COLUMNS = ("pass@1 %", "±", "n", "truncated", "no answer", "unjudged", "tokens per answer")
 NUM_NAMED = 10
@@ -143,7 +145,7 @@ def read_results(evals: Path) -> dict[str, dict[str, Any]]:
 
 
 def compare_evaluations(first: Path, second: Path) -> Comparison:
-    """Pair two evaluations, each a folder or the results.json in it.
+    """Pair two evaluations, each a folder, or the results.json or the `judged/` in it.
 
     Raises:
         InputError: one is no evaluation, or they share no judged question.
@@ -167,11 +169,12 @@ def differing_terms(first: Path, second: Path) -> dict[str, list[Any]]:
 
 
 def _provenance(path: Path) -> dict[str, Any]:
-    file = _folder(path) / "results.json"
-    found: dict[str, Any] = (
-        json.loads(file.read_text()).get("provenance", {}) if file.is_file() else {}
-    )
-    return found
+    """Of an evaluation, or of what a model judged of it, which lies in its folder."""
+    for folder in (_folder(path), _folder(path).parent):
+        if (file := folder / "results.json").is_file():
+            found: dict[str, Any] = json.loads(file.read_text()).get("provenance", {})
+            return found
+    return {}
 
 
 def _folder(path: Path) -> Path:
@@ -183,11 +186,16 @@ def _answers(path: Path) -> Any:
     if not tables.is_complete(folder):
         state = "is not complete" if tables.shards(folder) else "holds no evaluation"
         raise InputError(f"{folder} {state}.", "Give a folder such as RUN/evals/mmmu.")
-    return by_question(
-        row
-        for shard in tables.shards(folder)
-        for row in tables.read_rows(shard, Attempted, COMPARED)
-    )
+    rows = _rows(folder, COMPARED)
+    if folder.name == JUDGED:  # what a model says of answers knows nothing of clusters
+        cluster = {row["sample_id"]: row["cluster"] for row in _rows(folder.parent, COMPARED)}
+        rows = ({**row, "cluster": cluster.get(row["sample_id"])} for row in rows)
+    return by_question(rows)
+
+
+def _rows(folder: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for shard in tables.shards(folder):
+        yield from tables.read_rows(shard, Attempted, columns)
 
 
 def show_comparison(found: Comparison, terms: dict[str, list[Any]], as_json: bool) -> None:

@@ -76,6 +76,19 @@ class RunDir:
                 f"Fill it first: sophia ingest SOURCE --run {self.root}",
             )
 
+    def require_for(self, config: RunConfig, stage: str) -> None:
+        """Check that there is a run, or make an empty one for a stage that needs no samples.
+
+        Raises:
+            InputError: the folder is missing or holds no samples.
+        """
+        module = stage_module(stage) if stage in STAGES else None
+        needs_none = getattr(module, "works_without_samples", lambda own: False)
+        if module and needs_none(section(config, stage)):
+            self.root.mkdir(parents=True, exist_ok=True)
+        else:
+            self.require()
+
     def log_path(self, stage: str) -> Path:
         """A fresh log file for one attempt at a stage."""
         stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -204,6 +217,17 @@ def stage_rates(
             "tokens_per_second": round(sum(pulse["tokens_per_second"] for pulse in alive), 1),
             "eta_seconds": round((total - rows) / speed) if speed and total >= rows else None,
         }
+    for pulse in workers:
+        if pulse["stage"] == "train" and pulse["is_alive"]:
+            speed, left = pulse["rows_per_second"], pulse["total"] - pulse["done"]
+            rates["train"] = {
+                "workers": 1,
+                "rows": pulse["done"],
+                "total": pulse["total"],
+                "rows_per_second": speed,
+                "tokens_per_second": pulse["tokens_per_second"],
+                "eta_seconds": round(left / speed) if speed else None,
+            }
     return rates
 
 

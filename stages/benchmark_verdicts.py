@@ -59,8 +59,8 @@ def asked_text(question: Question) -> str:
     """The question with its options, for a model that does not see the image."""
     asked = vars(question.sample)
     choices = list(question.options) or asked["choices"]
-    if question.text:
-        asked = asked | {"question": question.text, "hint": None}
+    if question.text and question.text not in (asked["question"] or ""):
+        asked = asked | {"question": question.text, "hint": None}  # the image shows it
     return question_text(asked | {"choices": choices})
 
 

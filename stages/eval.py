@@ -11,12 +11,11 @@ language model looks at what they reject or can't find, and both figures stand s
 """
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -27,23 +26,19 @@ from data.world import PREFIX
 from stages.benchmark_verdicts import attempts_at, best, by_own_rule, num_shards, questions_of
 from stages.benchmarks import Benchmark, Question, Score, expand, load_benchmark
 from stages.engines import Completion, Request, Sampling
-from stages.eval_judging import judge_evaluation, summarize_judged, without_model
+from stages.eval_judging import judge_evaluation, without_model
+from stages.eval_results import write_results
 from stages.generation import complete, encoded_images, group_rows
 from stages.job import Job, Outcome, Planned
 from stages.prompts import answer_messages, load_prompt, question_text
-from stages.provenance import provenance, scorer_version
-from stages.scores import summarize
-from stages.second_opinion import ROLE, LlmConfig, Opinions
+from stages.provenance import scorer_version
+from stages.second_opinion import ROLE, LlmConfig, Opinions, check_model
 from stages.seeds import seed_for
 from stages.serving import Model
 from stages.shards import map_shards
 from stages.verifiers import Attempt, Judgement
 from stages.verifiers.pool import Judge
 
-RESULT_COLUMNS = (
-    *("sample_id", "rollout_index", "outcome_reward", "status", "num_tokens", "extracted_answer"),
-    *("verifier_reward", "cluster", "labels", "scorer"),
-)
 SAMPLING = ("temperature", "top_p", "max_tokens", "num_samples")
 
 
@@ -138,11 +133,12 @@ def checkpoint_identity(path: str | None) -> str | None:
 
 def run(job: Job, config: Config) -> Outcome:
     """Evaluate on every benchmark that is not done yet; first all answers, then a model on them."""
-    opinions = Opinions(job, config) if config.asks_model else None
+    if config.asks_model:
+        check_model(job)
     path = checkpoint_path(job.run_dir, config, job.models["policy"].path)
     model = job.models["policy"].model_copy(update={"path": path})
     job = replace(job, models=job.models | {"policy": model})
-    asking = without_model(job) if opinions else job
+    asking = without_model(job) if config.asks_model else job
     outcome = Outcome()
     benchmarks = []
     with Model(asking, "policy") as policy:
@@ -156,38 +152,43 @@ def run(job: Job, config: Config) -> Outcome:
                 return outcome
             _add_results(job, config, benchmark, outcome)
             benchmarks.append((benchmark, part))
-    for benchmark, part in benchmarks:
-        judges = config.judges(benchmark)
-        if opinions is None or not (judges or config.llm_extractor != "off"):
-            continue
-        name = evaluation_name(benchmark.name, config)
-        judged = judge_evaluation(
-            job, opinions, benchmark, name, config.llm_extractor, judges=judges
-        )
-        outcome.complete &= judged.complete
-        if not judged.complete:
-            break
-        outcome.errors += judged.errors - part.errors  # those of the answers are among them
-        _add_results(job, config, benchmark, outcome)
+    if config.asks_model:
+        _judge(job, config, benchmarks, outcome)
     return outcome
 
 
+def _judge(
+    job: Job, config: Config, benchmarks: Sequence[tuple[Benchmark, Outcome]], outcome: Outcome
+) -> None:
+    """Have a model look at the answers, and add what comes of it to the outcome."""
+    with Opinions(job, config) as opinions:
+        for benchmark, part in benchmarks:
+            judges = config.judges(benchmark)
+            if not judges and config.llm_extractor == "off":
+                continue
+            name = evaluation_name(benchmark.name, config)
+            judged = judge_evaluation(
+                job, opinions, benchmark, name, config.llm_extractor, judges=judges
+            )
+            outcome.complete &= judged.complete
+            if not judged.complete:
+                return
+            outcome.errors += judged.errors - part.errors  # those of the answers are among them
+            _add_results(job, config, benchmark, outcome)
+
+
 def _add_results(job: Job, config: Config, benchmark: Benchmark, outcome: Outcome) -> None:
-    """Work out an evaluation's results from its tables, and write them."""
+    """Work out an evaluation's results, and write them."""
     folder = job.folder(evaluation_name(benchmark.name, config))
-    attempts = read_attempts(folder)
-    results = summarize(attempts, has_variants=benchmark.has_variants)
-    judged = summarize_judged(folder, attempts, has_variants=benchmark.has_variants)
-    results |= {"judged": judged} if judged else {}
-    results |= {"benchmark": benchmark.name, "checkpoint": config.checkpoint}
-    results["provenance"] = provenance(
-        attempts,
-        questions=benchmark.digest,
-        system_prompt=config.system_prompt,
-        sampling={"seed": job.seed, **{name: getattr(config, name) for name in SAMPLING}},
+    told = {"benchmark": benchmark.name, "checkpoint": config.checkpoint}
+    made_with = {
+        "questions": benchmark.digest,
+        "system_prompt": config.system_prompt,
+        "sampling": {"seed": job.seed, **{name: getattr(config, name) for name in SAMPLING}},
+    }
+    outcome.figures[folder.name] = write_results(
+        folder, told, made_with, has_variants=benchmark.has_variants
     )
-    _write_json(folder / "results.json", results)
-    outcome.figures[folder.name] = results
 
 
 def evaluation_name(benchmark: str, config: Config) -> str:
@@ -297,18 +298,3 @@ def _record(
         choices=list(question.options) or question.sample.choices,
         prefill=completion.prefill,
     )
-
-
-def read_attempts(folder: Path) -> list[dict[str, Any]]:
-    """The rows of an evaluation, as far as its results need them."""
-    return [
-        row
-        for path in tables.shards(folder)
-        for row in tables.read_rows(path, Attempted, RESULT_COLUMNS)
-    ]
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)

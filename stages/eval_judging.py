@@ -7,10 +7,9 @@ the rules say of them stay as they are, and another judge can be asked later. Th
 with a language model throughout, and has one judge MMMU, MathVerse and MV-MATH.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from data import tables
@@ -25,20 +24,18 @@ from stages.benchmark_verdicts import (
     questions_of,
 )
 from stages.benchmarks import Benchmark, Question
+from stages.cases import Case
+from stages.eval_results import JUDGED
 from stages.identity import identify
 from stages.job import Job, Outcome, Planned
 from stages.queries import readable_tail
-from stages.scores import summarize
-from stages.second_opinion import FINISHED, ROLE, Case, Opinions
+from stages.second_opinion import FINISHED, ROLE, Opinions
 from stages.shards import map_shards
 from stages.verifiers import Judgement
 from stages.verifiers.graded import graded_kind
 from stages.verifiers.pool import Judge
 
-FOLDER = "judged"
 COLUMNS = (*KEYS, "text", "prefill", "status", "outcome_reward", "extracted_answer", "rule")
-CHANGED = ("status", "outcome_reward", "extracted_answer")
-RESULT_COLUMNS = (*KEYS, *CHANGED, "rule_status", "llm")
 
 
 def without_model(job: Job) -> Job:
@@ -98,7 +95,7 @@ def judge_evaluation(
         return map_shards(
             job,
             record=Verdict,
-            table=f"{name}/{FOLDER}",
+            table=f"{name}/{JUDGED}",
             count=count,
             plan=partial(plan, rules),
             execute=opinions.ask,
@@ -141,37 +138,3 @@ def _compare(
     if len(found) < len(attempts):
         return None
     return by_own_rule(question, boxed(answer), best(found), benchmark.score)[0]
-
-
-def summarize_judged(
-    folder: Path, attempts: Sequence[Mapping[str, Any]], *, has_variants: bool
-) -> dict[str, Any] | None:
-    """The results of an evaluation with the model's verdicts in place of the rules'.
-
-    Args:
-        folder: of the evaluation.
-        attempts: its rows.
-        has_variants: as in `summarize`.
-
-    Returns:
-        As `summarize`, and `llm`, `num_asked`, `num_changed`; None where the judged table is not
-        there, or is not of all these rows.
-    """
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for path in tables.shards(folder / FOLDER):
-        for row in tables.read_rows(path, Verdict, RESULT_COLUMNS):
-            found[tuple(row[name] for name in KEYS)] = row
-    judged = []
-    for attempt in attempts:
-        model_says = found.get((attempt["sample_id"], 0, attempt["rollout_index"]))
-        if model_says is None:
-            return None
-        changed = {name: model_says[name] for name in CHANGED}
-        judged.append({**attempt, "verifier_reward": None, **changed})
-    pairs = zip(attempts, judged, strict=True)
-    asked = [row for row in found.values() if row["rule_status"] is not None]
-    return summarize(judged, has_variants=has_variants) | {
-        "llm": sorted({str(row["llm"]).partition(" ")[0] for row in asked}),
-        "num_asked": len(asked),
-        "num_changed": sum(old["outcome_reward"] != new["outcome_reward"] for old, new in pairs),
-    }

@@ -11,8 +11,8 @@ nothing and memory stays flat however rarely the model is needed.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,26 +20,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.errors import ConfigError
 from data.records import Verdict
 from data.tables import digest_of
+from stages.cases import Case
 from stages.engines import Completion, Request, Sampling
 from stages.generation import complete
-from stages.job import Job, Key, Planned
+from stages.job import Job, Planned
 from stages.prompts import fill, load_prompt
-from stages.queries import (
-    Query,
-    Task,
-    extract_query,
-    is_worth_judging,
-    judge_query,
-    parse_answer,
-    parse_verdict,
-)
+from stages.queries import Query, Task
 from stages.seeds import seed_for
 from stages.serving import Model
-from stages.verifiers import Judgement
 
 ROLE = "verifier"
 """The model that is asked, one of the run's models."""
-JUDGED_BY, EXTRACTED_BY = "llm_judge", "llm_extractor"
 REMEMBERED = 200_000
 """Replies; a hundred megabytes or so."""
 FINISHED = {
@@ -79,90 +70,34 @@ class LlmConfig(BaseModel):
         return () if self.asks_model else tuple(names)
 
 
-@dataclass(kw_only=True)
-class Case:
-    """An answer that the rules have judged, and what a model says of it so far."""
+def check_model(job: Job) -> None:
+    """See that there is a model to ask.
 
-    key: Key
-    question: str
-    gold: str
-    response: str | None
-    """What follows the thinking; None where no model is to look for an answer in it."""
-    rule: Judgement
-    """What the rules say."""
-    compare: Callable[[str], Judgement | None]
-    """The rules on an answer that a model has read; None where everything is to stop."""
-    is_judged_by_model: Callable[[Judgement], bool]
-    """Whether a model is asked about what the rules say."""
-    found: Judgement = field(init=False)
-    """As things stand."""
-    tasks: list[Task] = field(default_factory=list)
-    """What was asked."""
-    reply: str | None = None
-    """The last reply."""
-
-    def __post_init__(self) -> None:
-        self.found = self.rule
-
-    def next_query(self) -> Query | None:
-        """What is to be asked of a model now; None: the case is settled."""
-        if self.found.status == "error":
-            return None
-        if self.response is not None and not self.tasks:
-            return extract_query(self.question, self.response)
-        if "judge" in self.tasks or not self.is_judged_by_model(self.found):
-            return None
-        if self.found.status != "incorrect" or self.found.grade is not None:
-            return None
-        if not is_worth_judging(self.found.extracted_answer):
-            return None
-        return judge_query(self.question, self.gold, self.found.extracted_answer or "")
-
-    def take(self, task: Task, reply: str | None) -> bool:
-        """Take in a reply, None where there was none; False where everything is to stop."""
-        found = self._extracted(reply) if task == "extract" else self._judged(reply)
-        if found is None:
-            return False
-        self.found, self.reply = found, reply
-        self.tasks.append(task)
-        return True
-
-    def _extracted(self, reply: str | None) -> Judgement | None:
-        answer = None if reply is None else parse_answer(reply, self.response or "")
-        if answer is None:
-            return Judgement(status="error", verifier=EXTRACTED_BY)
-        if not answer:
-            return Judgement(status="no_answer", verifier=EXTRACTED_BY)
-        found = self.compare(answer)
-        return found and replace(found, verifier=f"{EXTRACTED_BY}, {found.verifier}")
-
-    def _judged(self, reply: str | None) -> Judgement:
-        is_same = None if reply is None else parse_verdict(reply)
-        if is_same is None:
-            return replace(self.found, status="error", verifier=JUDGED_BY)
-        if is_same:
-            return replace(self.found, status="correct", verifier=JUDGED_BY)
-        return self.found
+    Raises:
+        ConfigError: there is none.
+    """
+    if job.models[ROLE].path is None:
+        raise ConfigError(
+            f"A language model is to look at answers, but models.{ROLE}.path is not set.",
+            f"Name it: --set models.{ROLE}.path=PATH; or leave out the llm_ settings.",
+        )
 
 
 class Opinions:
-    """What a model says of cases.
+    """What a model says of cases; as a context manager it ends the model.
 
     Args:
         job: the attempt, one of whose models is asked.
         config: what is asked.
 
     Raises:
-        ConfigError: the model has no path.
+        ConfigError: there is no model.
     """
 
     def __init__(self, job: Job, config: LlmConfig) -> None:
-        if job.models[ROLE].path is None:
-            raise ConfigError(
-                f"A language model is to look at answers, but models.{ROLE}.path is not set.",
-                f"Name it: --set models.{ROLE}.path=PATH; or leave out the llm_ settings.",
-            )
+        check_model(job)
         self.job = job
+        self.model = Model(job, ROLE)
         self.prompts: dict[Task, str] = {
             "extract": load_prompt(config.llm_extractor_prompt),
             "judge": load_prompt(config.llm_judge_prompt),
@@ -170,6 +105,12 @@ class Opinions:
         self.sampling = Sampling(temperature=0.0, max_tokens=config.llm_max_tokens)
         self.replies: dict[str, str | None] = {}
         """Query -> reply; None where the model gave none."""
+
+    def __enter__(self) -> "Opinions":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.model.close()
 
     def plan(self, row: Planned, case: Case) -> Planned:
         """The row, with its verdict where nothing is left to ask."""
@@ -187,11 +128,10 @@ class Opinions:
     def ask(self, rows: Iterator[Planned]) -> Iterator[Verdict]:
         """Ask about the cases of planned rows, each distinct query once."""
         queries = _Queries(self, (row.item for row in rows))
-        with Model(self.job, ROLE) as model:
-            for row, completion in complete(model, queries, self._request, lambda *both: both):
-                if completion.finish_reason != "unfinished":  # everything is to stop
-                    self._remember(row.item, completion)
-                    yield from map(self.verdict, queries.settled_by(row.item))
+        for row, completion in complete(self.model, queries, self._request, lambda *both: both):
+            if completion.finish_reason != "unfinished":  # everything is to stop
+                self._remember(row.item, completion)
+                yield from map(self.verdict, queries.settled_by(row.item))
 
     def _request(self, row: Planned) -> Request:
         query: Query = row.item

@@ -10,6 +10,7 @@ on, a language model looks at some of what they reject or can't find (`second_op
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -20,11 +21,13 @@ from pydantic import Field
 from data import tables
 from data.errors import RefusedError, Stopped
 from data.records import Rollout, Sample, Verdict
+from stages.audit import count_opinions
+from stages.cases import Case
 from stages.generation import require_table, unknown_sample
 from stages.job import Job, Outcome, Planned
 from stages.prompts import question_text
 from stages.queries import readable_tail
-from stages.second_opinion import FINISHED, ROLE, Case, LlmConfig, Opinions
+from stages.second_opinion import FINISHED, ROLE, LlmConfig, Opinions
 from stages.shards import map_shards
 from stages.verifiers import SAMPLE_COLUMNS, Attempt, Judgement
 from stages.verifiers.golds import Kind, type_gold
@@ -74,7 +77,8 @@ def run(job: Job, config: Config) -> Outcome:
     samples, rollouts = job.folder("samples"), job.folder("rollouts")
     count = require_table(samples, "sophia ingest")
     require_table(rollouts, "sophia reason", count, job.follow)
-    opinions = _opinions(job, config) if config.asks_model else None
+    if config.asks_model:
+        _refuse_pruned(job)
 
     def attempts(index: int) -> Iterator[Planned]:
         path = tables.shard_path(samples, index, count)
@@ -87,14 +91,16 @@ def run(job: Job, config: Config) -> Outcome:
             key = (row["sample_id"], row["caption_index"], row["rollout_index"])
             yield Planned(key=key, group=position, item=Attempt.of(sample, row))
 
-    with Judge(config.timeout_seconds, config.num_workers) as rules:
+    with ExitStack() as stack:
+        rules = stack.enter_context(Judge(config.timeout_seconds, config.num_workers))
+        opinions = stack.enter_context(Opinions(job, config)) if config.asks_model else None
 
         def settled(index: int) -> Iterator[Planned]:
             if opinions is None:
                 return attempts(index)
             return _settled(job, config, rules, opinions, attempts(index))
 
-        return map_shards(
+        outcome = map_shards(
             job,
             record=Verdict,
             table="verdicts",
@@ -104,6 +110,9 @@ def run(job: Job, config: Config) -> Outcome:
             total=tables.estimate_rows(rollouts, samples),
             inputs=("samples", "rollouts"),
         )
+    if opinions and outcome.complete:
+        outcome.figures["language_model"] = count_opinions(job.folder("verdicts"))
+    return outcome
 
 
 def _by_rules(job: Job, rules: Judge, planned: Iterator[Planned]) -> Iterator[Verdict]:
@@ -121,12 +130,11 @@ def _by_rules(job: Job, rules: Judge, planned: Iterator[Planned]) -> Iterator[Ve
         )
 
 
-def _opinions(job: Job, config: Config) -> Opinions:
-    """The model's part.
+def _refuse_pruned(job: Job) -> None:
+    """Check that no rollout was given up that a model might find right.
 
     Raises:
-        ConfigError: there is no model.
-        RefusedError: rollouts were given up by what the rules alone say.
+        RefusedError: rollouts were pruned by what the rules alone say.
     """
     for path in tables.shards(job.folder("rollouts")):
         written = tables.read_metadata(path)
@@ -136,7 +144,6 @@ def _opinions(job: Job, config: Config) -> Opinions:
                 "Leave verify.llm_judge and verify.llm_extractor off, or delete rollouts/ and run "
                 "`sophia reason --set reason.prune=off`.",
             )
-    return Opinions(job, config)
 
 
 def _settled(

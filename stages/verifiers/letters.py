@@ -22,14 +22,14 @@ OUT = re.compile(
     re.IGNORECASE,
 )
 HEDGED = re.compile(
-    r"\beither\b.*\bor\b|\b(?:it|answer) (?:could|might|may) (?:also )?be\b|\bcould also be\b"
+    r"\beither\b.{0,160}\bor\b|\b(?:it|answer) (?:could|might|may) (?:also )?be\b|\bcould also be\b"
     r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
     r"|(?:cannot|can't|can not) be|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
     r"|可能是|不确定|无法",
     re.IGNORECASE,
 )
 SEVERAL_RIGHT = re.compile(
-    r"((?:\b[A-J](?:\s*(?:,|、|and|和|&)\s*)+)+[A-J])\s*(?:are|is|都?是|均?为)?"
+    r"((?:\b[A-J](?:, and |,? ?and |, ?|、|和| ?& ?)){1,9}[A-J])\s*(?:are|is|都?是|均?为)?"
     r"\s*(?:all |both )?(?:the )?(?:correct|true|right|answers?|正确)"
 )
 """Several letters at once, `B and D are correct`."""

@@ -79,7 +79,7 @@ COMPARED = re.compile(
 """A bound is no value."""
 HAN = re.compile("[\u4e00-\u9fff]")
 PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
-PART = re.compile(r"[\s*#-]*[(（]?(\d|[ivx]{1,3}|[a-e])[)）.]\s*")
+PART = re.compile(r"[\s*#-]{0,8}[(（]?(\d|[ivx]{1,3}|[a-e])[)）.]\s*")
 SEVERAL = frozenset(["several", "set", "tuple", "equation"])
 CLOSING = re.compile(
     r"(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
@@ -129,10 +129,8 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
     lines = [line.strip() for line in text.splitlines() if line.strip(" \t*-_#`")]
     if not lines:
         return None
-    if (
-        display := re.search(r"(?:\\\[|\$\$)\s*(.{1,600}?)\s*(?:\\\]|\$\$)\s*\W*$", text, re.DOTALL)
-    ) and "\n\n" not in display[1]:
-        return display[1].strip()
+    if display := _display(text):
+        return display
     if len(lines) >= 2 and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[-2:]):
         return "; ".join(line.strip("*- ") for line in lines[-2:])
     if lines[-1].strip("*# ").endswith((":", "：")):
@@ -140,6 +138,17 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
     if kind in SEVERAL and (parts := _parts(lines)):
         return parts
     return phrase(lines[-1], kind)
+
+
+def _display(text: str) -> str | None:
+    """The displayed formula that a text ends with, or None."""
+    text = text.rstrip(" \n.。,，;；*")
+    for opening, closing in (("\\[", "\\]"), ("$$", "$$")):
+        end = len(text) - len(closing)
+        if text.endswith(closing) and (start := text.rfind(opening, max(0, end - 600), end)) >= 0:
+            content = text[start + len(opening) : end].strip()
+            return content if content and "\n\n" not in content else None
+    return None
 
 
 def _parts(lines: list[str]) -> str | None:

@@ -33,7 +33,7 @@ from stages.verifiers.values import (
 MATRIX = re.compile(
     r"\(?\[?\\begin\{([pbvBV]?matrix|array|cases|aligned)\}(?:\{[lcr|]+\})?(.*)\\end\{\1\}\]?\)?"
 )
-SCALED_MATRIX = re.compile(r"([^=<>]{1,60}?)\s*(?:\\cdot|\\times)?\s*(\\begin\{[pbvBV]?matrix\}.*)")
+SCALED_MATRIX = re.compile(r"([^=<>\s]{1,60}) ?(?:\\cdot|\\times)? ?(\\begin\{[pbvBV]?matrix\}.*)")
 NUMBERED = re.compile(r"\(\s*(\d|[ivx]{1,4}|[a-h])\s*\)")
 UNION = re.compile(r"\\cup(?![A-Za-z])|(?<![A-Za-z])(?:or|U)(?![A-Za-z])|或者?")
 SHARED = re.compile(r"\\cap(?![A-Za-z])|(?<![A-Za-z])and(?![A-Za-z])|且")

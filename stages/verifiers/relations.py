@@ -33,6 +33,7 @@ SETS = re.compile(
 NAMED_RATIO = re.compile(rf"(?:{NAME.pattern})(?:\s*:\s*(?:{NAME.pattern}))+")
 POINT_NAME = re.compile(r"\(\s*[\\A-Za-z_{}'()0-9]+(?:\s*,\s*[\\A-Za-z_{}'()0-9]+)+\s*\)")
 
+LONGEST_NAME = 60
 NAMES = (FUNCTION, NAME, NAMES_OVER, NAMED_RATIO, POINT_NAME, DERIVATIVE, SETS)
 
 
@@ -66,6 +67,8 @@ def named(value: Value) -> Named | None:
 
 
 def _is_name(text: str) -> bool:
+    if len(text) > LONGEST_NAME:
+        return False
     return any(pattern.fullmatch(text) for pattern in NAMES) and text not in ("e", "i", "\\pi")
 
 

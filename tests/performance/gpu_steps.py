@@ -153,11 +153,13 @@ def measure_trl(
     examples = list(rows.examples())
     order = [examples[row] for step in plan.steps for row in step]
     on_gpu = torch.cuda.is_available()
-    trainer, times = trl_baseline.make_trainer(
+    times = trl_baseline.StepTimes()
+    trainer = trl_baseline.make_trainer(
         policy,
         trl_baseline.as_dataset(order, renderer),
         folder / "trl",
         rows_per_step=len(plan.steps[0]),
+        times=times,
         dtype=torch.float32 if weights == "float32" else torch.bfloat16,
         bf16=True,
         gradient_checkpointing=True,

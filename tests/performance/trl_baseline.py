@@ -49,26 +49,31 @@ def as_dataset(rows: Iterable[Mapping[str, Any]], renderer: Renderer) -> dataset
 
 
 class StepTimes(TrainerCallback):
-    """Seconds of each optimizer step, and loss and gradient norm of the last one.
+    """Seconds of each optimizer step, its rows fetched, and what was logged.
 
     Args:
-        synchronize: waits for what the device has to do.
+        now: the clock.
+        between: called after each step, beyond its time.
     """
 
-    def __init__(self, synchronize: Callable[[], None] = lambda: None) -> None:
-        self.synchronize = synchronize
+    def __init__(
+        self,
+        now: Callable[[], float] = time.perf_counter,
+        between: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        self.now, self.between = now, between
         self.seconds: list[float] = []
         self.logged: list[dict[str, float]] = []
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self.started = time.perf_counter()
+        self.started = self.now()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        """A step includes fetching its rows, as ours does."""
-        self.synchronize()
-        now = time.perf_counter()
-        self.seconds.append(now - self.started)
-        self.started = now
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds.append(self.now() - self.started)
+        self.between(self.seconds[-1])
+        self.started = self.now()
 
     def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
         self.logged.append(logs)
@@ -80,16 +85,16 @@ def make_trainer(
     folder: Path,
     *,
     rows_per_step: int,
+    times: StepTimes,
     batch_size: int = 1,
     dtype: torch.dtype = torch.float32,
     **settings: Any,
-) -> tuple[SFTTrainer, StepTimes]:
+) -> SFTTrainer:
     """A trainer whose language model trains, in the order of the rows."""
     model = AutoModelForImageTextToText.from_pretrained(policy, dtype=dtype)
     model.requires_grad_(False)
     for part in (model.model.language_model, model.lm_head):
         part.requires_grad_(True)
-    times = StepTimes(torch.cuda.synchronize if torch.cuda.is_available() else lambda: None)
     values: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": batch_size,
@@ -111,11 +116,10 @@ def make_trainer(
         "gradient_checkpointing": False,
         **settings,
     }
-    trainer = SFTTrainer(
+    return SFTTrainer(
         model=model,
         args=SFTConfig(**values),
         train_dataset=rows,
         processing_class=AutoProcessor.from_pretrained(policy),
         callbacks=[times],
     )
-    return trainer, times

@@ -15,6 +15,10 @@ import pytest
 
 from data import tables
 from data.records import Attempted, Rollout, Sample, Verdict
+from sophia_cli.config import resolve_config
+from sophia_cli.console import ConsoleReport
+from sophia_cli.execute import TOO_MANY_ERRORS, Session
+from sophia_cli.run_dir import RunDir
 from tests.command import SOPHIA, assert_refused, result_of, sophia
 from tests.tiny_models import save_judge
 
@@ -27,21 +31,33 @@ REPLIES = {
     "Leiden": "</think>\nI can't say.",
 }
 NUM_SAMPLES = 6
+DEMO = "world:demo.toml"
 
 
 def lesson(question: str, gold: str, answer: str, reply: str) -> tuple[str, str]:
     return f"{question}\n{gold}|{answer}", reply
 
 
-def settings(folder: Path, *more: str) -> list[str]:
-    values = [
+def values_of(folder: Path, *more: str) -> list[str]:
+    return [
         *("verify.llm_judge=true", "verify.num_workers=1", "verify.llm_max_tokens=32"),
         f"models.verifier.path={folder / 'judge'}",
         f"verify.llm_judge_prompt={folder / 'prompt.txt'}",
-        *("run.max_error_rate=1", "run.commit_seconds=0.1"),
+        "run.commit_seconds=0.1",
         *more,
     ]
-    return [argument for value in values for argument in ("--set", value)]
+
+
+def settings(folder: Path, *more: str) -> list[str]:
+    return [argument for value in values_of(folder, *more) for argument in ("--set", value)]
+
+
+def work(stage: str, run: Path, values: list[str], *files: str) -> dict[str, Any]:
+    """A stage in this process, which has imported torch already; its figures."""
+    config = resolve_config([Path(file) for file in files], values, {}).config
+    outcome = Session(RunDir(run), config, ConsoleReport(), lambda: False).execute(stage)
+    assert outcome.complete
+    return outcome.figures
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +99,7 @@ def _others(name: str) -> list[str]:
 @pytest.fixture(scope="module")
 def judged(folder: Path) -> Path:
     """The run, with verdicts."""
-    result_of("verify", "--run", folder / "run", *settings(folder))
+    work("verify", folder / "run", values_of(folder))
     return folder / "run"
 
 
@@ -118,7 +134,7 @@ def test_an_audit_is_a_table_or_json(folder: Path, judged: Path, tmp_path: Path)
     plain = tmp_path / "plain"
     for name in ("samples", "rollouts"):
         shutil.copytree(judged / name, plain / name)
-    result_of("verify", "--run", plain, "--set", "verify.num_workers=1")
+    work("verify", plain, ["verify.num_workers=1"])
     done = sophia("verify", "--run", plain, "--audit", "3")
     assert_refused(done, 5, "no language model was asked", "verify.llm_judge=true")
 
@@ -134,7 +150,7 @@ def test_another_judge_or_prompt_is_refused(folder: Path, judged: Path) -> None:
 
 def start(run: Path, folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [SOPHIA, "verify", "--run", str(run), *settings(folder)],
+        [SOPHIA, "verify", "--run", str(run), *settings(folder, "run.lease_seconds=2")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -142,13 +158,13 @@ def start(run: Path, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def test_killed_and_shared_it_comes_out_the_same(
+def test_of_two_workers_one_is_killed_and_it_comes_out_the_same(
     folder: Path, judged: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     for name in ("samples", "rollouts"):
         shutil.copytree(judged / name, run / name)
-    worker = start(run, folder)
+    worker, other = (start(run, folder) for _ in range(2))
     deadline = time.monotonic() + 120
     while worker.poll() is None and not list((run / "verdicts").rglob("*.parquet")):
         assert time.monotonic() < deadline
@@ -157,10 +173,8 @@ def test_killed_and_shared_it_comes_out_the_same(
     if worker.poll() is None:
         os.killpg(worker.pid, signal.SIGKILL)
     worker.communicate()
-    others = [start(run, folder) for _ in range(2)]
-    for other in others:
-        _, errors = other.communicate(timeout=300)
-        assert other.returncode == 0, errors
+    _, errors = other.communicate(timeout=300)
+    assert other.returncode == TOO_MANY_ERRORS, errors  # of the judge, in every run
     for path in tables.shards(judged / "verdicts"):
         assert pq.read_table(run / "verdicts" / path.name).equals(pq.read_table(path))
 
@@ -171,7 +185,7 @@ def test_vllm_judges_the_lessons_alike(folder: Path, judged: Path, tmp_path: Pat
         shutil.copytree(judged / name, tmp_path / name)
     engine = ["models.verifier.engine=vllm", "models.verifier.engine_args.max_num_seqs=16"]
     engine.append("models.verifier.engine_args.kv_cache_memory_bytes=67108864")
-    result_of("verify", "--run", tmp_path, *settings(folder, *engine))
+    work("verify", tmp_path, values_of(folder, *engine))
     rows, by_transformers = rows_of(tmp_path), rows_of(judged)
     assert len(rows) == len(by_transformers)
     for row, other in zip(rows, by_transformers, strict=True):
@@ -186,10 +200,9 @@ def attempts(run: Path) -> list[dict[str, Any]]:
 
 def test_an_evaluation_is_judged_beside_its_rules(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    values = ["eval.checkpoint=base", "eval.num_questions=16", "models.policy.batch_size=16"]
-    asked = [*("--config", "world:demo.toml"), *(a for v in values for a in ("--set", v))]
+    asked = ["eval.checkpoint=base", "eval.num_questions=16", "models.policy.batch_size=16"]
     result_of("ingest", "world:train", "--run", run, "--limit", "1")
-    result_of("eval", "--run", run, *asked)
+    work("eval", run, asked, DEMO)
     before = attempts(run)
     wrong = [row for row in before if row["status"] == "incorrect"]
     assert len(wrong) >= 6
@@ -199,14 +212,12 @@ def test_an_evaluation_is_judged_beside_its_rules(folder: Path, tmp_path: Path) 
         said = {0: "Verdict: same", 1: "I can't say."}.get(number, "Verdict: different")
         lessons.setdefault(prompt, f"</think>\n{said}")
     save_judge(tmp_path / "judge", list(lessons.items()))
-    judge = [
+    asked += [
         *("eval.llm_judge=all", f"models.verifier.path={tmp_path / 'judge'}"),
         *(f"eval.llm_judge_prompt={folder / 'prompt.txt'}", "eval.llm_max_tokens=32"),
-        "run.max_error_rate=1",
     ]
-    judge = [argument for value in judge for argument in ("--set", value)]
     shards = [path.stat().st_mtime_ns for path in tables.shards(run / "evals" / "world@base")]
-    results = result_of("eval", "--run", run, *asked, *judge)["eval"]["figures"]["world@base"]
+    results = work("eval", run, asked, DEMO)["world@base"]
     assert shards == [
         path.stat().st_mtime_ns for path in tables.shards(run / "evals" / "world@base")
     ], "what was answered is not asked again for a judge's sake"
@@ -225,9 +236,9 @@ def test_an_evaluation_is_judged_beside_its_rules(folder: Path, tmp_path: Path) 
     done = sophia("results", "--run", run, "--paper", COLUMNS="200")
     for text in ("judged", f"asked about {len(wrong)} answers", "base, judged"):
         assert text in done.stdout, done.stdout
-    # More questions' answers, or the same again without the judge: what is there stays.
-    again = result_of("eval", "--run", run, *asked, *judge)["eval"]
-    assert again["figures"]["world@base"] == results
-    more = result_of("eval", "--run", run, *asked, *judge, "--set", "eval.num_samples=2")["eval"]
-    more = more["figures"]["world@base"]["judged"]
+    evaluation = run / "evals" / "world@base"
+    compared = result_of("compare", evaluation, evaluation / "judged")
+    assert len(compared["gained"]) == overturned and compared["lost"] == []
+    assert compared["num_left_out"] == unjudged
+    more = work("eval", run, [*asked, "eval.num_samples=2"], DEMO)["world@base"]["judged"]
     assert more["num_answers"] == 32 and more["num_asked"] > len(wrong)

@@ -109,8 +109,16 @@ def test_batches_are_those_of_a_run_without_pruning(tmp_path: Path) -> None:
     assert select(tmp_path / "off") == select(tmp_path / "exact")
 
 
-def test_pruning_serves_eq_6_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("propagate.select", "random"),
+        ("verify.llm_judge", True),
+        ("verify.llm_extractor", "missing"),
+    ],
+)
+def test_pruning_serves_eq_6_and_the_rules_alone(tmp_path: Path, key: str, value: object) -> None:
     job = make_job("reason", tmp_path)
-    job = replace(job, borrowed=BORROWED | {"propagate.select": "random"})
-    with pytest.raises(ConfigError, match=r"propagate\.select"):
+    job = replace(job, borrowed=BORROWED | {key: value})
+    with pytest.raises(ConfigError, match=key):
         write_rollouts(tmp_path, SimulatedEngine({}, 1), job, prune="exact")

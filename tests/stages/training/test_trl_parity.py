@@ -43,11 +43,13 @@ def test_steps_have_the_losses_and_gradient_norms_of_trl(
     ours = steps_done(run_dir)
 
     renderer = Renderer(policy, config.max_length, SHORT_PROMPT)
-    trainer, times = trl_baseline.make_trainer(
+    times = trl_baseline.StepTimes()
+    trainer = trl_baseline.make_trainer(
         policy,
         trl_baseline.as_dataset([rows[row] for step in steps for row in step], renderer),
         tmp_path / "trl",
         rows_per_step=rows_per_step,
+        times=times,
         learning_rate=config.learning_rate,
     )
     trainer.train()
