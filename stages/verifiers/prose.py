@@ -23,7 +23,7 @@ OUT = re.compile(
     re.IGNORECASE,
 )
 ASIDE = re.compile(
-    r",\s*(?:which|so that|because|since|where|meaning|as|with|having|after|given"
+    r",\s*(?:which|so that|because|since|where|meaning|as|with|having|after|given|not"
     r"|not counting|rather|instead)\b.*$|\s*[(（](?:that is|i\.e\.|since|because|namely|which"
     r"|where|not|as|with|由于|因为|即)"
     r"[^()（）]*[)）]\s*$",
@@ -36,7 +36,7 @@ NOTHING = re.compile(
 )
 """What a question for numbers may be answered with all the same."""
 OPENING = re.compile(
-    r"^(?:(?:so|thus|hence|therefore|then|finally)\b|综上|因此|所以|故)[,，:：]?\s*"
+    r"^(?:(?:so|thus|hence|therefore|then|finally)\b|综上(?:所述)?|因此|所以|故|由此(?:可得)?|解得|可得)[,，:：]?\s*"
     r"(?:we (?:get|have|find|obtain)\s+)?",
     re.IGNORECASE,
 )
@@ -56,13 +56,19 @@ GRADING = re.compile(
 DENIED = re.compile(
     r"不(?:是|等于|为|应)|并非|≠|\\neq?\b|\b(?:is|are|was|be)(?: not|n't)\b|\bnot equal\b"
 )
+CLAUSES = re.compile(r"\s*[;；，]\s*|,\s+")
 BULLET = re.compile(r"^(?:>\s+|[-*•]\s+|∴\s*|\$?\\therefore\s*)+")
-CLAUSE = re.compile(r"\s(?:when|if|because|since|after|before|whenever|for which)\s", re.IGNORECASE)
+CLAUSE = re.compile(
+    r"\s(?:when|if|because|since|after|before|whenever|for which"
+    r"|for (?:the|all|each|every|both)|to (?:get|reach|arrive|finish|complete|make))\s",
+    re.IGNORECASE,
+)
 MONTH_OR_DAY = re.compile(
     r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December"
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)\b"
 )
 JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
+LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
 MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
 GUARDED = re.compile(
     r"\b(?:not|never|no|wrong|at least|at most|more|less|or)\b|n't|[?\"']|不", re.IGNORECASE
@@ -89,6 +95,7 @@ MATH = re.compile(
     r"|\$\$(.{1,600}?)\$\$",
     re.DOTALL,
 )
+PLACED = re.compile(r"^(?:located )?(?:at|to|by|the point)\s+(?=[(\d$\\-])")
 VERB = re.compile(
     r"(?:\b(?:is|are|was|were|be|equals?|becomes|get|gives|obtain|have|has|means)\b|=|≈"
     r"|[为是得]|等于)"
@@ -96,6 +103,11 @@ VERB = re.compile(
     r"|only|now|then"
     r"|[:：]))*\s*",
 )
+COPULA = re.compile(
+    r"(?:\b(?:is|are|was|were|be|becomes|means|called|named)\b|=|[为是])"
+    r"(?:\s*(?:therefore|thus|simply|just|only|now|then|[:：]))*\s*"
+)
+"""In a sentence without one the answer may as well be its subject."""
 NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.,+*/^(){}-])(?P<number>(?:[$€£¥]"
     r"|\\\$)?[-−+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?"
@@ -137,7 +149,20 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
         return None
     if kind in SEVERAL and (parts := _parts(lines)):
         return parts
-    return phrase(lines[-1], kind)
+    return phrase(_asked_for(lines[-1], question), kind)
+
+
+def _asked_for(line: str, question: str) -> str:
+    """Of clauses that state several values, the one whose subject the question names."""
+    parts = [part for part in CLAUSES.split(line) if VERB.search(part)]
+    if len(parts) < 2:
+        return line
+    heads = [re.sub(r"\W+|因此|所以|故|the", "", VERB.split(part, maxsplit=1)[0]) for part in parts]
+    plain = re.sub(r"\W+|the", "", question)
+    asked = [
+        part for part, head in zip(parts, heads, strict=True) if len(head) > 1 and head in plain
+    ]
+    return asked[0] if len(asked) == 1 else line
 
 
 def _display(text: str) -> str | None:
@@ -215,6 +240,9 @@ def _stated(sentence: str, kind: str) -> str | None:
         return None
     if kind not in WORDED and GRADING.search(plain):
         return None
+    if DENIED.search(plain):
+        kept = [part for part in CLAUSES.split(plain) if part.strip() and not DENIED.search(part)]
+        plain = kept[-1].strip() if kept else plain
     if DENIED.search(plain) and len(plain) <= LONGEST_PHRASE and not MATH_ONLY.fullmatch(plain):
         return plain if kind == "text" or re.search(r"\\neq|≠", plain) else None
     plain = OPENING.sub("", ASIDE.sub("", plain))
@@ -223,6 +251,8 @@ def _stated(sentence: str, kind: str) -> str | None:
         plain = plain[: clause.start()]
     if kind == "time" and (named := MONTH_OR_DAY.findall(plain)) and not NUMBER.search(plain):
         return str(named[-1])
+    if LISTED.fullmatch(plain):
+        return plain
     if COMPARED.search(plain):
         return plain if len(plain) <= LONGEST_PHRASE else None
     if match := BETWEEN.search(plain):
@@ -254,6 +284,9 @@ def _found(plain: str, kind: str) -> str | None:
         return plain
     if not words and len(han) <= 2 and len(plain) <= SHORT_PHRASE and not spans:
         return plain
+    worded = plain.rsplit(" ", 1)[-1]
+    if kind in NUMERIC and worded.isalpha() and len(worded) > 2 and _is_quantity(worded):
+        return worded
     if spans:
         last = spans[-1]
         rest = plain[last.end() :]
@@ -269,10 +302,11 @@ def _found(plain: str, kind: str) -> str | None:
             unit = re.match(r"\s*([a-z]{1,3}(?:\^?\d)?|square \w+|[a-z]+s)\b", rest)
             unit = unit if unit and unit_of(unit[1]) else None
             return content + (f" {unit[1]}" if unit and len(rest) < 24 else "")
-    verbs = list(VERB.finditer(plain))
+    verbs = list((COPULA if kind == "text" else VERB).finditer(plain))
     end = plain[verbs[-1].end() :].strip() if verbs else ""
     numbers = list(NUMBER.finditer(plain))
     wordy = kind in NUMERIC and numbers and not re.search(r"[\d\\]", end)
+    end = PLACED.sub("", end)
     if end and len(end) <= SHORT_PHRASE and not wordy:
         if len(end.split()) <= 3 or not NUMBER.search(end):
             return end.strip("*_ ")

@@ -58,6 +58,11 @@ STATING = frozenset(
         "known solution type kind"
     ).split()
 )
+OTHER_SIDE = frozenset("than unlike except besides without against".split())
+"""What follows these is what something is set against."""
+BEFORE_HAN = re.compile(
+    r"(?:^|[是为:的于成叫作做选答,了]|逐渐|不断|一直|互相|相互|[会将都均也]|\s)$"
+)
 THINGS = frozenset(
     "point line segment side angle triangle figure option team group box car player shape".split()
 )
@@ -180,7 +185,10 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
     if sorted(_stem(word) for word in ours) == sorted(_stem(word) for word in theirs):
         return len(ours) > 1 or ours[0][:3] == theirs[0][:3]
     if not left.isascii():
-        return _inside(ours, theirs) and len(theirs) <= 3 * len(ours) + 4
+        at = right.find(left)
+        return at >= 0 and BEFORE_HAN.search(right[:at]) is not None and len(theirs) <= 20
+    if ours[: len(theirs)] == theirs and set(ours[len(theirs) :]) <= set(words_of(question)):
+        return True  # acute, of a triangle that was asked about
     if len(theirs) == 1 and len(ours) == 2 and ours[-1] == theirs[0]:
         return len(theirs[0]) == 1 or theirs[0].isdigit()  # product B, box 12
     if re.fullmatch(r"[a-z]+\d+", left) and theirs == [left.lstrip("abcdefghijklmnopqrstuvwxyz")]:
@@ -227,6 +235,8 @@ def _restated(ours: list[str], theirs: list[str], question: str) -> bool:
     if _is_subject(theirs, ours):
         return True
     start = next(at for at in range(len(theirs)) if theirs[at : at + len(ours)] == ours)
+    if OTHER_SIDE & set(theirs[:start]):
+        return False
     known = EMPTY_WORDS | STATING | set(words_of(question))
     rest = theirs[start + len(ours) :]
     return all(word in known for word in theirs[:start]) and (not rest or rest[0] in known)
