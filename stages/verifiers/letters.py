@@ -24,7 +24,8 @@ OUT = re.compile(
     re.IGNORECASE,
 )
 HEDGED = re.compile(
-    r"\beither\b.{0,160}\bor\b|\b(?:it|answer|value|this|that|[a-z])\s(?:could|might|may) (?:also )?be\b|\bcould also be\b"
+    r"\beither\b.{0,160}\bor\b|\b(?:it|answer|value|this|[a-z])\s(?:could|might|may) (?:also )?be\b"
+    r"|\bcould also be\b|\b(?:also|equally) (?:be )?(?:right|correct|possible|valid|plausible|true)\b"
     r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
     r"|(?:cannot|can't|can not) be|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
     r"|可能是|不确定|无法",

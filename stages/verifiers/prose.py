@@ -67,6 +67,10 @@ MONTH_OR_DAY = re.compile(
     r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December"
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)\b"
 )
+EQUATIONS = re.compile(
+    r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40}(?:\s*(?:,|，|;|\bor\b|\band\b|或|和)\s*(?:and |or )?"
+    r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40})+$"
+)
 JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
 LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
 MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
@@ -87,6 +91,7 @@ HAN = re.compile("[\u4e00-\u9fff]")
 PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
 PART = re.compile(r"[\s*#-]{0,8}[(（]?(\d|[ivx]{1,3}|[a-e])[)）.]\s*")
 SEVERAL = frozenset(["several", "set", "tuple", "equation"])
+LABELLED_KINDS = SEVERAL | {"text", "region"}
 CLOSING = re.compile(
     r"\s*(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
 )
@@ -122,7 +127,7 @@ LABELLED = re.compile(r"[\w\s-]{1,24}[:：]\s*(.+)")
 SENTENCE = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z\\$*(])|(?<=\d[.!?])\s+(?=[A-Z*])|(?<=[。！？])")
 LONGEST_PHRASE = 160
 SHORT_PHRASE = 40
-CODE = re.compile(r"__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\(")
+CODE = re.compile(r"\bif\b.*\belse\b|__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\(")
 
 
 def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
@@ -143,13 +148,15 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
         return None
     if display := _display(text):
         return display
-    if len(lines) >= 2 and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[-2:]):
+    labelled = kind in LABELLED_KINDS and len(lines) >= 2
+    if labelled and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[-2:]):
         return "; ".join(line.strip("*- ") for line in lines[-2:])
     if lines[-1].strip("*# ").endswith((":", "：")):
         return None
     if kind in SEVERAL and (parts := _parts(lines)):
         return parts
-    return phrase(_asked_for(lines[-1], question), kind)
+    line = _asked_for(lines[-1], question) if kind in NUMERIC else lines[-1]
+    return phrase(line, kind)
 
 
 def _asked_for(line: str, question: str) -> str:
@@ -214,7 +221,8 @@ def first_phrase(text: str, kind: str = "") -> str | None:
     block = re.match(r"[*\s$]*(?:\\\[|\$\$)\s*(.{1,600}?)\s*(?:\\\]|\$\$)", text.strip(), re.DOTALL)
     if block:
         return block[1].strip()
-    if len(lines) > 1 and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[:2]):
+    labelled = kind in LABELLED_KINDS and len(lines) > 1
+    if labelled and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[:2]):
         return "; ".join(line.strip("*- ") for line in lines[:2])
     line = CLOSING.sub(" ", lines[0]).strip()
     sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
@@ -277,6 +285,8 @@ def _found(plain: str, kind: str) -> str | None:
         and not MATH.search(plain)
     ):
         han = list(plain)  # a sentence, however short: its number is what counts
+    if kind in SEVERAL and (match := EQUATIONS.search(plain)):
+        return match[0]
     counted = kind in NUMERIC and words and NUMBER.search(plain) and not _is_quantity(plain)
     counted = counted and not GUARDED.search(plain)
     short = len(plain) <= SHORT_PHRASE and len(words) <= 3 and len(han) <= 4

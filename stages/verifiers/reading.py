@@ -140,7 +140,10 @@ def _said_twice(match: re.Match[str]) -> Value | None:
     if first is None or second is None or symbols(first.node) or symbols(second.node):
         return None
     try:
-        one, other = constant(first.node), constant(second.node)
+        one, other = (
+            constant(quantity.node) / (100 if quantity.unit == "percent" else 1)
+            for quantity in (first, second)
+        )
     except Undefined:
         return None
     return first if same_number(one, other, NEARLY) and one != 0 else None

@@ -16,6 +16,7 @@ NO = frozenset(
     "没有 不成立 不相等 × 不 nope".split()
 )
 DENIED = re.compile(r"\b(?:not|isn't|n't)\s+(yes|no|true|false|correct|incorrect|right|wrong)\b")
+UNSAID = re.compile(r"\b(?:cannot|can't|can not|not|never|hard to|wrong to) (?:say|answer)\b")
 EITHER = re.compile(
     r"\b(yes|true|correct|right)\s*(?:,|/|or|and)\s*(no|false|incorrect|wrong)\b"
     r"|\b(no|false)\s*(?:,|/|or|and)\s*(yes|true)\b|[是对能]\s*[/或]\s*[否错不]"
@@ -63,6 +64,9 @@ OTHER_SIDE = frozenset("than unlike except besides without against".split())
 BEFORE_HAN = re.compile(
     r"(?:^|[是为:的于成叫作做选答,了]|逐渐|不断|一直|互相|相互|[会将都均也]|\s)$"
 )
+NOUN = re.compile("[形数角线体式者人]$")
+"""A noun may have something in front of it that makes it another thing."""
+AROUND_HAN = re.compile("先.*[后再]|[一部]部分|有时")
 THINGS = frozenset(
     "point line segment side angle triangle figure option team group box car player shape".split()
 )
@@ -116,7 +120,11 @@ def polarity(text: str) -> bool | None:
     """Whether a text says yes or no: by its only such word, or else by its first or last."""
     if text.strip() in MARKS:
         return MARKS[text.strip()]
-    if EITHER.search(normalize(text)) or HEDGE.search(normalize(text)):
+    if (
+        EITHER.search(normalize(text))
+        or UNSAID.search(normalize(text))
+        or HEDGE.search(normalize(text))
+    ):
         return None
     if reversed_ := DENIED.search(normalize(text)):
         return reversed_[1] in NO
@@ -186,11 +194,14 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
         return len(ours) > 1 or ours[0][:3] == theirs[0][:3]
     if not left.isascii():
         at = right.find(left)
-        return at >= 0 and BEFORE_HAN.search(right[:at]) is not None and len(theirs) <= 20
+        if at < 0 or len(theirs) > 20 or AROUND_HAN.search(right):
+            return False
+        return not NOUN.search(left) or BEFORE_HAN.search(right[:at]) is not None
     if ours[: len(theirs)] == theirs and set(ours[len(theirs) :]) <= set(words_of(question)):
         return True  # acute, of a triangle that was asked about
     if len(theirs) == 1 and len(ours) == 2 and ours[-1] == theirs[0]:
-        return len(theirs[0]) == 1 or theirs[0].isdigit()  # product B, box 12
+        # product B, box 12, segment CD
+        return len(theirs[0]) == 1 or theirs[0].isdigit() or ours[0] in THINGS
     if re.fullmatch(r"[a-z]+\d+", left) and theirs == [left.lstrip("abcdefghijklmnopqrstuvwxyz")]:
         return True
     if _is_subject(ours, theirs):

@@ -80,11 +80,20 @@ WORDS: dict[str, tuple[tuple[str, int], ...]] = {
 for _parts, _words in COMPOUND.items():
     for _word in _words.split():
         WORDS[_word] = tuple(zip(_parts[::2], _parts[1::2], strict=True))  # type: ignore[arg-type]
+PREFIXES = {"m": "milli", "k": "kilo", "M": "mega", "µ": "micro", "n": "nano", "G": "giga"}
+PREFIXED = {
+    "N": "newton", "J": "joule", "W": "watt", "V": "volt", "A": "ampere", "Hz": "hertz", "F": "farad",
+    "H": "henry", "C": "coulomb", "Pa": "pascal", "T": "tesla", "mol": "mole", "g": "gram",
+    "s": "second", "L": "liter", "eV": "electron_volt", r"\Omega": "ohm",
+}  # fmt: skip
+for _sign, _prefix in PREFIXES.items():
+    for _word, _name in PREFIXED.items():
+        WORDS.setdefault(_sign + _word, ((_prefix + _name, 1),))
 COUNTS = frozenset(word.replace("\\ ", " ") for word in re.split(r"(?<!\\) ", COUNT))
 PIECE = re.compile(
     r"\s*(?P<per>/|per\b|a(?=\s+(?:second|minute|hour|day|week|month|year)\b)|每)?\s*"
     r"(?P<many>square|cubic|sq\.?|cu\.?|平方|立方)?\s*"
-    r"(?P<word>\^\\circ\s*[CF]?|\\?[%$]|\\Omega|k\\Omega|[A-Za-zµÅ€£¥￥°¢]+|[\u4e00-\u9fff]{1,3})"
+    r"(?P<word>\^\\circ\s*[CF]?|\\?[%$]|[mkM]?\\Omega|[A-Za-zµÅ€£¥￥°¢]+|[\u4e00-\u9fff]{1,3})"
     r"\.?\s*(?P<power>squared|cubed|(?:\^|\*\*)\s*\{?\s*[+-]?\d\s*\}?|\d)?\s*(?:\\cdot"
     r"|\\times|\*|·)?"
 )
