@@ -25,9 +25,11 @@ OUT = re.compile(
 )
 HEDGED = re.compile(
     r"\beither\b.{0,160}\bor\b|\b(?:it|answer|value|this|[a-z])\s(?:could|might|may) (?:also )?be\b"
-    r"|\bcould also be\b|\b(?:also|equally) (?:be )?(?:right|correct|possible|valid|plausible|true)\b"
+    r"|\bcould also be\b|\b(?:also|equally) (?:be )?"
+    r"(?:right|correct|possible|valid|plausible|true)\b"
     r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
-    r"|(?:cannot|can't|can not) be|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
+    r"|(?:cannot|can't|can not) be (?:determined|decided|found|known|answered)"
+    r"|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
     r"|可能是|不确定|无法",
     re.IGNORECASE,
 )

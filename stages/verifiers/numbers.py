@@ -103,6 +103,8 @@ def _worded(text: str) -> tuple[int, int] | None:
     """The value of a number in words, as a fraction."""
     if text == "一半":
         return 1, 2
+    if text[:1] == "-" and HAN_NUMBER.fullmatch(text[1:]):
+        return (-value, 1) if (value := _han(text[1:])) is not None else None
     if HAN_NUMBER.fullmatch(text):
         return (value, 1) if (value := _han(text)) is not None else None
     if match := re.fullmatch(r"([一二三四五六七八九十]+)分之([一二三四五六七八九十]+)", text):

@@ -36,7 +36,8 @@ NOTHING = re.compile(
 )
 """What a question for numbers may be answered with all the same."""
 OPENING = re.compile(
-    r"^(?:(?:so|thus|hence|therefore|then|finally)\b|综上(?:所述)?|因此|所以|故|由此(?:可得)?|解得|可得)[,，:：]?\s*"
+    r"^(?:(?:so|thus|hence|therefore|then|finally)\b|综上(?:所述)?|因此|所以|[故应]填|故"
+    r"|由此(?:可得)?|解得|可得)[,，:：]?\s*"
     r"(?:we (?:get|have|find|obtain)\s+)?",
     re.IGNORECASE,
 )
@@ -45,6 +46,8 @@ NOT_BUT = re.compile(
     r"|不是[^,，;。]{1,20}[,，]?而是",
     re.IGNORECASE,
 )
+EXCLAIMED = re.compile(r"(?<=\d)!+$")
+"""Enthusiasm, no factorial."""
 TICKS = re.compile(r"(?<=\w)[\s.*]*[✓✅☑✔🎉️]+\s*$")
 QUESTION = re.compile(r"[?？]\W*$|\bwhether\b|\basks?\b", re.IGNORECASE)
 GRADING = re.compile(
@@ -55,11 +58,12 @@ GRADING = re.compile(
 """Talk about grading is no answer."""
 DENIED = re.compile(
     r"不(?:是|等于|为|应)|并非|≠|\\neq?\b|\b(?:is|are|was|be)(?: not|n't)\b|\bnot equal\b"
+    r"|\b(?:cannot|can't|can not) be\b"
 )
 CLAUSES = re.compile(r"\s*[;；，]\s*|,\s+")
 BULLET = re.compile(r"^(?:>\s+|[-*•]\s+|∴\s*|\$?\\therefore\s*)+")
 CLAUSE = re.compile(
-    r"\s(?:when|if|because|since|after|before|whenever|for which"
+    r"\s(?:when|if|because|since|after|before|whenever|with|for which"
     r"|for (?:the|all|each|every|both)|to (?:get|reach|arrive|finish|complete|make))\s",
     re.IGNORECASE,
 )
@@ -71,6 +75,7 @@ EQUATIONS = re.compile(
     r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40}(?:\s*(?:,|，|;|\bor\b|\band\b|或|和)\s*(?:and |or )?"
     r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40})+$"
 )
+NEARLY = re.compile(r"[^\s=≈$]*\d[^\s=≈$]*\s*≈\s*[\d.]+$")
 JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
 LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
 MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
@@ -102,8 +107,8 @@ MATH = re.compile(
 )
 PLACED = re.compile(r"^(?:located )?(?:at|to|by|the point)\s+(?=[(\d$\\-])")
 VERB = re.compile(
-    r"(?:\b(?:is|are|was|were|be|equals?|becomes|get|gives|obtain|have|has|means)\b|=|≈"
-    r"|[为是得]|等于)"
+    r"(?:\b(?:(?:it|that|this)'s|is|are|was|were|be|equals?|becomes|get|gives|obtain|have|has|means)\b"
+    r"|=|≈|[为是得]|等于)"
     r"(?:\s*(?:therefore|thus|approximately|about|roughly|exactly|equal to|simply|just"
     r"|only|now|then"
     r"|[:：]))*\s*",
@@ -210,6 +215,8 @@ def phrase(line: str, kind: str = "") -> str | None:
         return said[0] if said else None
     if PARTS.match(line):
         return line
+    if kind == "number":
+        sentences[-1] = EXCLAIMED.sub("", sentences[-1])
     return _stated(sentences[-1], kind)
 
 
@@ -236,7 +243,7 @@ def first_phrase(text: str, kind: str = "") -> str | None:
         parts = [one for one in lines if re.match(r"\W{0,2}[(（]\w{1,3}[)）]", one)]
         return " ".join(parts)
     if kind == "number":
-        sentences[0] = re.sub(r"(?<=\d)!+$", "", sentences[0])  # enthusiasm, no factorial
+        sentences[0] = EXCLAIMED.sub("", sentences[0])
     return _stated(sentences[0], kind)
 
 
@@ -292,7 +299,8 @@ def _found(plain: str, kind: str) -> str | None:
     short = len(plain) <= SHORT_PHRASE and len(words) <= 3 and len(han) <= 4
     if short and not counted and not VERB.search(MATH.sub(" ", plain)):
         return plain
-    if not words and len(han) <= 2 and len(plain) <= SHORT_PHRASE and not spans:
+    verbless = not VERB.search(plain) or "=" in plain
+    if not words and verbless and len(han) <= 2 and len(plain) <= SHORT_PHRASE and not spans:
         return plain
     worded = plain.rsplit(" ", 1)[-1]
     if kind in NUMERIC and worded.isalpha() and len(worded) > 2 and _is_quantity(worded):
@@ -314,6 +322,8 @@ def _found(plain: str, kind: str) -> str | None:
             return content + (f" {unit[1]}" if unit and len(rest) < 24 else "")
     verbs = list((COPULA if kind == "text" else VERB).finditer(plain))
     end = plain[verbs[-1].end() :].strip() if verbs else ""
+    if nearly := NEARLY.search(plain):
+        return nearly[0]
     numbers = list(NUMBER.finditer(plain))
     wordy = kind in NUMERIC and numbers and not re.search(r"[\d\\]", end)
     end = PLACED.sub("", end)

@@ -76,8 +76,8 @@ def read_quantity(text: str) -> Quantity | None:
     if (match := SCALED_UNIT.fullmatch(text)) and (found := plain_number(match[1])):
         unit = unit_of(match[2])
         return Quantity(*found, unit=unit, counted="" if unit else match[2])
-    if compound := _compound(text):
-        return compound
+    if whole := compound(text):
+        return whole
     return _with_unit(text)
 
 
@@ -163,7 +163,7 @@ def _degrees(match: re.Match[str]) -> Quantity | None:
     return Quantity(node, None, "degree")
 
 
-def _compound(text: str) -> Quantity | None:
+def compound(text: str) -> Quantity | None:
     """`1 h 30 min`, in the first of its units."""
     parts = COMPOUND.findall(text)
     if len(parts) < 2 or COMPOUND.sub("", text).strip():
@@ -175,10 +175,12 @@ def _compound(text: str) -> Quantity | None:
     if not first or not all(units):
         return None
     node: Node | None = None
+    last = 2.0
     for (digits, _), unit in zip(parts, units, strict=True):
         size = factor(unit or "", first)
-        if size is None:
-            return None
+        if size is None or size >= last:
+            return None  # 10 cm and 12 cm are two lengths
+        last = size
         term = Node("*", "", (_number(digits), _number(f"{size:.17f}")))
         node = term if node is None else Node("+", "", (node, term))
     return None if node is None else Quantity(node, None, first)

@@ -49,6 +49,8 @@ def same_quantity(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None
     except Huge:
         return _far_apart(gold, answer)
     except Undefined:
+        if ("infinity" in functions(gold.node)) != ("infinity" in functions(answer.node)):
+            return False
         return None if gold.node != answer.node else True
     if (value == 0) != (other == 0) and max(abs(value), abs(other)) < CLOSE:
         # Noise, such as sin(pi) has, or a number as small as that: more digits tell.

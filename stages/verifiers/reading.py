@@ -15,7 +15,7 @@ from stages.verifiers.clean import LONGEST_ANSWER, tidy
 from stages.verifiers.expressions import Node, Unreadable, symbols
 from stages.verifiers.grammar import parse
 from stages.verifiers.numbers import CIRCLED, plain_number
-from stages.verifiers.quantities import read_quantity
+from stages.verifiers.quantities import compound, read_quantity
 from stages.verifiers.screen import DEEPEST, bracket_depth
 from stages.verifiers.times import read_moment
 from stages.verifiers.values import (
@@ -169,6 +169,8 @@ def _special(text: str, hints: Hints) -> Value | None:
         return Sequence(tuple(_read(str(CIRCLED.index(one) + 1), hints) for one in digits))
     if (moment := read_moment(text, hints.clock, hints.ratio)) is not None:
         return moment
+    if text[:1].isdigit() and (whole := compound(text)) is not None:
+        return whole
     if not hints.several and (found := plain_number(text)) is not None:
         return Quantity(*found)
     return None

@@ -67,6 +67,8 @@ BEFORE_HAN = re.compile(
 NOUN = re.compile("[形数角线体式者人]$")
 """A noun may have something in front of it that makes it another thing."""
 AROUND_HAN = re.compile("先.*[后再]|[一部]部分|有时")
+ADDED = re.compile(r"(?<=\w)\s*\((?!not\b|or\b|and\b)[^()]{1,40}\)$")
+"""What stands in brackets after a name says it once more."""
 THINGS = frozenset(
     "point line segment side angle triangle figure option team group box car player shape".split()
 )
@@ -179,6 +181,8 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
     The gold answer may be a sentence of which the answer is the point, or the other way round;
     what is negated or left open on one side only is something else.
     """
+    if "(" not in gold:
+        answer = ADDED.sub("", tidy(answer))
     left, right = normalize(gold), normalize(answer)
     left, right = SYNONYMS.get(left, left), SYNONYMS.get(right, right)
     if not left or not right:

@@ -82,9 +82,9 @@ for _parts, _words in COMPOUND.items():
         WORDS[_word] = tuple(zip(_parts[::2], _parts[1::2], strict=True))  # type: ignore[arg-type]
 PREFIXES = {"m": "milli", "k": "kilo", "M": "mega", "µ": "micro", "n": "nano", "G": "giga"}
 PREFIXED = {
-    "N": "newton", "J": "joule", "W": "watt", "V": "volt", "A": "ampere", "Hz": "hertz", "F": "farad",
-    "H": "henry", "C": "coulomb", "Pa": "pascal", "T": "tesla", "mol": "mole", "g": "gram",
-    "s": "second", "L": "liter", "eV": "electron_volt", r"\Omega": "ohm",
+    "N": "newton", "J": "joule", "W": "watt", "V": "volt", "A": "ampere", "Hz": "hertz",
+    "F": "farad", "H": "henry", "C": "coulomb", "Pa": "pascal", "T": "tesla", "mol": "mole",
+    "g": "gram", "s": "second", "L": "liter", "eV": "electron_volt", r"\Omega": "ohm",
 }  # fmt: skip
 for _sign, _prefix in PREFIXES.items():
     for _word, _name in PREFIXED.items():
