@@ -106,10 +106,16 @@ class Verdict:
     status: Text
     """`correct`, `incorrect`, `no_answer`, `truncated`, `timeout`, `unverifiable` or `error`"""
     outcome_reward: Annotated[float | None, pa.float32(), REQUIRED] = None
-    """R(y) of Eq. 4: 1 right, 0 wrong, null not judged."""
+    """R(y) of Eq. 4: 1 right, 0 wrong, null not judged; in between for OCR and free text."""
     extracted_answer: OptionalText = None
     verifier: OptionalText = None
-    """Name of the rule that decided."""
+    """Name of the rule that decided; `llm_judge` where a model did, against the rules."""
+    rule_status: OptionalText = None
+    """What the rules alone said; null where no model was asked."""
+    llm: OptionalText = None
+    """The model that was asked, and of each prompt the beginning of its digest."""
+    llm_text: OptionalText = None
+    """Its last reply."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +195,8 @@ class Attempted:
     question: OptionalText = None
     """What was asked, with hint and options."""
     choices: Annotated[list[str] | None, pa.list_(pa.string())] = None
+    prefill: OptionalText = None
+    """As in a `Rollout`."""
 
 
 @cache

@@ -22,6 +22,7 @@ from sophia_cli.execute import (
     stopping,
 )
 from sophia_cli.options import (
+    Action,
     ConfigFiles,
     DryRun,
     Follow,
@@ -192,16 +193,31 @@ def verify(
     follow: Follow = False,
     time_budget: TimeBudget = None,
     worker: Worker = None,
+    num_workers: NumWorkers = 1,
+    audit: Annotated[
+        int | None,
+        typer.Option(
+            help="Only show so many answers about which rules and language model disagree.", min=1
+        ),
+    ] = None,
 ) -> None:
     """Compare each rollout's final answer with the gold answer."""
-    _stage(
-        "verify",
-        run,
-        config,
-        set_,
-        as_json,
-        attempt_of(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
-    )
+    if audit is None:
+        _stage(
+            "verify",
+            run,
+            config,
+            set_,
+            as_json,
+            attempt_of(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
+            num_workers,
+        )
+        return
+    from stages.audit import audit as look
+
+    RunDir(run).require()
+    found = look(run, audit, _resolve(config, set_).config.run.seed)
+    reports.show_audit(found, as_json)
 
 
 @app.command(rich_help_panel="Stages", epilog=settings_help("judge"))
@@ -279,6 +295,7 @@ def reward(
 @app.command(rich_help_panel="Stages", epilog=settings_help("train"))
 def train(
     run: Run,
+    action: Action = None,
     config: ConfigFiles = None,
     set_: Set = None,
     as_json: Json = False,
@@ -287,7 +304,9 @@ def train(
     dry_run: DryRun = False,
 ) -> None:
     """Train the policy on image + question -> trajectory, with DeepSpeed."""
-    attempt = attempt_of(time_budget=time_budget, worker=worker, dry_run=dry_run)
+    attempt = attempt_of(
+        time_budget=time_budget, worker=worker, dry_run=dry_run, reshard=action is not None
+    )
     _stage("train", run, config, set_, as_json, attempt)
 
 

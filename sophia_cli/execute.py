@@ -44,6 +44,8 @@ class Attempt:
     """Wait for shards of the input that are not there yet."""
     dry_run: bool = False
     """Say what there is to do, and do none of it."""
+    reshard: bool = False
+    """Convert the newest checkpoint for another number of ranks, and train nothing."""
 
 
 def parse_duration(text: str) -> float:
@@ -107,6 +109,7 @@ class Session:
             follow=self.attempt.follow,
             inputs=self._followed(stage, config) if self.attempt.follow else {},
             dry_run=self.attempt.dry_run,
+            reshard=self.attempt.reshard,
             budget=self.budget.renewed(),
             borrowed=borrowed_settings(config, stage),
         )

@@ -16,6 +16,12 @@ class RedoRows(StrEnum):
     length = "length"
 
 
+class TrainAction(StrEnum):
+    """What `sophia train` can do besides training."""
+
+    reshard = "reshard"
+
+
 Run = Annotated[
     Path, typer.Option("--run", envvar="SOPHIA_RUN", help="Folder of the run.", show_default=False)
 ]
@@ -68,6 +74,13 @@ DryRun = Annotated[
         "what training will take.",
     ),
 ]
+Action = Annotated[
+    TrainAction | None,
+    typer.Argument(
+        help="`reshard`: only convert the newest checkpoint for train.num_ranks ranks.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -78,6 +91,7 @@ def attempt_of(
     redo: RedoRows | None = None,
     follow: bool = False,
     dry_run: bool = False,
+    reshard: bool = False,
 ) -> Attempt:
     """What these options ask for."""
     return Attempt(
@@ -86,4 +100,5 @@ def attempt_of(
         redo=redo.value if redo else None,
         follow=follow,
         dry_run=dry_run,
+        reshard=reshard,
     )

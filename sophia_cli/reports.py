@@ -16,11 +16,14 @@ from stages.job import Outcome
 if TYPE_CHECKING:
     from data.ingest import IngestSummary
     from sophia_cli.slurm import Script
+    from stages.audit import Audit
     from stages.what_if import Forecast
 
 NUM_KINDS = 20
 """Kinds of samples whose funnel is shown, those with the most samples first."""
 BAR_WIDTH = 40
+MOST_SHOWN = 120
+"""Characters of a text in a table."""
 
 
 def show_ingest(summary: "IngestSummary", unverifiable: dict[str, int], as_json: bool) -> None:
@@ -49,6 +52,8 @@ def show_outcome(stage: str, outcome: Outcome) -> None:
     state = "complete" if outcome.complete else "stopped early"
     if outcome.figures.get("dry_run"):
         state = "planned, nothing trained"
+    if "ranks_before" in outcome.figures:
+        state = "resharded, nothing trained"
     errors = f", {outcome.errors} failed" if outcome.errors else ""
     out.print(f"{stage}: {state}, {outcome.rows} rows{errors}")
     scores = {}
@@ -114,6 +119,37 @@ def show_forecast(forecast: "Forecast", as_json: bool) -> None:
             "larger keep, might choose some that were given up.",
             markup=False,
         )
+
+
+def show_audit(audit: "Audit", as_json: bool) -> None:
+    """Answers about which rules and model disagree."""
+    if as_json:
+        print_json(asdict(audit))
+        return
+    out.print(
+        f"{audit.num_asked:,} answers that a model was asked about; it changed the rewards of "
+        f"{audit.num_disagreements:,}, and failed at {audit.num_failed:,}."
+    )
+    columns = ["answer", "gold", "rules", "model", "question", "what the model wrote", "row"]
+    rows = [
+        [
+            _short(one.extracted_answer),
+            _short(one.gold),
+            one.rule_status,
+            one.status,
+            _short(one.question),
+            _short(one.llm_text),
+            f"{one.sample_id[:12]} {one.caption_index} {one.rollout_index}",
+        ]
+        for one in audit.sample
+    ]
+    if rows:
+        print_table("rules against model; in full with --json", columns, rows)
+
+
+def _short(text: str | None) -> str:
+    plain = " ".join((text or "-").split())
+    return escape(plain if len(plain) <= MOST_SHOWN else f"{plain[:MOST_SHOWN]}...")
 
 
 def format_score(results: dict[str, Any]) -> str:

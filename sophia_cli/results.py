@@ -39,6 +39,8 @@ def show_evaluations(results: dict[str, dict[str, Any]], *, sub_scores: bool = T
             number = str(worst["num_questions"])
             cells = [percent(worst["value"]), percent(worst["standard_error"]), number]
             rows.append(["  worst case", *cells, *["-"] * 4])
+        if (judged := result.get("judged")) is not None:
+            rows.append(["  judged", *_cells(judged)])
         for label, groups in result.get("sub_scores", {}).items() if sub_scores else ():
             rows += [[f"  {label}: {group}", *_cells(found)] for group, found in groups.items()]
     print_table("Evaluations", ["", *COLUMNS], rows)
@@ -72,6 +74,12 @@ def _notes(result: dict[str, Any]) -> list[str]:
             f"{percent(result['by_verifier'])} % by the project's verifier, which disagrees with "
             f"the benchmark's own rule on {result['num_disagreements']:,} answers"
         )
+    if (judged := result.get("judged")) is not None:
+        model = ", ".join(judged["llm"]) or "a model"
+        said.append(
+            f"judged {percent(judged['pass_at_1'])} % with {model}, which was asked about "
+            f"{judged['num_asked']:,} answers and changed the rewards of {judged['num_changed']:,}"
+        )
     return said
 
 
@@ -85,6 +93,10 @@ def show_beside_paper(results: dict[str, dict[str, Any]]) -> None:
     for folder, result in results.items():
         name, _, model = folder.partition("@")
         ours.setdefault(model or "this run", {})[name] = result
+    for model, found in list(ours.items()):
+        if any("judged" in result for result in found.values()):
+            # Where a model judged, what it found; the paper has one judge three of the eight.
+            ours[f"{model}, judged"] = {n: each.get("judged", each) for n, each in found.items()}
     for model, found in ours.items():
         cells = [_with_error(found[n]) if n in found else "-" for n in PAPER]
         rows.append(

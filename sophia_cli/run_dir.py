@@ -4,6 +4,8 @@ import json
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,29 @@ TABLES = (
 )
 OPTIONAL_TABLES = frozenset({"probes", "thinking"})
 """Of which nothing is said where they are not."""
+
+
+LOCK_SECONDS = 5.0
+"""A lock as old as that was left by a worker that was killed."""
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Keep other stages, which may run at once, from what is read, changed and written here."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            lock.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            if time.monotonic() > deadline:
+                lock.unlink(missing_ok=True)
+                deadline = time.monotonic() + LOCK_SECONDS
+            time.sleep(0.01)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -81,18 +106,19 @@ class RunDir:
 
         Sections of other stages stay as they were when those ran.
         """
-        saved = self.saved_config()
         resolved = config.model_dump(mode="json")
         own = section_name(metadata.stage)
-        resolved |= {name: kept for name, kept in saved["config"].items() if name in STAGE_SECTIONS}
-        resolved[own] = config.model_dump(mode="json")[own]
-        content = {
-            "config": resolved,
-            "digests": saved["digests"] | {metadata.stage: metadata.digest},
-        }
-        temporary = self.root / f".config.json.{uuid.uuid4().hex}"
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-        temporary.replace(self.root / "config.json")
+        with alone(self.root / ".config.json.lock"):
+            saved = self.saved_config()
+            others = STAGE_SECTIONS - {own}
+            resolved |= {name: kept for name, kept in saved["config"].items() if name in others}
+            content = {
+                "config": resolved,
+                "digests": saved["digests"] | {metadata.stage: metadata.digest},
+            }
+            temporary = self.root / f".config.json.{uuid.uuid4().hex}"
+            temporary.write_text(json.dumps(content, indent=2) + "\n")
+            temporary.replace(self.root / "config.json")
 
     def status(self) -> dict[str, Any]:
         """How far each table is, from file names and footers.

@@ -29,6 +29,7 @@ from stages.generation import (
 from stages.job import Job, Outcome, Planned
 from stages.prompts import judge_messages, load_prompt
 from stages.seeds import seed_for
+from stages.serving import Model
 from stages.shards import map_shards
 
 ROLLOUT_COLUMNS = (
@@ -108,16 +109,17 @@ def run(job: Job, config: Config) -> Outcome:
             prefix=row.prefix,
         )
 
-    return map_shards(
-        job,
-        record=Thinking,
-        table="thinking",
-        count=count,
-        plan=grouped,
-        execute=lambda rows: complete(job, "judge", rows, request, to_thinking(job)),
-        total=tables.estimate_rows(rollouts, samples),
-        inputs=tables_read(config),
-    )
+    with Model(job, "judge") as judge:
+        return map_shards(
+            job,
+            record=Thinking,
+            table="thinking",
+            count=count,
+            plan=grouped,
+            execute=lambda rows: complete(judge, rows, request, to_thinking(job)),
+            total=tables.estimate_rows(rollouts, samples),
+            inputs=tables_read(config),
+        )
 
 
 def thinking_of(rollout: Mapping[str, Any]) -> str | None:

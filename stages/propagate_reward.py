@@ -192,7 +192,8 @@ def reason_for(case: Case, select: Select) -> str:
     if select == "random":
         return unknown + "not drawn"
     if not case.is_right:
-        reason = "pruned" if case.is_pruned else unknown + case.status
+        status = "right in part" if case.status == "correct" else case.status
+        reason = "pruned" if case.is_pruned else unknown + status
     elif select != "no-caption-reward" and case.is_below:
         reason = "caption reward at or below alpha"
     elif select != "no-caption-reward" and not case.is_above:

@@ -81,7 +81,7 @@ class Rollouts:
 
     @cached_property
     def is_right(self) -> Mask:
-        """Whether its answer is right."""
+        """Whether R(y) = 1: an answer that is right in part is none that Eq. 6 takes."""
         is_right: Mask = self.outcome == 1.0
         return is_right
 

@@ -14,11 +14,12 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data import tables
-from data.errors import ConfigError, InputError
+from data.errors import ConfigError, EngineError, InputError, RefusedError
 from data.records import Sample, Trajectory
 from stages.families import load_family, model_folder, model_type
 from stages.generation import require_table
@@ -68,6 +69,10 @@ def run(job: Job, config: Config) -> Outcome:
         )
     model = model_folder(path)
     load_family(model_type(model))
+    if config.lora_rank and config.lora_targets:
+        from stages.training.lora import check_targets
+
+        check_targets(model, config)
     checkpoints = job.folder("checkpoints")
     with alone(checkpoints) as lock:
         plan = plan_digest(job, config)
@@ -75,6 +80,8 @@ def run(job: Job, config: Config) -> Outcome:
         done = Manifest.load(checkpoints / checkpoint.FINAL)
         if job.dry_run and done is None:
             return _foretell(job, config, model, plan)
+        if job.reshard:
+            return _reshard(job, config, model, plan, lock)
         return _outcome(done or _train(job, config, model, plan, lock))
 
 
@@ -187,7 +194,6 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         num_ranks=config.num_ranks or _num_devices(),
         seconds=0.0,
     )
-    attempt = time.strftime(f"{job.stage}-%Y%m%d-%H%M%S-{os.getpid()}")
     resume_from, state = checkpoint.newest(checkpoints, start) or (None, start)
     task = Task(
         config=config,
@@ -197,25 +203,87 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         plan=plan.folder,
         checkpoints=checkpoints,
         metrics=job.folder("metrics"),
-        progress=job.folder("metrics") / f"{attempt}.jsonl",
+        progress=job.folder("metrics") / f"{_attempt(job)}.jsonl",
         resume_from=resume_from,
     )
-    task.dump(work / "task.json")
     job.report.start(job.stage, state.num_steps, state.step)
     if not job.should_stop():
-        log = job.folder("logs") / f"{attempt}-ranks.log"
-        launch(
-            job,
-            work / "task.json",
-            num_ranks=start.num_ranks,
-            progress=task.progress,
-            log=log,
-            lock=lock,
-        )
+        _launch(job, task, start.num_ranks, lock, "stages.training.loop")
     done = Manifest.load(checkpoints / checkpoint.FINAL)
     if done is not None:
         shutil.rmtree(work)
     return done
+
+
+def _reshard(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Outcome:
+    """Turn the newest checkpoint into one for as many ranks as the settings say.
+
+    Raises:
+        InputError: there is none.
+        RefusedError: the ZeRO stage is another one.
+        EngineError: what came out is not the state that was saved.
+    """
+    checkpoints = job.folder("checkpoints")
+    checkpoint.remove_unfinished(checkpoints)
+    found = checkpoint.newest(checkpoints)
+    if found is None:
+        raise InputError(
+            f"There is no checkpoint in {checkpoints}.", "Train first: `sophia train` writes them."
+        )
+    path, manifest = found
+    now = config.num_ranks or _num_devices()
+    figures = {"checkpoint": path.name, "ranks_before": manifest.num_ranks, "ranks": now}
+    if manifest.zero_stage != config.zero_stage:
+        raise RefusedError(
+            f"{path} was written at ZeRO stage {manifest.zero_stage}, and only the number of ranks "
+            "can be changed.",
+            f"Set train.zero_stage = {manifest.zero_stage}.",
+        )
+    if manifest.num_ranks == now:
+        return Outcome(figures=figures)
+    plan = _make_plan(job, config, model, plan_id)
+    if plan is None:
+        return Outcome(complete=False)
+    before = {"num_ranks": manifest.num_ranks, "manifest": checkpoint.describe_manifest(path)}
+    task = Task(
+        config=config,
+        manifest=replace(manifest, resharded_from=before),
+        seed=job.seed,
+        model=model,
+        plan=plan.folder,
+        checkpoints=checkpoints,
+        metrics=job.folder("metrics"),
+        progress=checkpoints / WORK / "reshard.jsonl",
+        resume_from=path,
+    )
+    try:
+        _launch(job, task, now, lock, "stages.training.reshard")
+    except EngineError:
+        if not job.should_stop():
+            raise
+    checkpoint.remove_unfinished(checkpoints)
+    written = Manifest.load(path)
+    return Outcome(complete=written is not None and written.num_ranks == now, figures=figures)
+
+
+def _launch(job: Job, task: Task, num_ranks: int, lock: int, module: str) -> None:
+    """Run the ranks of one attempt."""
+    path = task.checkpoints / WORK / "task.json"
+    task.dump(path)
+    launch(
+        job,
+        path,
+        num_ranks=num_ranks,
+        progress=task.progress,
+        log=job.folder("logs") / f"{_attempt(job)}-ranks.log",
+        lock=lock,
+        module=module,
+    )
+
+
+def _attempt(job: Job) -> str:
+    started = time.strftime("%Y%m%d-%H%M%S", time.localtime(job.started_at))
+    return f"{job.stage}-{started}-{os.getpid()}"
 
 
 def _num_devices() -> int:

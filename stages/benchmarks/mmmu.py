@@ -4,7 +4,8 @@ Images are mentioned in questions and options as `<image n>`. A gold answer that
 form holds answers of which each will do.
 
 Scored as the authors do, but for their random guess where no option can be read from a response:
-that is no answer here. Boxed answers, which their rules don't know, are read first.
+that is no answer here. Boxed answers, which their rules don't know, are read first. The paper has a
+model judge the answers (`eval.llm_judge`).
 """
 
 import re
@@ -22,6 +23,7 @@ from stages.benchmarks.rows import (
     read_letter,
 )
 from stages.verifiers import Judgement
+from stages.verifiers.boxes import BOX
 from stages.verifiers.extract import extract_answer
 
 SUBJECTS = [
@@ -62,6 +64,7 @@ HINT_OPEN = "Answer the question using a single word or phrase."
 INDICATORS = re.compile(
     r"(?:could be|would be|\bso\b|\bis\b|thus|therefore|final|answer|result)", re.IGNORECASE
 )
+OPEN_END = re.compile(r"\beither\b|\S\s*(?:\\text\{)?\s*\bor\b", re.IGNORECASE)
 SENTENCE = re.compile(r"\.\s(?=[A-Z])|\n")
 
 
@@ -94,11 +97,15 @@ def score(question: Question, text: str) -> Judgement | None:
     if sample.choices:
         letter = read_letter(text, sample.choices)
         return judged(letter == sample.answer, letter, "mmmu")
-    answers = list(open_answers(extract_answer(text) or tail))
+    marked = extract_answer(text)
+    if marked is None and BOX.search(tail):
+        return judged(False, None, "mmmu")
+    answers = sorted(open_answers(marked or tail), key=str)
     golds = [_normal(gold) for gold in (sample.answer or "", *question.alternatives)]
+    doubted = OPEN_END.search(marked or tail.rpartition("\n")[2])
     correct = any(_agree(gold, answer) for gold in golds for answer in answers)
-    shown = extract_answer(text) or (str(answers[0])[:500] if answers else None)
-    return judged(correct, shown, "mmmu")
+    shown = marked or (str(answers[0])[:500] if answers else None)
+    return judged(correct and not doubted, shown, "mmmu")
 
 
 def open_answers(tail: str) -> set[str | float]:
@@ -124,9 +131,9 @@ def _normal(text: str) -> str | float:
 
 
 def _agree(gold: str | float, answer: str | float) -> bool:
-    """Equal numbers, or a gold text that is found in the answer."""
+    """Equal numbers, or a gold text whose words are found in the answer."""
     if isinstance(gold, str) and isinstance(answer, str):
-        return gold in answer
+        return re.search(rf"(?<!\w){re.escape(gold)}(?!\w)", answer) is not None
     return gold == answer
 
 
@@ -139,6 +146,7 @@ PUBLISHED = Published(
         *IMAGES,
     ),
     make=make,
+    is_llm_judged=True,
     score=score,
 )
 load = PUBLISHED.load

@@ -55,6 +55,15 @@ class Config(BaseModel):
     """What a step's summed loss is divided by: its response tokens, or its trajectories (Eq. 7)."""
     freeze: tuple[Literal["vision", "projector"], ...] = ("vision", "projector")
     """Parts that are not trained. Only the language model can be, so both belong here."""
+    lora_rank: int = Field(0, ge=0)
+    """Rank of LoRA's adapters, which then train alone, beside frozen weights; 0: no LoRA, the whole
+    language model trains."""
+    lora_alpha: int = Field(32, ge=1)
+    """LoRA adds B A, times this divided by the rank."""
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    """Part of an adapter's inputs that is left out in training."""
+    lora_targets: tuple[str, ...] = ()
+    """Names of the language model's linear layers that get adapters, such as q_proj; none: all."""
     max_length: int = Field(32768, ge=2)
     """Longest row, in tokens of prompt and response; longer ones are rejected, never cut."""
     system_prompt: str = "slow_thinking"
@@ -87,6 +96,16 @@ class Config(BaseModel):
     def _only_the_language_model_trains(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if set(value) != {"vision", "projector"}:
             raise ValueError('only ["vision", "projector"] is supported: the language model trains')
+        return value
+
+    @field_validator("lora_targets")
+    @classmethod
+    def _head_and_embeddings_get_no_adapter(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if refused := {"lm_head", "embed_tokens"}.intersection(value):
+            raise ValueError(
+                f"{refused.pop()} can't get an adapter: head and embeddings may be one tied "
+                "matrix, and the loss is computed from it without its logits"
+            )
         return value
 
     @property

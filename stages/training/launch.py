@@ -25,7 +25,16 @@ RAISED = re.compile(r"^\[rank\d+\]: ([\w.]*(?:Error|Exception|Interrupt)\b.*)", 
 """An uncaught exception in what the ranks wrote."""
 
 
-def launch(job: Job, task: Path, *, num_ranks: int, progress: Path, log: Path, lock: int) -> None:
+def launch(
+    job: Job,
+    task: Path,
+    *,
+    num_ranks: int,
+    progress: Path,
+    log: Path,
+    lock: int,
+    module: str = "stages.training.loop",
+) -> None:
     """Run the loop to its end, or to the checkpoint at which it stops.
 
     Args:
@@ -35,6 +44,7 @@ def launch(job: Job, task: Path, *, num_ranks: int, progress: Path, log: Path, l
         progress: where rank 0 writes a line of JSON per step.
         log: where their output goes.
         lock: the descriptor that `alone` gave; torchrun holds it as long as there are ranks.
+        module: what the ranks run, if not the loop.
 
     Raises:
         EngineError: a rank failed.
@@ -44,7 +54,7 @@ def launch(job: Job, task: Path, *, num_ranks: int, progress: Path, log: Path, l
     progress.touch()
     with log.open("ab") as output, _blocked(NOT_FOR_RANKS):
         ranks = subprocess.Popen(
-            command(task, num_ranks),
+            command(task, num_ranks, module),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -62,10 +72,10 @@ def launch(job: Job, task: Path, *, num_ranks: int, progress: Path, log: Path, l
         raise EngineError(f"Training failed: {last_words(log)}.", f"The whole story is in {log}.")
 
 
-def command(task: Path, num_ranks: int) -> list[str]:
+def command(task: Path, num_ranks: int, module: str) -> list[str]:
     """The torchrun command line."""
     run = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_ranks}"]
-    return [sys.executable, *run, "-m", "stages.training.loop", str(task)]
+    return [sys.executable, *run, "-m", module, str(task)]
 
 
 def environment(num_ranks: int) -> dict[str, str]:

@@ -28,9 +28,16 @@ from stages.seeds import seed_for
 from stages.training import checkpoint
 from stages.training.checkpoint import Manifest
 from stages.training.export import export, gather_weights
+from stages.training.fingerprint import check_same, fingerprint
 from stages.training.loss import ResponseTokens, denominator, summed_loss
 from stages.training.metrics import Metrics
-from stages.training.optimizer import gradient_norm, learning_rate, make_engine, set_learning_rate
+from stages.training.optimizer import (
+    describe_groups,
+    gradient_norm,
+    learning_rate,
+    make_engine,
+    set_learning_rate,
+)
 from stages.training.packing_check import check_packing
 from stages.training.plan import Plan
 from stages.training.policy import Policy
@@ -49,7 +56,7 @@ def main(task_path: Path) -> None:
     distributed.barrier()
     if weights is not None:
         manifest = replace(trainer.manifest, files={})
-        export(task.model, weights, task.checkpoints / checkpoint.FINAL, manifest)
+        export(task.model, weights, task.checkpoints / checkpoint.FINAL, manifest, task.config)
 
 
 def start_distributed() -> torch.device:
@@ -85,8 +92,8 @@ def train(trainer: "Trainer", stop: threading.Event) -> bool:
             if metrics is not None:
                 metrics.write(step, trainer.manifest.last_step)
             if stopped or step % task.config.checkpoint_every == 0 or step == num_steps:
-                keep = task.config.keep_checkpoints
-                checkpoint.save(trainer.engine, task.checkpoints, trainer.manifest, keep)
+                keep, manifest = task.config.keep_checkpoints, trainer.described()
+                checkpoint.save(trainer.engine, task.checkpoints, manifest, keep)
     return trainer.manifest.step == num_steps
 
 
@@ -105,7 +112,8 @@ class Trainer:
     def __post_init__(self) -> None:
         config, dtype = self.task.config, self.dtype
         self.plan = Plan.open(self.task.plan)
-        self.policy = Policy(self.task.model, dtype, self.device)
+        adapt = self._add_adapters if config.lora_rank else None
+        self.policy = Policy(self.task.model, dtype, self.device, adapt)
         if config.gradient_checkpointing:
             self.policy.enable_gradient_checkpointing()
         self.engine = make_engine(self.policy.language, config, dtype, self.device)
@@ -114,12 +122,28 @@ class Trainer:
             checkpoint.load(self.engine, self.task.resume_from)
         if config.is_packed:
             check_packing(self.engine, self.policy, self.plan, dtype)
+        if self.task.resume_from is not None:
+            now = self.described().fingerprint
+            check_same(self.manifest.fingerprint, now, dtype, str(self.task.resume_from))
+
+    def _add_adapters(self, model: Any) -> None:
+        from stages.training.lora import add_adapters
+
+        add_adapters(model, self.task.config, seed_for(self.task.seed, "train", "lora"))
 
     @property
     def dtype(self) -> torch.dtype:
         """Of weights and arithmetic."""
         in_float32 = self.task.config.computes_in_float32(self.device.type == "cuda")
         return torch.float32 if in_float32 else torch.bfloat16
+
+    def described(self) -> Manifest:
+        """The manifest, with what the state at hand gives. All ranks call it."""
+        return replace(
+            self.manifest,
+            optimizer=describe_groups(self.engine, self.policy.language),
+            fingerprint=fingerprint(self.engine, self.policy, self.plan, self.manifest.step),
+        )
 
     def step(self, stop: bool) -> bool:
         """Do the next optimizer step and enter it into the manifest.

@@ -98,15 +98,26 @@ class Policy:
         folder: Hugging Face layout.
         dtype: of weights and arithmetic.
         device: where the frozen part goes; DeepSpeed moves the other.
+        adapt: puts adapters into the model, which then train alone.
     """
 
-    def __init__(self, folder: Path, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        dtype: torch.dtype,
+        device: torch.device,
+        adapt: Callable[[Any], None] | None = None,
+    ) -> None:
         self.family: Family = load_family(model_type(folder))
         self.device = device
         self.processor = AutoProcessor.from_pretrained(folder)
         self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
         self.model.requires_grad_(False).eval()
-        self.language = LanguageModel(self.model).requires_grad_(True).train()
+        if adapt is not None:
+            adapt(self.model)
+        self.language = LanguageModel(self.model).train()
+        if adapt is None:
+            self.language.requires_grad_(True)
         for part in self.model.model.children():
             if part is not self.language.language_model:
                 part.to(device)

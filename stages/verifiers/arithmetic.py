@@ -18,6 +18,8 @@ DIGITS = 50
 MANY_DIGITS = 1000
 LARGE_LITERAL = 100
 """A formula with an integer above this may need more digits to be told from its neighbours."""
+LARGE_EXPONENT = 12
+"""The same for an integer in a power or a factorial."""
 CLOSE = mpmath.mpf(10) ** -25
 VERY_CLOSE = mpmath.mpf(10) ** -(MANY_DIGITS - 50)
 LARGEST_BITS = 2_000_000
@@ -44,13 +46,19 @@ USUAL, PRECISE = _context(DIGITS), _context(MANY_DIGITS)
 
 
 @functools.lru_cache(maxsize=20_000)
-def constant(node: Node) -> Any:
-    """The number that a formula without unknowns is worth.
+def constant(node: Node, precise: bool | None = None) -> Any:
+    """The number that a formula without unknowns is worth, to as many digits as may matter.
+
+    Args:
+        node: the formula.
+        precise: compute many digits; None: as many as this formula needs.
 
     Raises:
         Undefined: it has none, or can't be computed here.
     """
-    return evaluate(node, {}, PRECISE if _needs_digits(node) else USUAL)
+    if precise is None:
+        precise = needs_digits(node)
+    return evaluate(node, {}, PRECISE if precise else USUAL)
 
 
 def evaluate(node: Node, at: Mapping[str, Any], context: Any = USUAL) -> Any:
@@ -90,7 +98,7 @@ def identical(left: Node, right: Node, context: Mapping[str, Any] | None = None)
     """Whether two formulas are the same function of their unknowns; None: it can't be told."""
     names = sorted(symbols(left) | symbols(right))
     agreed = 0
-    precise = PRECISE if _needs_digits(left) or _needs_digits(right) else USUAL
+    precise = PRECISE if needs_digits(left) or needs_digits(right) else USUAL
     for point in points(names, functions(left) | functions(right)):
         try:
             values = evaluate(left, point, precise), evaluate(right, point, precise)
@@ -148,10 +156,13 @@ def points(names: list[str], kinds: frozenset[str]) -> list[dict[str, Any]]:
     return [{name: USUAL.mpf(draw.uniform(*bounds)) for name in names} for bounds in ranges]
 
 
-def _needs_digits(node: Node) -> bool:
+def needs_digits(node: Node, least: int = LARGE_LITERAL) -> bool:
+    """Whether a formula holds integers so large that their neighbours agree to the usual digits."""
     if node.kind == "number":
-        return len(node.name) >= 20 or (node.name.isdigit() and int(node.name) > LARGE_LITERAL)
-    return any(_needs_digits(part) for part in node.parts)
+        return len(node.name) >= 20 or (node.name.isdigit() and int(node.name) > least)
+    if node.kind in ("^", "!") or node.name == "binom":
+        least = LARGE_EXPONENT
+    return any(needs_digits(part, least) for part in node.parts)
 
 
 def _evaluate(node: Node, at: Mapping[str, Any], context: Any) -> Any:
@@ -250,7 +261,10 @@ def _call(name: str, parts: list[Any], context: Any) -> Any:
 
 
 ELEMENTARY = {
-    **{name: name for name in "sin cos tan cot sec csc sinh cosh tanh coth asin acos atan".split()},
+    **{
+        name: name
+        for name in "sin cos tan cot sec csc sinh cosh tanh coth sech csch asin acos atan".split()
+    },
     **{
         "arc" + name: "a" + name
         for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh"]

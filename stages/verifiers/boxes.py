@@ -3,13 +3,19 @@ r"""Boxed answers: `\boxed{...}`, several of them in a row, and what is no answe
 import re
 from dataclasses import dataclass
 
-BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?:\{|(?=[$\w\\-]))")
+BOX = re.compile(r"(?:\\(?:boxed|fbox|framebox)\s*(?:\{|(?=[$\w\\-]))|(?<![A-Za-z\\])boxed\{)")
 BETWEEN = re.compile(
     r"(?:[\s$,;、.()]|\\quad|\\qquad"
     r"|\\[,;! ]|\\\]|\\\[|\\\(|\\\)|and|or|和|或|与|\\text(?:rm)?\{\s*(?:and|or|,|"
     r"和|或)\s*\}|\\mathrm\{\s*(?:and|or)\s*\})*"
 )
 JOINING = re.compile(r",|;|、|and|or|和|或|与|\\quad")
+NAMED = re.compile(
+    rf"{BETWEEN.pattern}(?:[(（]\d[)）]|[A-Za-z]\w*(?:\s+\w+)?)?[^\w]*[A-Za-z]?(?:_\{{?\d\}}?)?\s*=?[\s$]*"
+)
+"""Between the boxes of several values: a name or a part's number, `and $b =`."""
+SEVERAL = frozenset(["several", "set", "tuple", "equation"])
+"""Kinds of gold answers that one box may hold a part of."""
 DENIED = re.compile(
     r"(?:\bnot|\bisn't|\bn't be|≠|不是|并非)\s*(?:equal to\s*)?[$(\\]*\s*$", re.IGNORECASE
 )
@@ -32,7 +38,7 @@ class Box:
     """Where in the text it ends."""
 
 
-def last_box(text: str) -> Box | None:
+def last_box(text: str, kind: str = "") -> Box | None:
     """The last box of a text, with those that stand right before it joined by commas or words."""
     starts = list(BOX.finditer(text))[-MOST_BOXES:]
     found: tuple[int, int, str] | None = None
@@ -51,7 +57,8 @@ def last_box(text: str) -> Box | None:
             contents = [content]
             continue
         between = text[end : found[0]]
-        if not BETWEEN.fullmatch(between) or not JOINING.search(between):
+        joined = BETWEEN.fullmatch(between) and JOINING.search(between)
+        if not joined and not (kind in SEVERAL and len(between) < 30 and NAMED.fullmatch(between)):
             break
         contents.insert(0, content)
         found = (match.start(), found[1], content)

@@ -50,7 +50,7 @@ WRAPPER = re.compile(
     r"\\(?:text(?:bf|it|rm|normal|sf|tt|sc|up)?|mbox|hbox|textnormal|mathrm|mathbf|mathit|mathsf"
     r"|mathtt|boldsymbol|bm|pmb|emph|underline|overline|bar|vec|hat|boxed|fbox|ensuremath|mathop"
     r"|overrightarrow|widehat|operatorname\*?|mathnormal|mathcal|underset\{[^{}]*\}|math)"
-    r"\s*\{([^{}]*)\}"
+    r"\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
 )
 FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)")
@@ -60,7 +60,8 @@ NAMES = {
     "leqslant": "leq", "geqslant": "geq", "le": "leq", "ge": "geq", "ne": "neq", "lt": "<",
     "gt": ">", "varnothing": "emptyset", "emptyset": "emptyset", "dbinom": "binom",
     "tbinom": "binom", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]",
-    "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "colon": ":", "ast": "*", "star": "*",
+    "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "langle": "(", "rangle": ")",
+    "colon": ":", "ast": "*", "star": "*",
     "dots": "ldots", "cdots": "ldots", "dotsc": "ldots", "dotsb": "ldots", "dotsm": "ldots",
     "vdots": "ldots", "degree": r"^\circ ", "textdegree": r"^\circ ", "lor": r" or ",
     "vee": r" or ", "land": " and ", "wedge": " and ", "varphi": "phi", "varepsilon": "epsilon",
@@ -76,6 +77,13 @@ REPEATED = re.compile(r"(\d*\.\d{0,12}?)(\d{1,6}?)\2+(?:\.{3}|\\[lc]?dots(?![A-Z
 REPEATS = 40
 """A repeating decimal is written out so often."""
 CHOOSE = re.compile(r"\{\s*([^{}\\]{1,20}?)\s*\\choose\s*([^{}]{1,20}?)\s*\}")
+COMBINATIONS = re.compile(
+    r"(?<![A-Za-z\\])(?:\\mathrm\s*\{C\}|(C))_\s*(?:\{([\dn+m-]{1,6})\}|([\dn]))\s*"
+    r"\^\s*(?:\{([\dkmnr+-]{1,6})\}|([\dkmr]))"
+)
+"""`C_n^2`, as Chinese texts write a binomial coefficient."""
+OVER = re.compile(r"\{([^{}\\]{1,20}?)\s*\\over\s*([^{}]{1,20}?)\}")
+PRIME = re.compile(r"\^\s*(?:\{\s*\\prime\s*\}|\\prime(?![A-Za-z]))")
 FUNCTION_NAMES = frozenset(
     "sin cos tan cot sec csc ln log lg exp arcsin arccos arctan max min".split()
 )
@@ -105,6 +113,9 @@ def tidy(text: str) -> str:
     text = NOTHING.sub("", text)
     text = REPEATING.sub(lambda match: match[1] + match[2] * REPEATS, text)
     text = REPEATED.sub(lambda match: match[1] + match[2] * REPEATS, text)
+    text = PRIME.sub("'", text)
+    text = OVER.sub(r"\\frac{\1}{\2}", text)
+    text = COMBINATIONS.sub(r"\\binom{\2\3}{\4\5}", text)
     text = CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = SPACING.sub(" ", text)
     text = NEGATIVE.sub("-", text)

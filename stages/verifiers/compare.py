@@ -7,7 +7,7 @@ the symbolic engine. Nothing here takes long, whatever the answers are.
 from dataclasses import replace
 
 from stages.verifiers.arithmetic import Undefined, constant, same_number
-from stages.verifiers.expressions import Node
+from stages.verifiers.expressions import Node, functions, symbols
 from stages.verifiers.quantity_rules import same_quantity
 from stages.verifiers.regions import End, Piece, as_interval, is_region, pieces
 from stages.verifiers.relations import (
@@ -17,6 +17,7 @@ from stages.verifiers.relations import (
     same_points,
     with_argument,
 )
+from stages.verifiers.several import Truth, all_same, every, same_several
 from stages.verifiers.terms import Terms
 from stages.verifiers.text import same_text
 from stages.verifiers.times import same_moment
@@ -32,8 +33,6 @@ from stages.verifiers.values import (
     Value,
     Words,
 )
-
-Truth = bool | None
 
 
 def same(gold: Value, answer: Value, terms: Terms) -> Truth:
@@ -51,6 +50,8 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
     if is_region(gold) or is_region(answer):
         return _same_region(gold, answer, terms)
     match gold, answer:
+        case Sequence(opening="["), Ratio() if "ratio" not in terms.question:
+            return all_same(gold.items, answer.terms, terms, same)
         case Quantity(), Quantity():
             return same_quantity(gold, answer, terms)
         case Words(), Words():
@@ -59,18 +60,15 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
             return same_moment(gold, answer)
         case Matrix(), Matrix():
             return _same_matrix(gold, answer, terms)
+        case (Matrix(), Sequence()) if (rows := _rows(answer)) is not None:
+            return _same_matrix(gold, rows, terms)
+        case (Sequence(), Matrix()) if (rows := _rows(gold)) is not None:
+            return _same_matrix(rows, answer, terms)
         case (Sequence(), _) | (_, Sequence()) | (Matrix(), _) | (_, Matrix()):
-            return _same_several(gold, answer, terms)
+            return same_several(gold, answer, terms, same)
         case (Ratio(), _) | (_, Ratio()):
             return _same_ratio(gold, answer, terms)
     return None if isinstance(gold, Words) != isinstance(answer, Words) else False
-
-
-def every(found: list[Truth]) -> Truth:
-    """True if all are, false if one is, else None."""
-    if any(one is False for one in found):
-        return False
-    return None if any(one is None for one in found) else True
 
 
 def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
@@ -93,7 +91,7 @@ def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
         if isinstance(answer, Sequence) and len(answer.items) == len(gold.sides) > 2:
             if not answer.opening:
                 strict = replace(terms, renaming=False)
-                return _all_same(rising(gold).sides, answer.items, strict)
+                return all_same(rising(gold).sides, answer.items, strict, same)
         return _same_region(gold, answer, terms)
     if theirs:
         return same(gold, theirs.value, terms)
@@ -125,7 +123,7 @@ def _is_plain(found: Named) -> bool:
 def _same_inequality(gold: Relation, answer: Relation, terms: Terms) -> Truth:
     ours, theirs = rising(gold), rising(answer)
     if ours.signs == theirs.signs:
-        found = _all_same(ours.sides, theirs.sides, replace(terms, renaming=False))
+        found = all_same(ours.sides, theirs.sides, replace(terms, renaming=False), same)
         if found:
             return True
     if len(gold.sides) == len(answer.sides) == 2:
@@ -144,14 +142,18 @@ def _same_region(gold: Value, answer: Value, terms: Terms) -> Truth:
         if len(gold.items) == len(answer.items) == 2 and gold.opening and answer.opening:
             if (gold.opening, gold.closing) != (answer.opening, answer.closing):
                 return False
-            return _all_same(gold.items, answer.items, terms)
+            return all_same(gold.items, answer.items, terms, same)
     if isinstance(gold, Region) and isinstance(answer, Region):
         if gold.operation == answer.operation and len(gold.pieces) == len(answer.pieces):
-            if _all_same(gold.pieces, answer.pieces, terms):
+            if all_same(gold.pieces, answer.pieces, terms, same):
                 return True
     if isinstance(gold, Words) or isinstance(answer, Words):
         return None
     if isinstance(answer, Quantity) and not isinstance(gold, (Line, Region)):
+        return False
+    if isinstance(gold, Quantity) and not symbols(gold.node) and isinstance(answer, Line):
+        return False
+    if isinstance(answer, Quantity) and "infinity" in functions(answer.node):
         return False
     left, right = pieces(gold), pieces(answer)
     if left is None or right is None:
@@ -176,115 +178,19 @@ def _same_end(gold: End, answer: End, terms: Terms) -> bool:
 
 def _same_matrix(gold: Matrix, answer: Matrix, terms: Terms) -> Truth:
     if gold.flat is not None and answer.flat is not None:
-        return _all_same(gold.flat, answer.flat, terms)
+        return all_same(gold.flat, answer.flat, terms, same)
     if [len(row) for row in gold.rows] != [len(row) for row in answer.rows]:
         return False
     rows = zip(gold.rows, answer.rows, strict=True)
-    return every([_all_same(one, other, terms) for one, other in rows])
+    return every([all_same(one, other, terms, same) for one, other in rows])
 
 
-def _same_several(gold: Value, answer: Value, terms: Terms) -> Truth:
-    ours, theirs = _items(gold), _items(answer)
-    if ours is None or theirs is None or _other_ends(gold, answer):
-        return False
-    if len(ours) == 1 and len(theirs) == 1:
-        return same(ours[0], theirs[0], terms)
-    if len(ours) != len(theirs):
-        if _is_set(gold) and _is_set(answer):
-            ours, theirs = _distinct(ours, terms), _distinct(theirs, terms)
-        if len(ours) != len(theirs):
-            return False
-    labels, others = [named(one) for one in ours], [named(one) for one in theirs]
-    if _differ(labels) and _differ(others):
-        found = _same_labelled(labels, others, terms)
-        if found is not None:
-            return found
-    tuples = any(isinstance(one, Sequence) and one.opening for one in ours)
-    if not _is_set(gold) or (terms.ordered and not tuples):
-        return _ordered(ours, theirs, others, terms)
-    if _differ(labels) and not any(others):
-        return _all_same(ours, theirs, terms)
-    if not _is_set(answer) and isinstance(answer, Sequence) and answer.opening == "(":
-        # A tuple where several values are asked for: its order is as good as any.
-        return _all_same(ours, theirs, terms) or _matched(ours, theirs, terms)
-    return _matched(ours, theirs, terms)
-
-
-def _other_ends(gold: Value, answer: Value) -> bool:
-    """Whether one may be an open interval, and the other a closed one."""
-    if not isinstance(gold, Sequence) or not isinstance(answer, Sequence):
-        return False
-    ends = {gold.opening, answer.opening}
-    return len(gold.items) == 2 and len(ends) == 2 and "[" in ends and "" not in ends
-
-
-def _items(value: Value) -> tuple[Value, ...] | None:
-    if isinstance(value, Matrix):
-        return value.flat
-    if isinstance(value, Sequence):
-        return value.items
-    return (value,)
-
-
-def _is_set(value: Value) -> bool:
-    return not isinstance(value, Matrix) and (not isinstance(value, Sequence) or value.is_set)
-
-
-def _distinct(values: tuple[Value, ...], terms: Terms) -> tuple[Value, ...]:
-    found: list[Value] = []
-    for value in values:
-        if not any(same(one, value, terms) for one in found):
-            found.append(value)
-    return tuple(found)
-
-
-def _differ(labels: list[Named | None]) -> bool:
-    names = [one.label for one in labels if one is not None and one.label]
-    return len(names) == len(labels) and len(set(names)) == len(names)
-
-
-def _same_labelled(ours: list[Named | None], theirs: list[Named | None], terms: Terms) -> Truth:
-    """Values by their names, where both sides name theirs alike; None: they do not."""
-    by_name = {one.label: one for one in theirs if one is not None}
-    pairs = [(one, by_name.get(one.label)) for one in ours if one is not None]
-    if any(other is None for _, other in pairs):
+def _rows(value: Sequence) -> Matrix | None:
+    """A list of lists as a matrix; None where it is none."""
+    rows = [item.items for item in value.items if isinstance(item, Sequence) and item.opening]
+    if len(rows) < 2 or len(rows) != len(value.items) or len({len(row) for row in rows}) > 1:
         return None
-    return every([same(one.value, other.value, terms) for one, other in pairs if other])
-
-
-def _ordered(
-    ours: tuple[Value, ...], theirs: tuple[Value, ...], labels: list[Named | None], terms: Terms
-) -> Truth:
-    found = _all_same(ours, theirs, terms)
-    if found is not False or not _differ(labels):
-        return found
-    # `y = 2, x = 3` for (3, 2): names put their values in order.
-    by_name = sorted(
-        range(len(theirs)), key=lambda index: (labels[index] or Named("", ours[0])).label
-    )
-    return _all_same(ours, tuple(theirs[index] for index in by_name), terms)
-
-
-def _all_same(ours: tuple[Value, ...], theirs: tuple[Value, ...], terms: Terms) -> Truth:
-    if len(ours) != len(theirs):
-        return False
-    return every([same(one, other, terms) for one, other in zip(ours, theirs, strict=True)])
-
-
-def _matched(ours: tuple[Value, ...], theirs: tuple[Value, ...], terms: Terms) -> Truth:
-    """Whether each value on one side has its own equal on the other, in any order."""
-    left = list(theirs)
-    unsure = False
-    for one in ours:
-        for index, other in enumerate(left):
-            found = same(one, other, terms)
-            if found:
-                del left[index]
-                break
-            unsure = unsure or found is None
-        else:
-            return None if unsure else False
-    return True
+    return Matrix(tuple(rows))
 
 
 def _same_ratio(gold: Value, answer: Value, terms: Terms) -> Truth:

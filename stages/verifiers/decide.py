@@ -24,6 +24,8 @@ from stages.verifiers.text import (
 from stages.verifiers.values import Quantity, Value, Words
 
 NUMBERS = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\w)")
+LETTER = re.compile("[A-J]")
+EXPLICIT = re.compile(r"(?:option|choice|选项?|故选)\s*[:：]?\s*\(?[A-J]\b", re.IGNORECASE)
 SENTENCE_WORDS = 6
 SENTENCE = 4
 """Words from which an answer may be a sentence around a number."""
@@ -57,6 +59,8 @@ def decide(
             return Decision(True, "string")
     if gold.kind == "yes/no":
         return Decision(polarity(answer) is polarity(gold.text), "yes/no")
+    if LETTER.fullmatch(gold.text) and EXPLICIT.match(tidy(answer)):
+        return Decision(chosen_letters(answer, ()) == {gold.text}, "choice")
     if gold.options and (found := _by_letter(gold, answer)) is not None:
         return found
     return _decide_values(gold, answer)

@@ -23,7 +23,7 @@ MARKER = re.compile(
     r"|choice)\s*(?:(?:is|are|should be"
     r"|would be|must be)(?![a-z])|[:：])(?:\s*(?:therefore|thus|simply|[:：]))*"
     r"|\bfinal\s+values?\s*[:：]"
-    r"|####|正确(?:答案|选项)(?:应?[是为]|[：:])*|【答案】|答案(?:应?[是为选]|[：:])+"
+    r"|####|正确(?:答案|选项)(?:应?[是为]|[：:])*|正确的(?:结论|序号|说法|命题|选项|判断)?(?:应?[是为有]|[：:])|【答案】|答案(?:应?[是为选]|[：:])+"
     r"|故?(?:本题)?(?:应|正确)?选择?(?:项)?\s*(?:[是为]|[：:])?"
     r"(?=\s*[(（*$\\]*(?-i:[A-J](?![a-z])))",
     re.IGNORECASE,
@@ -38,6 +38,13 @@ JSON_FIELD = re.compile(
 )
 JSON_FIELD_ALONE = re.compile(r"\"(?:short|final)[ _]answer\"\s*:\s*\"[^\"]*\"", re.IGNORECASE)
 DENIED = re.compile(r"^\W*(?:not\b|isn't|≠|不是|n't)", re.IGNORECASE)
+ASKED = re.compile(r"(?:\bwhether|\bif|是否)\s*$", re.IGNORECASE)
+TAKEN_BACK = re.compile(
+    r"[\s$).,;:*\\\]]*(?:(?:but )?(?:which|that|this|it)?\s*(?:is|was|would be|turns out to be)\s*"
+    r"(?:wrong|incorrect|not (?:right|correct|the answer)|an? (?:error|mistake))|不对|错了|是错)",
+    re.IGNORECASE,
+)
+"""What is said of a box right after it."""
 EMPTY = re.compile(
     r"[\s?？.$*_\-…]*|\\(?:cdots|ldots|dots)|(?:your |the )?answer(?: here)?|n/?a|none given",
     re.IGNORECASE,
@@ -99,7 +106,9 @@ def _answer_in(tail: str, question: str, kind: str) -> str | None:
         if len(inner) <= LONGEST_TAGGED and "\n" not in inner and not BOX.search(inner):
             return inner
         return _answer_in(inner, question, kind) or inner if inner else None
-    box = last_box(tail) if BOX.search(tail) else None
+    box = last_box(tail, kind) if BOX.search(tail) else None
+    if box is not None and TAKEN_BACK.match(tail, box.end):
+        return _answer_in(tail[box.end :], question, kind)
     rest = tail if box is None else tail[box.end :]
     finals = list(FINAL.finditer(rest)) or list(FINAL_HEAD.finditer(rest))
     if finals:
@@ -110,11 +119,16 @@ def _answer_in(tail: str, question: str, kind: str) -> str | None:
         return box.content
     if found := _json_answer(tail):
         return found
-    markers = list(MARKER.finditer(tail))
+    markers = [mark for mark in MARKER.finditer(tail) if not _is_asked(tail, mark)]
     if markers:
         after = tail[markers[-1].end() :]
         return first_phrase(after, kind) if after.strip() else None
     return closing_answer(tail, question, kind)
+
+
+def _is_asked(tail: str, mark: re.Match[str]) -> bool:
+    """Whether a marker stands in a restated question: `whether the answer is 4`."""
+    return ASKED.search(tail[max(0, mark.start() - 24) : mark.start()]) is not None
 
 
 def _json_answer(tail: str) -> str | None:

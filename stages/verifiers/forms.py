@@ -4,13 +4,14 @@ import functools
 import re
 from math import gcd
 
-from stages.verifiers.expressions import Node, Unreadable, parse
+from stages.verifiers.expressions import Node, Unreadable, symbols
+from stages.verifiers.grammar import parse
 from stages.verifiers.text import squeezed
 
 TASK = re.compile(
     r"\b(?:simplify|reduce|expand|factor(?:i[sz]e)?|evaluate|compute|calculate|solve"
     r"|what is (?=\$?[\d(])|rewrite|rationali[sz]e"
-    r"|express|convert|find the (?:value|product|sum|derivative))|化简|约分|展开|分解|计算"
+    r"|express|convert|write|find the (?:value|product|sum|derivative))|化简|约分|展开|分解|计算"
     r"|求值|解不等式|解方程",
     re.IGNORECASE,
 )
@@ -19,6 +20,8 @@ EXPAND = re.compile(r"\bexpand|展开|multiply out", re.IGNORECASE)
 LOWEST = re.compile(r"\bsimplif|\breduce|lowest terms|化简|约分|最简", re.IGNORECASE)
 FORMULA = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 INLINE = re.compile(r"(?<=\s)([^\s$]*\d[^\s$]*(?:\s*[-+*/=<>^]\s*[^\s$]+)*)")
+STATED = re.compile(r"[:：]\s*([^\n$:：]{3,80}?)\s*[.?。？]?\s*(?:\n|$)")
+MOST_FACTORS = 20
 SUM = frozenset("+-")
 
 
@@ -39,6 +42,8 @@ def breaks_form(question: str, gold: str, answer: str) -> bool:
         return False
     if FACTOR.search(question) and ours.kind in ("*", "^") and theirs.kind in SUM:
         return True
+    if FACTOR.search(question) and _num_factors(theirs) < _num_factors(ours):
+        return True
     if EXPAND.search(question) and ours.kind in SUM and _has_product_of_sums(theirs):
         return True
     if not LOWEST.search(question):
@@ -55,6 +60,7 @@ def _bare(text: str) -> str:
 def _formulas(question: str) -> frozenset[str]:
     spans = [next(part for part in match if part) for match in FORMULA.findall(question)]
     spans += INLINE.findall(question)
+    spans += STATED.findall(question)
     return frozenset(squeezed(span) for span in spans if len(span.strip()) > 2)
 
 
@@ -66,6 +72,15 @@ def _has_product_of_sums(node: Node) -> bool:
     return node.kind in (*SUM, "*", "neg") and any(
         _has_product_of_sums(part) for part in node.parts
     )
+
+
+def _num_factors(node: Node) -> int:
+    """How many factors with unknowns a product has, each as often as its power says."""
+    if node.kind in ("*", "neg", "/"):
+        return sum(_num_factors(part) for part in node.parts[: 1 if node.kind == "/" else None])
+    if node.kind == "^" and node.parts[1].name.isdigit():
+        return min(int(node.parts[1].name), MOST_FACTORS) * _num_factors(node.parts[0])
+    return 1 if symbols(node) else 0
 
 
 def _is_reduced(node: Node) -> bool | None:

@@ -27,6 +27,9 @@ SCALED = re.compile(rf"([+-]?[\d.,]+)\s*({'|'.join(sorted(SCALES, key=len, rever
 ORDINAL = re.compile(r"(\d+)\s*\^?\s*\{?\s*(?:st|nd|rd|th)\s*\}?", re.IGNORECASE)
 CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩"
 
+CHANCE = re.compile(r"(\d{1,9}) (?:in|out of) (\d{1,9})")
+AND_A_HALF = re.compile(r"([a-z -]{3,20}) and a half", re.IGNORECASE)
+
 ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen "
     "fourteen fifteen sixteen seventeen eighteen nineteen"
@@ -105,8 +108,12 @@ def _worded(text: str) -> tuple[int, int] | None:
     if match := re.fullmatch(r"([一二三四五六七八九十]+)分之([一二三四五六七八九十]+)", text):
         denominator, numerator = _han(match[1]), _han(match[2])
         return (numerator, denominator) if numerator and denominator else None
+    if match := CHANCE.fullmatch(text):
+        return (int(match[1]), int(match[2])) if int(match[2]) else None
     if not text.isascii() or not text[:1].isalpha():
         return None
+    if (match := AND_A_HALF.fullmatch(text)) and (whole := _counted(match[1].lower().split())):
+        return 2 * whole + 1, 2
     words = text.lower().replace("-", " ").replace(" and ", " ").split()
     if len(words) > 12 or not words:
         return None

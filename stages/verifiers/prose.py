@@ -3,38 +3,31 @@
 import re
 
 from stages.verifiers.clean import tidy
+from stages.verifiers.letters import HEDGED, settled_letter
 from stages.verifiers.quantities import read_quantity
 from stages.verifiers.text import polarity
 from stages.verifiers.units import unit_of
 
-LETTER = r"\(?\*{0,2}\(?([A-J])\)?\*{0,2}\)?"
-LETTER_RULES = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"(?i:leaving|leaves|left with|choose|select|pick|go with|选择?|option|choice"
-        rf"|选项)\s*(?i:only|us with"
-        rf"|option|choice|answer|:|：)?\s*{LETTER}(?![A-Za-z'])",
-        rf"{LETTER}\s*(?:选项)?\s*(?i:is|为|是)\s*(?i:the )?(?i:correct|right|answer|best|正确)",
-        rf"^\W*{LETTER}(?:\s*[.:：、)）,，]|\s*$|\s+(?:because|since|as)\b)",
-        rf"[\s,，:：]{LETTER}\W*$",
-    )
-)
-SET_ASIDE = re.compile(r"(?:\bnot|n't|不是|不)\s*(?:option\s*|be\s*)?$", re.IGNORECASE)
+ASIDE = re.compile(r"(?:\bnot|n't|不是|不)\s*(?:option\s*|be\s*)?$", re.IGNORECASE)
 ANY_LETTER = re.compile(r"(?<![A-Za-z\\])([A-J])(?![A-Za-z'])")
 OUT = re.compile(
     r"(?:options?|choices?)?\s*[A-J](?:\s*(?:,|and|or)\s*[A-J])*\s+(?:can be|are|is|was|were)\s+"
     r"(?:eliminated|ruled out|wrong|incorrect|not)[^.;]*?(?=,|;|\.|$)",
     re.IGNORECASE,
 )
-HEDGED = re.compile(
-    r"\beither\b.*\bor\b|\b(?:it|answer) (?:could|might|may) (?:also )?be\b|\bcould also be\b"
-    r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
-    r"|(?:cannot|can't|can not) be|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
-    r"|可能是|不确定|无法",
+ASIDE = re.compile(r"(?:\bnot|n't|不是|不)\s*(?:option\s*|be\s*)?$", re.IGNORECASE)
+ANY_LETTER = re.compile(r"(?<![A-Za-z\\])([A-J])(?![A-Za-z'])")
+OUT = re.compile(
+    r"(?:options?|choices?)?\s*[A-J](?:\s*(?:,|and|or)\s*[A-J])*\s+(?:can be|are|is|was|were)\s+"
+    r"(?:eliminated|ruled out|wrong|incorrect|not)[^.;]*?(?=,|;|\.|$)",
     re.IGNORECASE,
 )
 ASIDE = re.compile(
-    r",\s*(?:which|so that|because|since|where|meaning|as|with)\b.*$", re.IGNORECASE | re.DOTALL
+    r",\s*(?:which|so that|because|since|where|meaning|as|with|having|after|given"
+    r"|not counting|rather|instead)\b.*$|\s*[(（](?:that is|i\.e\.|since|because|namely|which"
+    r"|where|not|as|with|由于|因为|即)"
+    r"[^()（）]*[)）]\s*$",
+    re.IGNORECASE | re.DOTALL,
 )
 NOTHING = re.compile(
     r"no (?:real )?solution|real numbers|empty set|does not exist|infinit"
@@ -47,6 +40,22 @@ OPENING = re.compile(
     r"(?:we (?:get|have|find|obtain)\s+)?",
     re.IGNORECASE,
 )
+NOT_BUT = re.compile(
+    r"\b(?:not|isn't)\s+[^,;。]{1,40}?,?\s+(?:but\s+(?:rather\s+|is\s+|it is\s+)?|which\s+is\s+)"
+    r"|不是[^,，;。]{1,20}[,，]?而是",
+    re.IGNORECASE,
+)
+TICKS = re.compile(r"(?<=\w)[\s.*]*[✓✅☑✔🎉️]+\s*$")
+QUESTION = re.compile(r"[?？]\W*$|\bwhether\b|\basks?\b", re.IGNORECASE)
+GRADING = re.compile(
+    r"\b(?:student|rewards?|reference answer|standard answer|model answer|ground truth|judge?ment"
+    r"|grader?|score)\b",
+    re.IGNORECASE,
+)
+"""Talk about grading is no answer."""
+DENIED = re.compile(
+    r"不(?:是|等于|为|应)|并非|≠|\\neq?\b|\b(?:is|are|was|be)(?: not|n't)\b|\bnot equal\b"
+)
 BULLET = re.compile(r"^(?:>\s+|[-*•]\s+|∴\s*|\$?\\therefore\s*)+")
 CLAUSE = re.compile(r"\s(?:when|if|because|since|after|before|whenever|for which)\s", re.IGNORECASE)
 MONTH_OR_DAY = re.compile(
@@ -54,6 +63,7 @@ MONTH_OR_DAY = re.compile(
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)\b"
 )
 JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
+MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
 GUARDED = re.compile(
     r"\b(?:not|never|no|wrong|at least|at most|more|less|or)\b|n't|[?\"']|不", re.IGNORECASE
 )
@@ -69,6 +79,8 @@ COMPARED = re.compile(
 """A bound is no value."""
 HAN = re.compile("[\u4e00-\u9fff]")
 PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
+PART = re.compile(r"[\s*#-]*[(（]?(\d|[ivx]{1,3}|[a-e])[)）.]\s*")
+SEVERAL = frozenset(["several", "set", "tuple", "equation"])
 CLOSING = re.compile(
     r"\s*(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
 )
@@ -125,17 +137,33 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
         return "; ".join(line.strip("*- ") for line in lines[-2:])
     if lines[-1].strip("*# ").endswith((":", "：")):
         return None
+    if kind in SEVERAL and (parts := _parts(lines)):
+        return parts
     return phrase(lines[-1], kind)
+
+
+def _parts(lines: list[str]) -> str | None:
+    """The answers of the numbered parts that a response ends with, a line each."""
+    stated: list[str] = []
+    for line in reversed(lines):
+        match = PART.match(line)
+        found = _stated(line[match.end() :], "") if match else None
+        if match is None or found is None:
+            return None
+        stated.insert(0, f"({match[1]}) {found}")
+        if match[1] in ("1", "i", "a"):
+            return "; ".join(stated) if len(stated) > 1 else None
+    return None
 
 
 def phrase(line: str, kind: str = "") -> str | None:
     """The answer in one line: all of it if it is short, else what its last sentence states."""
     line = CLOSING.sub(" ", line).strip()
-    if kind == "choice" and (found := _letter(line)):
-        return found
     sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
     if not sentences:
         return None
+    if kind == "choice" and (found := settled_letter(line) or settled_letter(sentences[-1])):
+        return found
     if kind == "yes/no":
         said = [part for part in (sentences[-1], sentences[0]) if polarity(part) is not None]
         return said[0] if said else None
@@ -158,7 +186,7 @@ def first_phrase(text: str, kind: str = "") -> str | None:
     sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
     if not sentences:
         return None
-    if kind == "choice" and (found := _letter(sentences[0])):
+    if kind == "choice" and (found := settled_letter(sentences[0])):
         return found
     if kind == "yes/no":
         return line
@@ -170,31 +198,16 @@ def first_phrase(text: str, kind: str = "") -> str | None:
     return _stated(sentences[0], kind)
 
 
-def _letter(line: str) -> str | None:
-    """The option that a sentence settles on; None where it names none, or several."""
-    if re.match(r"^\W*[A-J](?:\s*[/,、]\s*[A-J])+\W*$", line):
-        return line
-    plain = OUT.sub(" ", line)
-    named = set(ANY_LETTER.findall(re.sub(r"\bA (?!or\b|and\b|is\b)(?=[a-z])|\bI\b", " ", plain)))
-    if HEDGED.search(plain):
-        return None
-    for rule in LETTER_RULES:
-        match = rule.search(plain)
-        if match and SET_ASIDE.search(plain[: match.start() + 1]):
-            continue
-        if match and (len(named) <= 1 or rule not in (LETTER_RULES[1], LETTER_RULES[3])):
-            rest = plain[match.end() :].strip()
-            if rule is LETTER_RULES[2] and rest and len(plain) < 80 and not rest[:1].isupper():
-                return plain
-            return match[1]
-    return None
-
-
 def _stated(sentence: str, kind: str) -> str | None:
     """What a sentence states: its end after a verb, its last formula, or its last number."""
     plain = BULLET.sub("", sentence.replace("**", "").strip()).strip("*_ ").rstrip(".。")
-    if not plain or HEDGED.search(plain) or CODE.search(plain):
+    plain = NOT_BUT.sub("", TICKS.sub("", plain))
+    if not plain or HEDGED.search(plain) or CODE.search(plain) or QUESTION.search(plain):
         return None
+    if kind not in WORDED and GRADING.search(plain):
+        return None
+    if DENIED.search(plain) and len(plain) <= LONGEST_PHRASE and not MATH_ONLY.fullmatch(plain):
+        return plain if kind == "text" or re.search(r"\\neq|≠", plain) else None
     plain = OPENING.sub("", ASIDE.sub("", plain))
     clause = CLAUSE.search(plain)
     if clause and re.search(r"\d|\\", plain[: clause.start()]):

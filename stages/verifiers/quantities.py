@@ -3,7 +3,8 @@ r"""One number or formula with what stands around it: units, currency, percent, 
 import functools
 import re
 
-from stages.verifiers.expressions import Node, Unreadable, parse
+from stages.verifiers.expressions import Node, Unreadable
+from stages.verifiers.grammar import parse
 from stages.verifiers.numbers import plain_number
 from stages.verifiers.units import factor, unit_of
 from stages.verifiers.values import Quantity
@@ -15,6 +16,7 @@ DEGREES = re.compile(
 )
 BASED = re.compile(r"\(?(\d+)\)?\s*_\s*\{?\s*\(?(\d{1,2})\)?\s*\}?")
 COMPOUND = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+|[\u4e00-\u9fff]{1,2})\s*(?:,|and|又)?\s*")
+HALF_A = re.compile(r"^(?:a )?(half|quarter)(?: of)? an? (?=[a-z]+$)")
 LEADING = re.compile(
     r"(?:about|approximately|around|roughly|only|just|(?:in )?the year"
     r"|in(?= \d{4}$)|约|大约|\\approx|≈|~)\s*"
@@ -41,6 +43,7 @@ def read_quantity(text: str) -> Quantity | None:
     Args:
         text: tidied text without commas outside brackets.
     """
+    text = HALF_A.sub(lambda match: f"0.{'5' if match[1] == 'half' else '25'} ", text)
     text = LEADING.sub("", text.strip(), count=1) if LEADING.match(text.strip()) else text.strip()
     if text == "" or len(text) > 1500:
         return None
@@ -99,11 +102,11 @@ def _with_words(text: str) -> Quantity | None:
         return None
     left = text[: match.start()]
     if found := plain_number(left):
-        return Quantity(*found)
+        return Quantity(*found, counted=match[1])
     node = _formula(left)
     if node is None or not (left[-1].isdigit() or left[-1] in "})"):
         return None
-    return Quantity(node)
+    return Quantity(node, counted=match[1])
 
 
 def is_wordy(text: str) -> bool:
@@ -150,6 +153,8 @@ def _compound(text: str) -> Quantity | None:
     if len(parts) < 2 or COMPOUND.sub("", text).strip():
         return None
     units = [unit_of(word) for _, word in parts]
+    if units[0] == "hour":
+        units = ["minute" if unit == "meter" else unit for unit in units]  # 2h 15m
     first = units[0]
     if not first or not all(units):
         return None

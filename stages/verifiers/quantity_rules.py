@@ -1,29 +1,49 @@
 """Whether two quantities are the same: their values, units, bases, and unknowns."""
 
-from dataclasses import replace
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import mpmath
 
-from stages.verifiers.arithmetic import USUAL, Huge, Undefined, constant, identical, same_number
+from stages.verifiers.arithmetic import (
+    Huge,
+    Undefined,
+    constant,
+    identical,
+    needs_digits,
+    same_number,
+)
 from stages.verifiers.expressions import Node, functions, symbols
+from stages.verifiers.renaming import readings
+from stages.verifiers.series import Endless, has_dots, index_names, written_out
 from stages.verifiers.terms import Terms
 from stages.verifiers.tolerance import FLOAT, near
 from stages.verifiers.units import factor
 from stages.verifiers.values import Literal, Quantity
 
-PARAMETERS = frozenset(["k", "n", "m", "t", "l", "j", "s", "c", "C", "K", "N", "M", "c_1", "C_1"])
-"""Names that a solution may give to what runs through all integers, or to a constant."""
+ANYTHING = frozenset(
+    (
+        "thing item object piece unit time way people person number total possible different "
+        "distinct solution value in all any other more left remaining element point approximately"
+    ).split()
+)
+"""Words that say nothing of what is counted."""
+LENGTHS = (5, 6)
+"""What is left out in `1 + 2 + ... + n` is written out for these n."""
 
 
 def same_quantity(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None:
     """Whether two quantities are the same; None: it can't be told here."""
+    if _counts_other_things(gold.counted, answer.counted):
+        return False
     if gold.base or answer.base:
         return _same_in_base(gold, answer, terms)
     if symbols(gold.node) or symbols(answer.node):
         return _same_formula(gold, answer, terms)
     try:
-        value, other = _value(gold), _value(answer)
+        precise = needs_digits(gold.node) or needs_digits(answer.node)
+        value, other = constant(gold.node, precise), constant(answer.node, precise)
     except Huge:
         return _far_apart(gold, answer)
     except Undefined:
@@ -31,8 +51,18 @@ def same_quantity(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None
     return _same_value(gold, value, answer, other, terms)
 
 
-def _value(quantity: Quantity) -> Any:
-    return constant(quantity.node)
+def _counts_other_things(gold: str, answer: str) -> bool:
+    """Whether two numbers count what has other names: `2 cats`, `2 dogs`."""
+    ours, theirs = _nouns(gold), _nouns(answer)
+    return bool(ours and theirs and not ours & theirs)
+
+
+def _nouns(counted: str) -> frozenset[str]:
+    """The stems of the words that say what is counted; none where one of them is as good as any."""
+    words = re.findall(r"[a-z]{3,}", counted.lower())
+    if len(words) > 3 or any(word.rstrip("s") in ANYTHING for word in words):
+        return frozenset()
+    return frozenset(word.rstrip("s")[:5] for word in words)
 
 
 def _far_apart(gold: Quantity, answer: Quantity) -> bool | None:
@@ -74,28 +104,40 @@ def _same_formula(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None
 
 
 def _identical(gold: Node, answer: Node, terms: Terms) -> bool | None:
-    ours, theirs = symbols(gold), symbols(answer)
-    mine, others = ours - theirs, theirs - ours
-    if (
-        len(mine) == len(others) == 1
-        and terms.renaming
-        and "symbol" not in (gold.kind, answer.kind)
-    ):
-        (name,), (other,) = mine, others
-        if not (name in PARAMETERS and other in PARAMETERS) and name.lower() != other.lower():
-            return False
-        answer = renamed(answer, other, name)
-    elif mine != others:
-        # A symbol that cancels out is possible, but no way to write an answer.
+    if has_dots(gold) or has_dots(answer):
+        found = _identical_written_out(gold, answer)
+        if found is not None:
+            return found
+    # A symbol that cancels out is possible, but no way to write an answer.
+    found = False
+    for other in readings(gold, answer, terms):
+        found = identical(gold, other)
+        if found:
+            break
+    return found
+
+
+def _every(found: Iterable[bool | None]) -> bool | None:
+    known = list(found)
+    if False in known:
         return False
-    return identical(gold, answer)
+    return None if None in known else True
 
 
-def renamed(node: Node, name: str, to: str) -> Node:
-    """A formula with one unknown called otherwise."""
-    if node.kind == "symbol" and node.name == name:
-        return replace(node, name=to)
-    return replace(node, parts=tuple(renamed(part, name, to) for part in node.parts))
+def _identical_written_out(gold: Node, answer: Node) -> bool | None:
+    r"""Whether formulas with `\ldots` in them are the same for a few lengths; None: can't tell."""
+    for index in sorted(index_names(gold) | index_names(answer)) or [""]:
+        try:
+            pairs = [
+                (written_out(gold, index, count), written_out(answer, index, count))
+                for count in LENGTHS
+            ]
+        except Endless:
+            continue
+        if all(symbols(one) == symbols(other) for one, other in pairs):
+            return _every(identical(one, other) for one, other in pairs)
+        return False
+    return None
 
 
 def _same_value(gold: Quantity, value: Any, answer: Quantity, other: Any, terms: Terms) -> bool:
@@ -174,7 +216,7 @@ def _same_angle(gold: Quantity, value: Any, answer: Quantity, other: Any, terms:
         return False
     if radians.unit != "radian" and "pi" not in functions(radians.node):
         return False
-    size = USUAL.pi / 180
+    size = value.context.pi / 180
     one = value * size if gold.unit == "degree" else value
     two = other * size if answer.unit == "degree" else other
     return near(one, None, two, None, terms.tolerance)

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 from stages.verifiers import splitting
 from stages.verifiers.clean import LONGEST_ANSWER, tidy
-from stages.verifiers.expressions import Node, Unreadable, parse
+from stages.verifiers.expressions import Node, Unreadable
+from stages.verifiers.grammar import parse
 from stages.verifiers.numbers import CIRCLED, plain_number
 from stages.verifiers.quantities import read_quantity
 from stages.verifiers.screen import DEEPEST, bracket_depth
 from stages.verifiers.times import read_moment
 from stages.verifiers.values import (
     Line,
+    Literal,
     Matrix,
     Quantity,
     Ratio,
@@ -31,6 +33,7 @@ from stages.verifiers.values import (
 MATRIX = re.compile(
     r"\(?\[?\\begin\{([pbvBV]?matrix|array|cases|aligned)\}(?:\{[lcr|]+\})?(.*)\\end\{\1\}\]?\)?"
 )
+SCALED_MATRIX = re.compile(r"([^=<>]{1,60}?)\s*(?:\\cdot|\\times)?\s*(\\begin\{[pbvBV]?matrix\}.*)")
 NUMBERED = re.compile(r"\(\s*(\d|[ivx]{1,4}|[a-h])\s*\)")
 UNION = re.compile(r"\\cup(?![A-Za-z])|(?<![A-Za-z])(?:or|U)(?![A-Za-z])|或者?")
 SHARED = re.compile(r"\\cap(?![A-Za-z])|(?<![A-Za-z])and(?![A-Za-z])|且")
@@ -43,13 +46,18 @@ QUANTIFIED = re.compile(
     r"[^,;]*?(?=,\s*\\?(?:and|or)?\b|\band\b|$)|\(?[a-z]\s*\\in\s*\\mathbb\{[ZN]\}(?:\^\+"
     r"|_\+)?\)?\s*$"
 )
+REVERSED = re.compile(
+    r"(?:^|\\cup|\\in|=)\s*\][^\[\]]+[,;][^\[\]]+[\[\]]|[,;][^\[\]]+\[\s*(?:$|\\cup)"
+)
+OTHER_WAY = re.compile(r"([\[\]])([^\[\]]+[,;][^\[\]]+)([\[\]])")
+TRANSPOSED = re.compile(r"^(\(.*\)|\[.*\])\s*\^\s*\{?\s*(?:T|\\top|\\mathsf T)\s*\}?$")
 REAL_LINE = re.compile(
     r"\\mathbb\s*\{?R\}?|(?:the set of )?(?:all )?real numbers?|all reals|全体实数|一切实数|R"
     r"|\(\s*-\s*\\infty\s*,\s*\+?\s*\\infty\s*\)"
 )
 NOTHING = re.compile(
-    r"\\emptyset|\\?\{\s*\\?\}|(?:the )?empty set|no (?:real )?(?:solutions?"
-    r"|roots?)(?: exists?)?|none"
+    r"\\emptyset|\\?\{\s*\\?\}|(?:the )?(?:empty|null) set|(?:there (?:is|are|exists?) )?no"
+    r" (?:real |integer |such )?(?:solutions?|roots?|values?)(?: exists?)?|none"
     r"|(?:该|原|此|这个)?(?:方程组?|不等式组?)?无解|空集|无实数解|不存在|没有实数解"
     r"|does not exist|no such \w+(?: exists?)?|DNE",
     re.IGNORECASE,
@@ -57,9 +65,13 @@ NOTHING = re.compile(
 HALF_LINE = re.compile(
     r"\\mathbb\s*\{?R\}?\s*(?:\^\s*\{?\+\}?|_\s*\{?\s*(\\geq|>=|>|\+)\s*0?\s*\}?)"
 )
+SIGNED_REALS = re.compile(
+    r"(?:the set of )?(?:all )?(non-?)?(positive|negative) real(?: number)?s?", re.IGNORECASE
+)
 RATIO_WORD = re.compile(r"(?<=[\d}\s])\s*(?:to|比)\s*(?=[\d\\])")
 PROSE = re.compile(r"(?<![\\A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}(?![A-Za-z(])")
 GROUPS = re.compile(r"(?<![\d,.(\[{])(?!0)\d{1,3}(?:,\d{3})+(?![\d,])")
+LABEL = re.compile(r"(?!.*\b(?:is|are|of)\b)[^\d]*[^\d\s]\s*\d{0,2}|\D+")
 MOST_WORDS = 6
 """With more words than this an answer is a sentence, and its commas separate clauses."""
 MOST_ITEMS = 64
@@ -87,10 +99,17 @@ def read(text: str, hints: Hints = Hints()) -> Value:
 
 
 def _read(text: str, hints: Hints) -> Value:
+    if REVERSED.search(text):
+        text = OTHER_WAY.sub(_opened, text)
+    text = TRANSPOSED.sub(r"\1", text)
     if (found := _special(text, hints)) is not None:
         return found
     if text.count("\\begin") == 1 and (match := MATRIX.fullmatch(text)):
         return _matrix(match[1], match[2], hints)
+    if text.count("\\begin") == 1 and (match := SCALED_MATRIX.fullmatch(text)):
+        value = _times(match[1], _read(match[2], hints))
+        if value is not None:
+            return value
     if len(PROSE.findall(text)) > MOST_WORDS:
         return Words(text)
     text = QUANTIFIED.sub("", text).strip() or text
@@ -104,11 +123,24 @@ def _read(text: str, hints: Hints) -> Value:
     return _single(text)
 
 
+def _opened(match: re.Match[str]) -> str:
+    """An interval with `]` and `[` for its open ends, with round brackets there."""
+    opening = "(" if match[1] == "]" else "["
+    return f"{opening}{match[2]}{')' if match[3] == '[' else ']'}"
+
+
 def _special(text: str, hints: Hints) -> Value | None:
     if REAL_LINE.fullmatch(text):
         return Line()
     if NOTHING.fullmatch(text):
         return Line(empty=True)
+    if match := SIGNED_REALS.fullmatch(text):
+        low = "[0,\\infty)" if match[1] else "(0,\\infty)"
+        if match[2] == "negative":
+            low = "[0,\\infty)" if match[1] else "(-\\infty,0)"
+        elif match[1]:
+            low = "(-\\infty,0]"
+        return _read(low, hints)
     if match := HALF_LINE.fullmatch(text):
         closed = "[" if match[1] in ("\\geq", ">=") else "("
         return _read(rf"{closed}0,\infty)", hints)
@@ -120,6 +152,26 @@ def _special(text: str, hints: Hints) -> Value | None:
     if not hints.several and (found := plain_number(text)) is not None:
         return Quantity(*found)
     return None
+
+
+def _times(factor: str, matrix: Value) -> Value | None:
+    """A matrix with a factor in front; None where the factor is none."""
+    node = formula(factor)
+    if node is None or not isinstance(matrix, Matrix):
+        return None
+    cells = [cell for row in matrix.rows for cell in row]
+    if not all(isinstance(cell, Quantity) for cell in cells):
+        return None
+    return Matrix(
+        tuple(
+            tuple(
+                Quantity(Node("*", "", (node, cell.node)))
+                for cell in row
+                if isinstance(cell, Quantity)
+            )
+            for row in matrix.rows
+        )
+    )
 
 
 def _matrix(kind: str, body: str, hints: Hints) -> Value:
@@ -189,7 +241,12 @@ def _several(text: str, hints: Hints) -> Value | None:
     parts = [part for part in parts if part]
     if not 1 < len(parts) <= MOST_ITEMS:
         return _read(parts[0], hints) if len(parts) == 1 and parts[0] != text else None
-    return _flat([_read(part, hints) for part in parts])
+    values = [_read(part, hints) for part in parts]
+    if all(isinstance(value, Relation) for value in values) and any(
+        isinstance(value, Relation) and value.signs == ("!=",) for value in values
+    ):
+        return Region(tuple(values), "and")  # -1 < x < 1, x \neq 0
+    return _flat(values)
 
 
 def _flat(values: list[Value]) -> Sequence:
@@ -199,7 +256,49 @@ def _flat(values: list[Value]) -> Sequence:
             items.extend(value.items)
         else:
             items.append(value)
-    return Sequence(tuple(items))
+    return Sequence(tuple(_counted_out(items)))
+
+
+def _counted_out(items: list[Value]) -> list[Value]:
+    r"""Integers from the first to the last, where `\ldots` leaves out those between."""
+    at = next((at for at, one in enumerate(items) if _integer(one, "ldots") is not None), 0)
+    if at < 2 or at != len(items) - 2:
+        return items
+    before = [_integer(one) for one in items[:at]]
+    last = _integer(items[-1])
+    if last is None or None in before:
+        return items
+    known = [one for one in before if one is not None]
+    step = known[1] - known[0]
+    steps = {other - one for one, other in itertools.pairwise(known)}
+    if steps != {step} or step == 0 or (last - known[-1]) % step or last == known[-1]:
+        return items
+    run = range(known[-1] + step, last + (1 if step > 0 else -1), step)
+    if not 0 < len(run) <= MOST_ITEMS:
+        return items
+    texts = [str(abs(one)) for one in run]
+    numbers = [Node("number", text) for text in texts]
+    nodes = [
+        Node("neg", "", (node,)) if one < 0 else node
+        for node, one in zip(numbers, run, strict=True)
+    ]
+    found = [
+        Quantity(node, Literal(0, len(text), exact=True))
+        for node, text in zip(nodes, texts, strict=True)
+    ]
+    return [*items[:at], *found]
+
+
+def _integer(value: Value, symbol: str = "") -> int | None:
+    """The integer that a value is, or 0 where it is a certain symbol; else None."""
+    if not isinstance(value, Quantity) or value.unit:
+        return None
+    node, sign = value.node, 1
+    if symbol:
+        return 0 if node.kind == "symbol" and node.name == symbol else None
+    if node.kind == "neg":
+        node, sign = node.parts[0], -1
+    return sign * int(node.name) if node.kind == "number" and node.name.isdigit() else None
 
 
 def _relation(text: str, hints: Hints) -> Value | None:
@@ -273,14 +372,17 @@ def _is_alternatives(value: Value) -> bool:
 
 
 def _ratio(text: str, hints: Hints) -> Value | None:
-    text = RATIO_WORD.sub(":", text)
+    text = RATIO_WORD.sub(":", text.removeprefix("from "))
     parts, signs = splitting.cut(text, re.compile(":"))
     if not signs or len(parts) > 12:
         return None
     terms = tuple(_single(part) for part in parts)
-    if all(isinstance(term, Quantity) for term in terms):
+    labelled = len(parts) == 2 and re.fullmatch(r"[A-Z]|[A-Za-z][a-z ]{2,}", parts[0])
+    if all(isinstance(term, Quantity) for term in terms) and not (
+        labelled and re.match(r"[-+\d\\$]", parts[1]) and not hints.ratio
+    ):
         return Ratio(terms)
-    if len(parts) == 2 and parts[1] and parts[0] != "lambda":  # a label
+    if len(parts) == 2 and parts[1] and parts[0] != "lambda" and LABEL.fullmatch(parts[0]):
         return _read(parts[1], hints)
     return None
 

@@ -7,10 +7,10 @@ the same points. Inequalities in one unknown are parts of the real line (`region
 import re
 from dataclasses import dataclass
 
-from stages.verifiers.arithmetic import proportional
-from stages.verifiers.expressions import Node, symbols
-from stages.verifiers.quantity_rules import renamed
+from stages.verifiers.arithmetic import CLOSE, Undefined, evaluate, points, proportional
+from stages.verifiers.expressions import Node, functions, symbols
 from stages.verifiers.regions import FLIPPED
+from stages.verifiers.renaming import renamed
 from stages.verifiers.values import Quantity, Relation, Value
 
 FUNCTION = re.compile(
@@ -23,8 +23,17 @@ NAME = re.compile(
 NAMES_OVER = re.compile(
     r"\\frac\{[A-Z]{1,3}'?\}\{[A-Z]{1,3}'?\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}"
 )
+DERIVATIVE = re.compile(
+    r"\\frac\{(?:d|\\partial)(?:\^\{?\d\}?)?\s*[a-zA-Z]?(?:\([a-z]\))?\}\{(?:d|\\partial)\s*[a-z](?:\^\{?\d\}?)?\}"
+)
+SETS = re.compile(
+    r"(?:\(?(?:\\complement_\{?[A-Z]\}?\s*)?\(?\s*[A-Z]\s*\)?\s*\\(?:cup|cap|setminus)\s*)+"
+    r"\(?(?:\\complement_\{?[A-Z]\}?\s*)?\(?\s*[A-Z]\s*\)*"
+)
 NAMED_RATIO = re.compile(rf"(?:{NAME.pattern})(?:\s*:\s*(?:{NAME.pattern}))+")
 POINT_NAME = re.compile(r"\(\s*[\\A-Za-z_{}'()0-9]+(?:\s*,\s*[\\A-Za-z_{}'()0-9]+)+\s*\)")
+
+NAMES = (FUNCTION, NAME, NAMES_OVER, NAMED_RATIO, POINT_NAME, DERIVATIVE, SETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +66,7 @@ def named(value: Value) -> Named | None:
 
 
 def _is_name(text: str) -> bool:
-    return any(
-        pattern.fullmatch(text) for pattern in (FUNCTION, NAME, NAMES_OVER, NAMED_RATIO, POINT_NAME)
-    ) and text not in ("e", "i", "\\pi")
+    return any(pattern.fullmatch(text) for pattern in NAMES) and text not in ("e", "i", "\\pi")
 
 
 def label(text: str) -> str:
@@ -96,8 +103,37 @@ def same_points(gold: Relation, answer: Relation) -> bool | None:
     if found is None:
         return None
     same, sign = found
+    if not same and gold.is_equation and answer.is_equation:
+        return _solves(gold, theirs) or _solves(answer, ours)
     ours_sign, theirs_sign = (relation.signs[0].replace("~", "=") for relation in (gold, answer))
     return same and ours_sign == (theirs_sign if sign > 0 else FLIPPED[theirs_sign])
+
+
+def _solves(solved: Relation, other: Node) -> bool:
+    """Whether an equation such as `y = 1/x` is another one, `xy = 1`, solved for its unknown.
+
+    The other must be linear in that unknown: else it may have solutions besides.
+    """
+    found = named(solved)
+    if found is None or not isinstance(found.value, Quantity) or len(solved.sides) != 2:
+        return False
+    name, value = solved.texts[0].strip(), found.value.whole or found.value.node
+    if name not in symbols(other) or name in symbols(value):
+        return False
+    names = sorted(symbols(value))
+    agreed = 0
+    for point in points(names, functions(value) | functions(other)):
+        try:
+            at = evaluate(value, point)
+            spread = [evaluate(other, {**point, name: at + step}) for step in (0, 1, 2)]
+        except Undefined:
+            continue
+        size = max(abs(one) for one in spread)
+        linear = abs(spread[2] - 2 * spread[1] + spread[0]) <= CLOSE * size
+        if size == 0 or not linear or abs(spread[0]) > CLOSE * size:
+            return False
+        agreed += 1
+    return agreed >= 3
 
 
 def rising(relation: Relation) -> Relation:

@@ -29,6 +29,12 @@ def cut(text: str, separator: re.Pattern[str]) -> tuple[list[str], list[str]]:
             depth += 1 if text[position + 1] == "{" else -1
             position += 2
             continue
+        if text.startswith(("\\begin{", "\\end{"), position):
+            depth += 1 if text.startswith("\\begin{", position) else -1
+            position = text.index("{", position)
+            depth += 1
+            position += 1
+            continue
         if character in OPENING:
             depth += 1
         elif character in CLOSING:

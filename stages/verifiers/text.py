@@ -15,13 +15,26 @@ NO = frozenset(
     "no false incorrect wrong 否 错 错误 不能 不是 不对 不正确 不可以 不会 "
     "没有 不成立 不相等 × 不 nope".split()
 )
-DENIED = re.compile(r"\b(?:not|isn't|n't)\s+(true|false|correct|incorrect|right|wrong)\b")
+DENIED = re.compile(r"\b(?:not|isn't|n't)\s+(yes|no|true|false|correct|incorrect|right|wrong)\b")
+EITHER = re.compile(
+    r"\b(yes|true|correct|right)\s*(?:,|/|or|and)\s*(no|false|incorrect|wrong)\b"
+    r"|\b(no|false)\s*(?:,|/|or|and)\s*(yes|true)\b|[是对能]\s*[/或]\s*[否错不]"
+)
+ARROW = re.compile(
+    r"\\(?:longrightarrow|rightarrow|to|rightleftharpoons|Rightarrow)(?![A-Za-z])|->|→|⇌"
+)
 MARKS = {"√": True, "✓": True, "✔": True, "×": False, "✗": False, "✘": False}
 POLAR = re.compile(
     r"\b(?:yes|no|true|false|correct|incorrect|right|wrong)\b"
     r"|不(?:能|是|对|正确|可以|会|成立|相等)?|没有|错误?|[是对能会有√]|正确|可以|成立|相等|否",
     re.IGNORECASE,
 )
+SPELLINGS = {
+    "right-angled": "right", "centre": "center", "anticlockwise": "counterclockwise",
+    "anti-clockwise": "counterclockwise", "grey": "gray", "colour": "color", "first": "1st",
+    "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th", "sixth": "6th",
+    "seventh": "7th", "eighth": "8th", "ninth": "9th", "tenth": "10th",
+}  # fmt: skip
 ARTICLES = frozenset(
     ["the", "a", "an", "is", "are", "was", "were", "it", "its", "that", "this", "of", "to", "in"]
 )
@@ -31,6 +44,18 @@ EMPTY_WORDS = ARTICLES | frozenset(
         "has have had do does they them their he she his her we our i you your if "
         "then than so such which who what all any some each every both more most less "
         "only very often"
+    ).split()
+)
+DOING = frozenset(
+    (
+        "is are was were has have had does did will would can could wins won win gets got "
+        "receives received runs ran takes took comes came finishes finished goes went becomes shows"
+    ).split()
+)
+STATING = frozenset(
+    (
+        "answer result shape figure name called means therefore thus hence correct because since "
+        "known solution type kind"
     ).split()
 )
 THINGS = frozenset(
@@ -61,7 +86,8 @@ def normalize(text: str) -> str:
 @functools.lru_cache(maxsize=20_000)
 def squeezed(text: str) -> str:
     """A normalized answer without spaces and multiplication signs that change nothing."""
-    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", tidy(text)).replace("{}", "")
+    plain = ARROW.sub("=", tidy(text))
+    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", plain).replace("{}", "")
 
 
 def numeric_value(text: str) -> Fraction | None:
@@ -85,6 +111,8 @@ def polarity(text: str) -> bool | None:
     """Whether a text says yes or no: by its only such word, or else by its first or last."""
     if text.strip() in MARKS:
         return MARKS[text.strip()]
+    if EITHER.search(normalize(text)) or HEDGE.search(normalize(text)):
+        return None
     if reversed_ := DENIED.search(normalize(text)):
         return reversed_[1] in NO
     words = POLAR.findall(normalize(text))
@@ -113,7 +141,8 @@ def words_of(text: str) -> list[str]:
     plain = normalize(text)
     plain = SYNONYMS.get(plain, plain)
     found = re.findall(r"[a-z0-9][a-z0-9'+.-]*|[\u4e00-\u9fff]|\d+", plain)
-    return [word.strip(".-'") for word in found if word not in ARTICLES] or found
+    found = [SPELLINGS.get(word, word).strip(".-'") for word in found]
+    return [word for word in found if word not in ARTICLES] or found
 
 
 def same_words(gold: str, answer: str) -> bool:
@@ -152,11 +181,13 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
         return len(ours) > 1 or ours[0][:3] == theirs[0][:3]
     if not left.isascii():
         return _inside(ours, theirs) and len(theirs) <= 3 * len(ours) + 4
-    if len(ours) <= 2 and len(theirs) == 1 and len(ours) == 2:
-        return ours[-1] == theirs[0] and (len(ours[-1]) == 1 or theirs[0] not in EMPTY_WORDS)
+    if len(theirs) == 1 and len(ours) == 2 and ours[-1] == theirs[0]:
+        return len(theirs[0]) == 1 or theirs[0].isdigit()  # product B, box 12
     if re.fullmatch(r"[a-z]+\d+", left) and theirs == [left.lstrip("abcdefghijklmnopqrstuvwxyz")]:
         return True
-    return _point_of(left, ours, theirs, question) or _restated(ours, theirs)
+    if _is_subject(ours, theirs):
+        return True
+    return _point_of(left, ours, theirs, question) or _restated(ours, theirs, question)
 
 
 def _stem(word: str) -> str:
@@ -181,10 +212,26 @@ def _point_of(gold: str, ours: list[str], theirs: list[str], question: str) -> b
     return any(word not in asked for word in content) or offered
 
 
-def _restated(ours: list[str], theirs: list[str]) -> bool:
-    """Whether an answer is a sentence around a gold answer of a few words."""
-    if not ours or len(ours) > 4 or not len(ours) < len(theirs) <= 12:
+def _restated(ours: list[str], theirs: list[str], question: str) -> bool:
+    """Whether an answer is a sentence around a gold answer of a few words.
+
+    Words beside it must be the question's, or empty, or begin a phrase of their own: a right
+    triangle is not an isosceles right triangle, nor is John the same as John and Mary.
+    """
+    if not ours or len(ours) > 4 or not len(ours) < len(theirs) <= 14:
         return False
-    if all(len(word) == 1 for word in ours) or "or" in theirs:
+    if all(len(word) == 1 for word in ours) or {"or", "and", "but"} & set(theirs) - set(ours):
         return False
-    return _inside(ours, theirs) and all(word not in EMPTY_WORDS for word in ours[:1])
+    if all(word in EMPTY_WORDS for word in ours[:1]) or not _inside(ours, theirs):
+        return False
+    if _is_subject(theirs, ours):
+        return True
+    start = next(at for at in range(len(theirs)) if theirs[at : at + len(ours)] == ours)
+    known = EMPTY_WORDS | STATING | set(words_of(question))
+    rest = theirs[start + len(ours) :]
+    return all(word in known for word in theirs[:start]) and (not rest or rest[0] in known)
+
+
+def _is_subject(long: list[str], short: list[str]) -> bool:
+    """Whether a sentence begins with the words of an answer, and goes on to say what it does."""
+    return len(short) < len(long) and long[: len(short)] == short and long[len(short)] in DOING

@@ -11,7 +11,15 @@ CLOCK = re.compile(
 HOUR = re.compile(r"(?:at )?(\d{1,2})\s*(o'clock|a\.?m\.?|p\.?m\.?)(?: sharp)?", re.IGNORECASE)
 HAN_CLOCK = re.compile(r"(上午|下午|晚上)?(\d{1,2})\s*[时点]\s*(?:(\d{1,2})\s*分?|(半))?")
 HOURS = "one two three four five six seven eight nine ten eleven twelve".split()
-PAST = re.compile(rf"(?:a )?(half|quarter) (past|to) ({'|'.join(HOURS)})", re.IGNORECASE)
+MINUTES = {
+    "five": 5, "ten": 10, "quarter": 15, "twenty": 20, "twenty-five": 25, "twenty five": 25,
+    "half": 30,
+}  # fmt: skip
+PAST = re.compile(
+    rf"(?:a )?({'|'.join(sorted(MINUTES, key=len, reverse=True))}|\d{{1,2}})(?: minutes?)? "
+    rf"(past|to|after|before) ({'|'.join(HOURS)}|\d{{1,2}})(?: o'clock)?\s*(a\.?m\.?|p\.?m\.?)?",
+    re.IGNORECASE,
+)
 NAMES = {
     "noon": (12, 0), "midday": (12, 0), "midnight": (0, 0), "12 noon": (12, 0),
 }  # fmt: skip
@@ -60,11 +68,16 @@ def _clock(text: str, clock: bool, ratio: bool) -> Moment | None:
         half = match[2].replace(".", "").lower()
         return _at(int(match[1]), 0, 0, half if half in ("am", "pm") else "")
     if match := PAST.fullmatch(text):
-        hour = HOURS.index(match[3].lower()) + 1
-        minute = 30 if match[1].lower() == "half" else 15
-        if match[2].lower() == "to":
-            return _at(hour - 1 or 12, 60 - minute, 0, "")
-        return _at(hour, minute, 0, "")
+        hour = int(match[3]) if match[3].isdigit() else HOURS.index(match[3].lower()) + 1
+        minute = int(match[1]) if match[1].isdigit() else MINUTES[match[1].lower()]
+        half = (match[4] or "").replace(".", "").lower()
+        if not clock and not half and match[1].isdigit() and match[3].isdigit():
+            return None
+        if not 1 <= hour <= 12 or not 0 < minute < 60:
+            return None
+        if match[2].lower() in ("to", "before"):
+            return _at(hour - 1 or 12, 60 - minute, 0, half)
+        return _at(hour, minute, 0, half)
     if (match := HAN_CLOCK.fullmatch(text)) and (clock or match[3] or match[4] or match[1]):
         half = {"上午": "am", "下午": "pm", "晚上": "pm"}.get(match[1] or "", "")
         return _at(int(match[2]), 30 if match[4] else int(match[3] or 0), 0, half)

@@ -46,8 +46,8 @@ PHYSICS = {
     "megahertz": "MHz", "kilohertz": "kHz", "gigahertz": "GHz",
     "hectare": "ha hectare hectares 公顷",
     "acre": "acre acres", "kilonewton": "kN", "megajoule": "MJ", "megawatt": "MW", "megapascal":
-    "MPa", "kilovolt": "kV", "kilohm": r"k\Omega", "horsepower": "hp horsepower", "kilowatt_hour":
-    "kWh", "becquerel": "Bq", "lux": "lx lux", "lumen": "lm lumen", "molar": "M",
+    "MPa", "kilovolt": "kV", "kiloohm": r"k\Omega kohm", "horsepower": "hp horsepower",
+    "kilowatt_hour": "kWh", "becquerel": "Bq", "lux": "lx lux", "lumen": "lm lumen", "molar": "M",
 }  # fmt: skip
 ANGLE = {
     "degree": r"^\circ ° degree degrees deg 度", "radian": "rad radian radians 弧度",

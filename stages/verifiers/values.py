@@ -31,6 +31,8 @@ class Quantity:
     """The formula that it is if its unit is read as unknowns, `3 m` as 3 times m."""
     base: int | None = None
     """Of a number such as `204_5`."""
+    counted: str = ""
+    """What it is a number of, where that is no unit: `apples`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 
 from data import tables
 from data.records import Rollout, Sample, Thinking
-from stages import generation, judge
+from stages import judge, serving
 from stages.engines import Completion, ModelConfig, Request
 from stages.job import Job
 from stages.judge import parse_score, thinking_of
@@ -94,7 +94,7 @@ def test_every_rollout_gets_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         path = tables.shard_path(tmp_path / name, 0, 1)
         tables.write_atomically(path, tables.to_table(rows, record), metadata)
     engine = Listener({0: "Fine.\nScore: 0.9", 1: "no score"})
-    monkeypatch.setattr(generation, "load_engine", lambda role, config: engine)
+    monkeypatch.setattr(serving, "load_engine", lambda *_: engine)
     job = Job(
         stage="judge",
         run_dir=tmp_path,

@@ -8,7 +8,7 @@ import pytest
 from data import tables
 from data.errors import ConfigError
 from data.records import Reward, Rollout, Verdict
-from stages import generation
+from stages import serving
 from stages.engines import ModelConfig
 from tests.performance.pruning import (
     BORROWED,
@@ -26,7 +26,7 @@ from tests.performance.pruning import (
 @pytest.fixture(autouse=True)
 def engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulated ones take the place of real ones for one test."""
-    monkeypatch.setattr(generation, "load_engine", generation.load_engine)
+    monkeypatch.setattr(serving, "load_engine", serving.load_engine)
 
 
 def rows_of(run_dir: Path, table: str, record: type) -> dict[tuple[object, ...], dict[str, object]]:

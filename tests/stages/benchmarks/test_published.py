@@ -93,11 +93,15 @@ def test_vision_only_benchmarks_show_no_options_but_know_them(root: Path) -> Non
         assert not any(option in text for option in question.options)
 
 
-def test_mathvista_asks_with_its_hints_and_units(root: Path) -> None:
+def test_mathvista_asks_the_published_query(root: Path) -> None:
     found = named(root, "mathvista")
-    assert found["2"].sample.question == "How high is the bar? (Unit: cm)"
-    assert "one decimal place" in (found["3"].sample.hint or "")
-    assert found["1"].sample.choices == ["red", "blue", "red"]
+    assert found["1"].options == ("red", "blue", "red")
+    text = answer_messages(vars(found["1"].sample), None)[0]["content"][-1]["text"]
+    assert text == (
+        "Hint: Answer it.\nQuestion: How high is the bar?\nChoices:\n(A) red\n(B) blue\n(C) red"
+    )
+    assert (found["2"].sample.question or "").endswith("(Unit: cm)")
+    assert found["3"].details == {"kind": "float", "decimals": 1}
 
 
 def test_dynamath_variants_of_a_question_are_a_cluster(root: Path) -> None:

@@ -1,0 +1,57 @@
+"""The option letter that a sentence settles on."""
+
+import re
+
+LETTER = r"\(?\*{0,2}\(?([A-J])\)?\*{0,2}\)?"
+LETTER_RULES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?i:leaving|leaves|left with|choose|select|pick|go with|选择?|option|choice"
+        rf"|选项)\s*(?i:only|us with"
+        rf"|option|choice|answer|:|：)?\s*{LETTER}(?![A-Za-z'])",
+        rf"{LETTER}\s*(?:选项)?\s*(?i:is|为|是)\s*(?i:the )?(?i:correct|right|answer|best|正确)",
+        rf"^\W*{LETTER}(?:\s*[.:：、)）,，]|\s*$|\s+(?:because|since|as)\b)",
+        rf"[\s,，:：]{LETTER}\W*$",
+    )
+)
+SET_ASIDE = re.compile(r"(?:\bnot|n't|不是|不)\s*(?:option\s*|be\s*)?$", re.IGNORECASE)
+ANY_LETTER = re.compile(r"(?<![A-Za-z\\])([A-J])(?![A-Za-z'])")
+OUT = re.compile(
+    r"(?:options?|choices?)?\s*[A-J](?:\s*(?:,|and|or)\s*[A-J])*\s+(?:can be|are|is|was|were)\s+"
+    r"(?:eliminated|ruled out|wrong|incorrect|not)[^.;]*?(?=,|;|\.|$)",
+    re.IGNORECASE,
+)
+HEDGED = re.compile(
+    r"\beither\b.*\bor\b|\b(?:it|answer) (?:could|might|may) (?:also )?be\b|\bcould also be\b"
+    r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
+    r"|(?:cannot|can't|can not) be|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
+    r"|可能是|不确定|无法",
+    re.IGNORECASE,
+)
+SEVERAL_RIGHT = re.compile(
+    r"((?:\b[A-J](?:\s*(?:,|、|and|和|&)\s*)+)+[A-J])\s*(?:are|is|都?是|均?为)?"
+    r"\s*(?:all |both )?(?:the )?(?:correct|true|right|answers?|正确)"
+)
+"""Several letters at once, `B and D are correct`."""
+
+
+def settled_letter(line: str) -> str | None:
+    """The option that a sentence settles on; None where it names none, or several."""
+    if re.match(r"^\W*[A-J](?:\s*[/,、]\s*[A-J])+\W*$", line):
+        return line
+    if (several := SEVERAL_RIGHT.search(line)) and not HEDGED.search(line):
+        return several[1]
+    plain = OUT.sub(" ", line)
+    named = set(ANY_LETTER.findall(re.sub(r"\bA (?!or\b|and\b|is\b)(?=[a-z])|\bI\b", " ", plain)))
+    if HEDGED.search(plain):
+        return None
+    for rule in LETTER_RULES:
+        match = rule.search(plain)
+        if match and SET_ASIDE.search(plain[: match.start() + 1]):
+            continue
+        if match and (len(named) <= 1 or rule not in (LETTER_RULES[1], LETTER_RULES[3])):
+            rest = plain[match.end() :].strip()
+            if rule is LETTER_RULES[2] and rest and len(plain) < 80 and not rest[:1].isupper():
+                return plain
+            return match[1]
+    return None

@@ -1,0 +1,81 @@
+"""A training that goes on with more ranks, or fewer."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from data.errors import EngineError, InputError, RefusedError
+from stages import train
+from stages.training import checkpoint
+from stages.training.checkpoint import Manifest
+from stages.training.config import Config
+from tests.stages.training.runs import make_config, make_job, make_rows, steps_done, write_run
+
+NUM_STEPS = 12
+SAVED = 4
+
+
+def train_and_rewind(run_dir: Path, policy: Path, config: Config) -> Path:
+    """Train to the end, then have it end at a checkpoint."""
+    assert train.run(make_job(run_dir, policy, config), config).figures["steps"] == NUM_STEPS
+    saved, *later = checkpoint.steps(run_dir / "checkpoints")
+    for path in (*later, run_dir / "checkpoints" / "final"):
+        shutil.rmtree(path)
+    return saved
+
+
+def config_of(run_dir: Path, **changes: object) -> Config:
+    return make_config(run_dir, num_epochs=2, checkpoint_every=SAVED, keep_checkpoints=9, **changes)
+
+
+@pytest.mark.parametrize(("zero_stage", "before", "after"), [(2, 2, 1), (3, 1, 2)])
+def test_training_goes_on_with_other_ranks(
+    tmp_path: Path, policy: Path, zero_stage: int, before: int, after: int
+) -> None:
+    run_dir = write_run(tmp_path, make_rows(24))
+    config = config_of(run_dir, zero_stage=zero_stage, num_ranks=before)
+    path = train_and_rewind(run_dir, policy, config)
+
+    config = config_of(run_dir, zero_stage=zero_stage, num_ranks=after)
+    with pytest.raises(RefusedError, match="sophia train reshard"):
+        train.run(make_job(run_dir, policy, config), config)
+    outcome = train.run(make_job(run_dir, policy, config, reshard=True), config)
+    assert outcome.figures | {"ranks_before": before, "ranks": after} == outcome.figures
+    manifest = Manifest.load(path)
+    assert manifest is not None and manifest.resharded_from is not None
+    assert (manifest.num_ranks, manifest.resharded_from["num_ranks"]) == (after, before)
+    left = {entry.name for entry in (run_dir / "checkpoints").iterdir()}
+    assert left == {".lock", ".work", path.name}
+
+    assert train.run(make_job(run_dir, policy, config), config).complete
+    done = [(step["step"], step["loss"], step["gradient_norm"]) for step in steps_done(run_dir)]
+    for again, undisturbed in zip(done[NUM_STEPS:], done[SAVED:NUM_STEPS], strict=True):
+        assert again == pytest.approx(undisturbed, rel=1e-4)
+
+
+def test_a_state_that_is_not_the_one_saved_is_not_continued(tmp_path: Path, policy: Path) -> None:
+    run_dir = write_run(tmp_path, make_rows(24))
+    config = config_of(run_dir)
+    path = train_and_rewind(run_dir, policy, config)
+    again = make_job(run_dir, policy, config, reshard=True)
+    assert train.run(again, config).figures["ranks_before"] == 1, "nothing to do"
+    changed = config_of(run_dir, zero_stage=2, num_ranks=2)
+    with pytest.raises(RefusedError, match=r"written at ZeRO stage 0.*train\.zero_stage = 0"):
+        train.run(make_job(run_dir, policy, changed, reshard=True), changed)
+
+    manifest = Manifest.load(path)
+    assert manifest is not None
+    assert [group["weight_decay"] for group in manifest.optimizer] == [0.05, 0.0]
+    wrong = manifest.fingerprint | {"next_loss": manifest.fingerprint["next_loss"] * 1.01}
+    replace(manifest, fingerprint=wrong).dump(path)
+    with pytest.raises(EngineError, match="next_loss"):
+        train.run(make_job(run_dir, policy, config), config)
+
+
+def test_there_is_nothing_to_reshard(tmp_path: Path, policy: Path) -> None:
+    run_dir = write_run(tmp_path, make_rows(4))
+    config = make_config(run_dir)
+    with pytest.raises(InputError, match="no checkpoint"):
+        train.run(make_job(run_dir, policy, config, reshard=True), config)
