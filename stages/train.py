@@ -131,7 +131,9 @@ def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | N
     """Make the plan, or open the one that is there; None where it was stopped."""
     from stages.training.planning import make_plan
     from stages.training.render import Renderer
+    from stages.training.supported import check_supported
 
+    check_supported(model, config)
     plan = make_plan(
         job.folder("checkpoints") / WORK / "plan",
         plan_id,
@@ -304,5 +306,6 @@ def _outcome(done: Manifest | None) -> Outcome:
             "loss": done.last_step["loss"],
             "seconds": round(done.seconds, 1),
             **done.planned,
+            **{f"{kind}_parameters": done.parts.get(kind) for kind in ("trained", "frozen")},
         },
     )

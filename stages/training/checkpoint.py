@@ -49,6 +49,8 @@ class Manifest:
     """Training time of all attempts."""
     last_step: dict[str, Any] = field(default_factory=dict)
     """Figures of the last step: loss, gradient_norm, ..."""
+    parts: dict[str, Any] = field(default_factory=dict)
+    """Parameters of each part of the policy, trained and frozen; hash of the frozen parts."""
     optimizer: list[dict[str, Any]] = field(default_factory=list)
     """AdamW's parameter groups: weight decay, betas, number of tensors and parameters."""
     fingerprint: dict[str, float] = field(default_factory=dict)

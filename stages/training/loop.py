@@ -39,6 +39,7 @@ from stages.training.optimizer import (
     set_learning_rate,
 )
 from stages.training.packing_check import check_packing
+from stages.training.parts import check_frozen, describe_parts, frozen_digest
 from stages.training.plan import Plan
 from stages.training.policy import Policy
 from stages.training.task import Task
@@ -52,6 +53,8 @@ def main(task_path: Path) -> None:
     device = start_distributed()
     trainer = Trainer(task, device)
     done = train(trainer, stop)
+    if done:
+        check_frozen(trainer.manifest.parts, frozen_digest(trainer.policy.model))
     weights = gather_weights(trainer.engine) if done else None
     distributed.barrier()
     if weights is not None:
@@ -114,10 +117,12 @@ class Trainer:
         self.plan = Plan.open(self.task.plan)
         adapt = self._add_adapters if config.lora_rank else None
         self.policy = Policy(self.task.model, dtype, self.device, adapt)
+        described = describe_parts(self.policy.model)
+        check_frozen(self.task.manifest.parts, described["frozen_sha256"])
+        self.manifest = replace(self.task.manifest, parts=described)
         if config.gradient_checkpointing:
             self.policy.enable_gradient_checkpointing()
         self.engine = make_engine(self.policy.language, config, dtype, self.device)
-        self.manifest = self.task.manifest
         if self.task.resume_from is not None:
             checkpoint.load(self.engine, self.task.resume_from)
         if config.is_packed:
