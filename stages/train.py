@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Config", "models_used", "run", "tables_read"]
 
 
+RENDERING = (".json", ".jinja", ".model", ".txt")
+"""Files of a model that say how text and images become tokens, among others."""
 WORK = ".work"
 """Folder of the plan and the ranks' task, as long as training is not finished."""
 
@@ -75,7 +77,7 @@ def run(job: Job, config: Config) -> Outcome:
         check_targets(model, config)
     checkpoints = job.folder("checkpoints")
     with alone(checkpoints) as lock:
-        plan = plan_digest(job, config)
+        plan = plan_digest(job, config, model)
         checkpoint.check_same(checkpoints, job.metadata, plan)
         done = Manifest.load(checkpoints / checkpoint.FINAL)
         if job.dry_run and done is None:
@@ -85,11 +87,15 @@ def run(job: Job, config: Config) -> Outcome:
         return _outcome(done or _train(job, config, model, plan, lock))
 
 
-def plan_digest(job: Job, config: Config) -> str:
-    """Identity of everything the plan depends on, the bytes of extra data included."""
+def plan_digest(job: Job, config: Config, model: Path) -> str:
+    """Identity of everything the plan depends on.
+
+    The bytes of extra data are part of it, and of the policy's tokenizer, template and processor.
+    """
     paths = {name: Path(mixture.path) for name, mixture in config.mix.items()}
-    extra = {name: checkpoint.describe(path) for name, path in paths.items() if path.is_file()}
-    return tables.digest_of(job.metadata.digest, job.seed, extra)
+    paths |= {f"policy/{path.name}": path for path in model.iterdir() if path.suffix in RENDERING}
+    files = {name: checkpoint.describe(path) for name, path in paths.items() if path.is_file()}
+    return tables.digest_of(job.metadata.digest, job.seed, files)
 
 
 def read_trajectories(job: Job) -> Iterator["Example"]:

@@ -111,7 +111,7 @@ def check_same(folder: Path, metadata: Metadata, plan: str) -> None:
         if found is None or (found.metadata.digest, found.plan) == (metadata.digest, plan):
             continue
         what = found.metadata.differences(metadata)
-        what = what or "its input tables or extra data are not the same"
+        what = what or "its input tables, extra data or the policy's files are not the same"
         raise RefusedError(
             f"{path} was made with other settings or inputs: {what}.",
             f"Set them back, use another --run, or delete {folder}.",

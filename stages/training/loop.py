@@ -179,7 +179,8 @@ class Trainer:
             "rows": len(self.plan.steps[step]),
             "seconds": seconds,
         }
-        if not (math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])):
+        finite = math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])
+        if not (finite and self.engine.was_step_applied()):  # DeepSpeed skips a step that is not
             raise FloatingPointError(f"step {step + 1} has no finite loss or gradient: {figures}")
         self.manifest = replace(
             self.manifest, step=step + 1, seconds=self.manifest.seconds + seconds, last_step=figures
