@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from data import tables
 from data.errors import InputError
 from data.records import KEYS, Sample, Verdict
@@ -99,6 +101,17 @@ def audit(run_dir: Path, size: int, seed: int) -> Audit:
     return Audit(num_asked=asked, num_disagreements=disagreements, num_failed=failed, sample=sample)
 
 
+def count_opinions(verdicts: Path) -> dict[str, int]:
+    """Rows that a model was asked about, rewards that it changed, rows at which it failed."""
+    counts = dict.fromkeys(("asked", "changed", "failed"), 0)
+    for path in tables.shards(verdicts):
+        for row in _asked(path):
+            counts["asked"] += 1
+            counts["changed"] += _disagrees(row)
+            counts["failed"] += row["status"] == "error"
+    return counts
+
+
 def _had_a_say(path: Path) -> bool:
     """Whether a shard was made with a model; of a table of other tools, whether it says so."""
     metadata = tables.read_metadata(path)
@@ -108,9 +121,9 @@ def _had_a_say(path: Path) -> bool:
 
 
 def _asked(path: Path) -> Iterator[dict[str, Any]]:
-    for row in tables.read_rows(path, Verdict, COLUMNS):
-        if row["rule_status"] is not None:
-            yield row
+    """The rows that a model was asked about, which may be few of many."""
+    for batch in tables.read_batches(path, Verdict, COLUMNS):
+        yield from batch.filter(pc.is_valid(batch.column("rule_status"))).to_pylist()
 
 
 def _disagrees(row: dict[str, Any]) -> bool:

@@ -24,11 +24,12 @@ from stages.benchmark_verdicts import (
     questions_of,
 )
 from stages.benchmarks import Benchmark, Question
+from stages.cases import Case
 from stages.eval_results import JUDGED
 from stages.identity import identify
 from stages.job import Job, Outcome, Planned
 from stages.queries import readable_tail
-from stages.second_opinion import FINISHED, ROLE, Case, Opinions
+from stages.second_opinion import FINISHED, ROLE, Opinions
 from stages.shards import map_shards
 from stages.verifiers import Judgement
 from stages.verifiers.graded import graded_kind

@@ -12,13 +12,12 @@ tower and projector frozen (Table 4). The caption is not in the prompt. Extra da
 import os
 import shutil
 import time
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data import tables
-from data.errors import ConfigError, EngineError, InputError, RefusedError
+from data.errors import ConfigError
 from stages.families import load_family, model_folder, model_type
 from stages.job import Job, Outcome
 from stages.prompts import load_prompt
@@ -27,7 +26,8 @@ from stages.training.checkpoint import Manifest
 from stages.training.config import Config
 from stages.training.launch import alone, launch, require_nodes
 from stages.training.ratio import explain
-from stages.training.task import Task
+from stages.training.resharding import reshard
+from stages.training.task import WORK, Task
 
 if TYPE_CHECKING:
     from stages.training.plan import Plan
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Config", "models_used", "run", "tables_read"]
 
 
-WORK = ".work"
-"""Folder of the plan and the ranks' task, as long as training is not finished."""
+RENDERING = (".json", ".jinja", ".model", ".txt")
+"""Files of a model that say how text and images become tokens, among others."""
 
 
 def models_used(config: Config) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def run(job: Job, config: Config) -> Outcome:
         check_targets(model, config)
     checkpoints = job.folder("checkpoints")
     with alone(checkpoints) as lock:
-        plan = plan_digest(job, config)
+        plan = plan_digest(job, config, model)
         checkpoint.check_same(checkpoints, job.metadata, plan)
         done = Manifest.load(checkpoints / checkpoint.FINAL)
         if job.dry_run and done is None:
@@ -85,7 +85,14 @@ def run(job: Job, config: Config) -> Outcome:
         if done is None:
             require_nodes(config.num_nodes)
         if job.reshard:
-            return _reshard(job, config, model, plan, lock)
+            return reshard(
+                job,
+                config,
+                model,
+                _num_ranks(config),
+                lambda: _make_plan(job, config, model, plan),
+                lambda task, ranks, module: _launch(job, task, ranks, lock, module),
+            )
         return _outcome(done or _train(job, config, model, plan, lock))
 
 
@@ -102,19 +109,25 @@ def is_warm_up(job: Job, config: Config) -> bool:
     )
 
 
-def plan_digest(job: Job, config: Config) -> str:
-    """Identity of everything the plan depends on, the bytes of extra data included."""
+def plan_digest(job: Job, config: Config, model: Path) -> str:
+    """Identity of everything the plan depends on.
+
+    The bytes of extra data are part of it, and of the policy's tokenizer, template and processor.
+    """
     paths = {name: Path(mixture.path) for name, mixture in config.mix.items()}
-    extra = {name: checkpoint.describe(path) for name, path in paths.items() if path.is_file()}
-    return tables.digest_of(job.metadata.digest, job.seed, extra)
+    paths |= {f"policy/{path.name}": path for path in model.iterdir() if path.suffix in RENDERING}
+    files = {name: checkpoint.describe(path) for name, path in paths.items() if path.is_file()}
+    return tables.digest_of(job.metadata.digest, job.seed, files)
 
 
 def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | None":
     """Make the plan, or open the one that is there; None where it was stopped."""
     from stages.training.planning import make_plan
     from stages.training.render import Renderer
+    from stages.training.supported import check_supported
     from stages.training.trajectories import read_trajectories
 
+    check_supported(model, config)
     warm_up = is_warm_up(job, config)
     if warm_up:
         job.report.note("warm-up: nothing was sampled in this run, so train.mix is all there is")
@@ -142,12 +155,13 @@ def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
         return Outcome(complete=False)
     rejected = sum(plan.rejected.values())
     num_ranks = _num_ranks(config)
+    sizes = Sizes.of(model, config if config.lora_rank else None)
     figures = {
         "dry_run": True,
         "steps": len(plan.steps),
         **plan.totals(),
         "trained_tokens": sum(map(plan.num_targets, range(len(plan.steps)))),
-        **estimate(plan, config, Sizes.of(model), num_ranks),
+        **estimate(plan, config, sizes, num_ranks),
         "seconds_left": _seconds_left(job.folder("checkpoints"), len(plan.steps)),
     }
     return Outcome(rows=plan.num_rows + rejected, errors=rejected, figures=figures)
@@ -201,57 +215,6 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
     return done
 
 
-def _reshard(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Outcome:
-    """Turn the newest checkpoint into one for as many ranks as the settings say.
-
-    Raises:
-        InputError: there is none.
-        RefusedError: the ZeRO stage is another one.
-        EngineError: what came out is not the state that was saved.
-    """
-    checkpoints = job.folder("checkpoints")
-    checkpoint.remove_unfinished(checkpoints)
-    found = checkpoint.newest(checkpoints)
-    if found is None:
-        raise InputError(
-            f"There is no checkpoint in {checkpoints}.", "Train first: `sophia train` writes them."
-        )
-    path, manifest = found
-    now = _num_ranks(config)
-    figures = {"checkpoint": path.name, "ranks_before": manifest.num_ranks, "ranks": now}
-    if manifest.zero_stage != config.zero_stage:
-        raise RefusedError(
-            f"{path} was written at ZeRO stage {manifest.zero_stage}, and only the number of ranks "
-            "can be changed.",
-            f"Set train.zero_stage = {manifest.zero_stage}.",
-        )
-    if manifest.num_ranks == now:
-        return Outcome(figures=figures)
-    plan = _make_plan(job, config, model, plan_id)
-    if plan is None:
-        return Outcome(complete=False)
-    before = {"num_ranks": manifest.num_ranks, "manifest": checkpoint.describe_manifest(path)}
-    task = Task(
-        config=config,
-        manifest=replace(manifest, resharded_from=before),
-        seed=job.seed,
-        model=model,
-        plan=plan.folder,
-        checkpoints=checkpoints,
-        metrics=job.folder("metrics"),
-        progress=checkpoints / WORK / "reshard.jsonl",
-        resume_from=path,
-    )
-    try:
-        _launch(job, task, now, lock, "stages.training.reshard")
-    except EngineError:
-        if not job.should_stop():
-            raise
-    checkpoint.remove_unfinished(checkpoints)
-    written = Manifest.load(path)
-    return Outcome(complete=written is not None and written.num_ranks == now, figures=figures)
-
-
 def _launch(job: Job, task: Task, num_ranks: int, lock: int, module: str) -> None:
     """Run the ranks of one attempt."""
     path = task.checkpoints / WORK / "task.json"
@@ -297,5 +260,6 @@ def _outcome(done: Manifest | None) -> Outcome:
             "seconds": round(done.seconds, 1),
             **done.planned,
             **({"ratio": explain(done.ratio)} if done.ratio else {}),
+            **{f"{kind}_parameters": done.parts.get(kind) for kind in ("trained", "frozen")},
         },
     )

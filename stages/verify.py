@@ -21,11 +21,13 @@ from pydantic import Field
 from data import tables
 from data.errors import RefusedError, Stopped
 from data.records import Rollout, Sample, Verdict
+from stages.audit import count_opinions
+from stages.cases import Case
 from stages.generation import require_table, unknown_sample
 from stages.job import Job, Outcome, Planned
 from stages.prompts import question_text
 from stages.queries import readable_tail
-from stages.second_opinion import FINISHED, ROLE, Case, LlmConfig, Opinions
+from stages.second_opinion import FINISHED, ROLE, LlmConfig, Opinions
 from stages.shards import map_shards
 from stages.verifiers import SAMPLE_COLUMNS, Attempt, Judgement
 from stages.verifiers.golds import Kind, type_gold
@@ -98,7 +100,7 @@ def run(job: Job, config: Config) -> Outcome:
                 return attempts(index)
             return _settled(job, config, rules, opinions, attempts(index))
 
-        return map_shards(
+        outcome = map_shards(
             job,
             record=Verdict,
             table="verdicts",
@@ -108,6 +110,9 @@ def run(job: Job, config: Config) -> Outcome:
             total=tables.estimate_rows(rollouts, samples),
             inputs=("samples", "rollouts"),
         )
+    if opinions and outcome.complete:
+        outcome.figures["language_model"] = count_opinions(job.folder("verdicts"))
+    return outcome
 
 
 def _by_rules(job: Job, rules: Judge, planned: Iterator[Planned]) -> Iterator[Verdict]:

@@ -87,7 +87,7 @@ class Work:
         return 4 if self.adapters else 6
 
     def operations(
-        self, lengths: Iterable[int], num_targets: int, patches: Iterable[tuple[int, float]]
+        self, lengths: Iterable[int], num_targets: int, patches: Iterable[tuple[int, float]] = ()
     ) -> float:
         """Operations of a step.
 

@@ -31,11 +31,10 @@ from stages.training import checkpoint
 from stages.training.checkpoint import Manifest
 from stages.training.export import export, gather_weights
 from stages.training.fingerprint import check_same, fingerprint
-from stages.training.flops import known_peak
 from stages.training.launch import NOT_FOR_RANKS
 from stages.training.measure import measure_ratio
-from stages.training.meters import Meters, Stopwatch, peak_bytes
-from stages.training.metrics import Metrics
+from stages.training.meters import Stopwatch, measure_step
+from stages.training.metrics import Metrics, open_metrics
 from stages.training.objective import Objective
 from stages.training.optimizer import (
     describe_groups,
@@ -45,6 +44,7 @@ from stages.training.optimizer import (
     set_learning_rate,
 )
 from stages.training.packing_check import check_packing
+from stages.training.parts import check_frozen, describe_parts, frozen_digest
 from stages.training.plan import Plan
 from stages.training.policy import Policy
 from stages.training.scores import score_plan
@@ -55,12 +55,14 @@ def main(task_path: Path) -> None:
     """Train until the plan is done or a stop is asked for; rank 0 exports the policy."""
     task = Task.load(task_path)
     stop = threading.Event()
-    threading.Thread(target=_listen, args=(stop,), daemon=True).start()
     signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_RANKS)
+    threading.Thread(target=_listen, args=(stop,), daemon=True).start()
     threading.Thread(target=_wait_for_signal, args=(stop,), daemon=True).start()
     device = start_distributed()
     trainer = Trainer(task, device, stop)
     done = train(trainer, stop)
+    if done:
+        check_frozen(trainer.manifest.parts, frozen_digest(trainer.policy.model))
     weights = gather_weights(trainer.engine) if done else None
     distributed.barrier()
     if weights is not None:
@@ -91,7 +93,8 @@ def train(trainer: "Trainer", stop: threading.Event) -> bool:
         return False
     task, num_steps = trainer.task, len(trainer.plan.steps)
     first = distributed.get_rank() == 0
-    with trainer.open_metrics() if first else nullcontext() as metrics:
+    at = (trainer.manifest.step, trainer.dtype, trainer.device)
+    with open_metrics(task, trainer.policy, *at) if first else nullcontext() as metrics:
         stopped = False
         if metrics is not None and trainer.manifest.step == 0:
             trainer.report_ratio(metrics, "before")
@@ -135,10 +138,12 @@ class Trainer:
         self.plan = Plan.open(self.task.plan)
         adapt = self._add_adapters if config.lora_rank else None
         self.policy = Policy(self.task.model, dtype, self.device, adapt)
+        described = describe_parts(self.policy.model)
+        check_frozen(self.task.manifest.parts, described["frozen_sha256"])
+        self.manifest = replace(self.task.manifest, parts=described)
         if config.gradient_checkpointing:
             self.policy.enable_gradient_checkpointing()
         self.engine = make_engine(self.policy.language, config, dtype, self.device)
-        self.manifest = self.task.manifest
         if config.is_packed:
             check_packing(self.engine, self.policy, self.plan, dtype)
         # Until a checkpoint is loaded the policy is the one before training.
@@ -189,43 +194,6 @@ class Trainer:
             fingerprint=fingerprint(self.engine, self.policy, self.plan, self.manifest.step),
         )
 
-    def open_metrics(self) -> Metrics:
-        """Where this attempt's steps are recorded."""
-        task, config = self.task, self.task.config
-        peak = known_peak(self.dtype, self.device)
-        if config.peak_tflops is not None:
-            peak = config.peak_tflops * 1e12
-        note = None if peak is None else self.policy.work.formula(peak)
-        if peak is None and self.device.type == "cuda":
-            name = torch.cuda.get_device_name(self.device)
-            note = f"no MFU: the peak of {name} is not known; set train.peak_tflops"
-        meters = Meters(distributed.get_world_size(), peak)
-        first_step, project = self.manifest.step, config.wandb_project
-        return Metrics(task.metrics, task.progress, first_step, meters, note, project)
-
-    def measured(self, step: int) -> dict[str, Any]:
-        """What a step took, over all ranks, which all call it."""
-        rows = self.plan.steps[step]
-        most = torch.tensor(
-            [self.data_time.take(), peak_bytes(self.device)],
-            dtype=torch.float64,
-            device=self.device,
-        )
-        distributed.all_reduce(most, distributed.ReduceOp.MAX)
-        own = self.policy.work.operations([], 0, self.policy.patches)
-        self.policy.patches.clear()
-        seen = torch.tensor([own], dtype=torch.float64, device=self.device)
-        distributed.all_reduce(seen)
-        lengths = [self.plan.lengths[row] for row in rows]
-        work = self.policy.work.operations(lengths, self.plan.num_targets(step), [])
-        return {
-            "images": sum(self.plan.image_counts[row] for row in rows),
-            "pack_fill": self.plan.pack_fill(step, self.task.config.pack_length),
-            "data_seconds": float(most[0]),
-            "peak_bytes": int(most[1]),
-            "operations": work + float(seen),
-        }
-
     def step(self, stop: bool) -> bool:
         """Do the next optimizer step and enter it into the manifest.
 
@@ -237,6 +205,7 @@ class Trainer:
         """
         started = time.monotonic()
         step, config = self.manifest.step, self.task.config
+        self.policy.patches.clear()  # of images that were looked at for other reasons
         rate = learning_rate(config, step, len(self.plan.steps))
         set_learning_rate(self.engine, rate)
         # Dropout follows from the step, so that no generator's state has to be restored.
@@ -257,10 +226,13 @@ class Trainer:
             "trained_tokens": self.plan.num_targets(step),
             "rows": len(self.plan.steps[step]),
             "seconds": seconds,
-            **self.measured(step),
+            **measure_step(
+                self.policy, self.plan, step, config, self.device, self.data_time.take()
+            ),
             **drift,
         }
-        if not (math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])):
+        finite = math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])
+        if not (finite and self.engine.was_step_applied()):  # DeepSpeed skips a step that is not
             raise FloatingPointError(f"step {step + 1} has no finite loss or gradient: {figures}")
         self.manifest = replace(
             self.manifest, step=step + 1, seconds=self.manifest.seconds + seconds, last_step=figures

@@ -8,6 +8,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
+from torch import distributed
+
+from stages.training.config import Config
+from stages.training.plan import Plan
+from stages.training.policy import Policy
 
 GIB = 2**30
 WINDOW = 100
@@ -43,6 +48,38 @@ def peak_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measure_step(
+    policy: Policy, plan: Plan, step: int, config: Config, device: torch.device, data_seconds: float
+) -> dict[str, Any]:
+    """What a step took, of all ranks, which all call it.
+
+    Args:
+        policy: knows its arithmetic, and what its vision tower has looked at in the step.
+        plan: the rows.
+        step: which step.
+        config: the length of packs.
+        device: where this rank computes.
+        data_seconds: how long this rank waited for batches.
+    """
+    most = torch.tensor(
+        [data_seconds, peak_bytes(device)],
+        dtype=torch.float64,
+        device=device,
+    )
+    distributed.all_reduce(most, distributed.ReduceOp.MAX)
+    seen = torch.tensor(policy.work.operations([], 0, policy.patches), device=device)
+    distributed.all_reduce(seen)
+    rows = plan.steps[step]
+    language = policy.work.operations([plan.lengths[row] for row in rows], plan.num_targets(step))
+    return {
+        "images": sum(plan.image_counts[row] for row in rows),
+        "pack_fill": plan.pack_fill(step, config.pack_length),
+        "data_seconds": float(most[0]),
+        "peak_bytes": int(most[1]),
+        "operations": language + float(seen),
+    }
 
 
 class Meters:

@@ -7,9 +7,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import torch
+from torch import distributed
 from torch.utils.tensorboard import SummaryWriter
 
+from stages.training.flops import known_peak
 from stages.training.meters import Meters
+from stages.training.policy import Policy
+from stages.training.task import Task
 
 TRAIN = ("loss", "learning_rate", "gradient_norm")
 """Figures of a step under `train/`; its rates are under `speed/`."""
@@ -99,6 +104,22 @@ class Metrics:
             self.board.add_scalar(name, value, step, walltime=time.time())
         if self.wandb is not None:
             self.wandb.log(scalars, step=step)
+
+
+def open_metrics(
+    task: Task, policy: Policy, first_step: int, dtype: torch.dtype, device: torch.device
+) -> Metrics:
+    """Where an attempt's steps are recorded, with MFU where the hardware's peak is known."""
+    config, peak = task.config, known_peak(dtype, device)
+    if config.peak_tflops is not None:
+        peak = config.peak_tflops * 1e12
+    note = None if peak is None else policy.work.formula(peak)
+    if peak is None and device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        note = f"no MFU: the peak of {name} in {dtype} is not known; set train.peak_tflops"
+    meters = Meters(distributed.get_world_size(), peak)
+    progress, project = task.progress, config.wandb_project
+    return Metrics(task.metrics, progress, first_step, meters, note, project)
 
 
 def start_wandb(project: str, folder: Path) -> Any:

@@ -11,7 +11,11 @@ OPENED = ("<think>", "<thinking>", "<|begin_of_thought|>", "◁think▷", "<thou
 TURN_ENDS = re.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|end|user|assistant)\|>|</s>|<｜end▁of▁sentence｜>"
 )
-TAG = re.compile(r"[<\[]answer[>\]](.*?)(?:[<\[]/answer[>\]]|$)", re.DOTALL | re.IGNORECASE)
+TAG = re.compile(r"[<\[]answer[>\]]", re.IGNORECASE)
+END_TAG = re.compile(r"[<\[]/answer[>\]]", re.IGNORECASE)
+BLANKS = re.compile(r"[^\S\n]{2,}")
+EMPTY_LINES = re.compile(r"\n(?:[^\S\n]?\n){2,}")
+REPEATED = re.compile(r"([^\w\s])\1{15,}")
 FINAL = re.compile(
     r"(?:\bfinal\s+answers?\b|\bfinal\s+results?\b|最终答案|最后答案)[\s*_\"']*(?:(?:is"
     r"|are|:|：|为|是|would be)[\s*]*)+",
@@ -40,11 +44,13 @@ JSON_FIELD_ALONE = re.compile(r"\"(?:short|final)[ _]answer\"\s*:\s*\"[^\"]*\"",
 DENIED = re.compile(r"^\W*(?:not\b|isn't|≠|不是|n't)", re.IGNORECASE)
 ASKED = re.compile(r"(?:\bwhether|\bif|是否)\s*$", re.IGNORECASE)
 TAKEN_BACK = re.compile(
-    r"[\s$).,;:*\\\]]*(?:(?:but )?(?:which|that|this|it)?\s*(?:is|was|would be|turns out to be)\s*"
+    r"[\s$).,;:*\\\]]{0,12}(?:(?:but )?(?:(?:which|that|this|it) )?"
+    r"(?:is|was|would be|turns out to be)\s*"
     r"(?:wrong|incorrect|not (?:right|correct|the answer)|an? (?:error|mistake))|不对|错了|是错)",
     re.IGNORECASE,
 )
 """What is said of a box right after it."""
+DOUBTED = re.compile(r"\w\s*[?？]$")
 EMPTY = re.compile(
     r"[\s?？.$*_\-…]*|\\(?:cdots|ldots|dots)|(?:your |the )?answer(?: here)?|n/?a|none given",
     re.IGNORECASE,
@@ -72,12 +78,14 @@ def extract_answer(text: str, question: str = "", kind: str = "") -> str | None:
     tail = after_thinking(text)
     if tail is None:
         return None
-    tail = _first_turn(tail)[-LONGEST_TAIL:]
+    tail = _calmed(_first_turn(tail)[-LONGEST_TAIL:])
     answer = _answer_in(tail, question, kind)
     if answer is None:
         return None
     answer = answer.strip()
     if not 0 < len(answer) <= LONGEST_ANSWER or EMPTY.fullmatch(answer):
+        return None
+    if kind not in ("yes/no", "text", "choice") and DOUBTED.search(answer):
         return None
     if kind != "yes/no" and DENIED.match(answer):
         return None
@@ -100,9 +108,17 @@ def _first_turn(text: str) -> str:
     return ""
 
 
+def _calmed(text: str) -> str:
+    """A text without long runs of one sign, which mean nothing and keep patterns busy."""
+    text = EMPTY_LINES.sub("\n\n", BLANKS.sub(" ", text))
+    return REPEATED.sub(lambda match: match[1] * 15, text)
+
+
 def _answer_in(tail: str, question: str, kind: str) -> str | None:
-    if tags := TAG.findall(tail):
-        inner = str(tags[-1]).strip()
+    if tags := list(TAG.finditer(tail)):
+        start = tags[-1].end()
+        end = END_TAG.search(tail, start)
+        inner = tail[start : end.start() if end else None].strip()
         if len(inner) <= LONGEST_TAGGED and "\n" not in inner and not BOX.search(inner):
             return inner
         return _answer_in(inner, question, kind) or inner if inner else None

@@ -52,7 +52,9 @@ def equivalent(gold: str, answer: str) -> bool | None:
             allow_set_relation_comp=True,
             raise_on_error=False,
         )
-        return bool(found) and not _differ_in_size(parsed_gold, parsed)
+        if not found or _differ_in_size(parsed_gold, parsed):
+            return False
+        return not (_is_open(parsed_gold) or _is_open(parsed)) or gold == answer
     except RecursionError:
         return False
 
@@ -70,7 +72,22 @@ def _differ_in_size(gold: Iterable[object], answer: Iterable[object]) -> bool:
     ours, theirs = _number(gold), _number(answer)
     if ours is None or theirs is None:
         return False
+    if not (ours.is_finite and theirs.is_finite):
+        return bool(ours != theirs)
     return bool(abs(ours - theirs) > CLOSE * max(abs(ours), abs(theirs)))
+
+
+def _is_open(parsed: Iterable[object]) -> bool:
+    """Whether a number is written as a sum, integral or limit that algebra can't work out.
+
+    What sympy says of its value is then numerics, which it may get wrong without a word.
+    """
+    from sympy import Expr, Integral, Limit, Product, Sum
+
+    unsolved = (Sum, Product, Integral, Limit)
+    numbers = [one for one in parsed if isinstance(one, Expr) and not one.free_symbols]
+    found = [one for one in numbers if one.has(*unsolved)]
+    return any(one.doit().has(*unsolved) for one in found)
 
 
 def _number(parsed: Iterable[object]) -> Any:

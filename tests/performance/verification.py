@@ -1,12 +1,14 @@
 """Verdicts per second against math-verify, and memory over many answers and bombs.
 
-    python tests/performance/verification.py [--rows 200000] [--questions 24] [--json]
+    python tests/performance/verification.py [--rows 200000] [--questions 24] [--bombs] [--json]
 
 Three measures, in one run, on generated questions of several kinds:
 
 - realistic: 64 rollouts per question, many with equal answers, each some thousands of tokens long;
 - distinct: every answer another one, in short responses;
 - memory: `--rows` verdicts with resource bombs among them; the workers' memory counts.
+
+With `--bombs` it is memory, and the time that bombs take one by one, alone.
 
 The other arm is `math_verify.parse` and `verify` in one process, on a part of the same rollouts,
 with the gold answer in a box, which is how it does best. The arms take turns.
@@ -19,34 +21,32 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import psutil
 
 from stages.verifiers import Attempt
 from stages.verifiers.decide import decide
 from stages.verifiers.pool import Judge
+from tests.performance.bombs import bombs, one_by_one, summary
 
 ROLLOUTS = 64
 ROUNDS = 3
 THEIR_SHARE = 8
 """One in so many rollouts goes to math-verify, which takes too long for all of them."""
+BOMB_EVERY = 100
+"""One row in so many is a bomb."""
+BOMB_SECONDS = 1.0
+"""The deadline of each answer where memory is measured: with the usual one it would take hours."""
+ALONE = 300
+"""Bombs that are timed one by one, with the usual deadline."""
 SENTENCES = (
     "Let me look at the figure again: the two triangles share the side $AB$, so $x + 2y = {n}$. ",
     "Wait, that is not what the caption says. It says there are {n} marks on the axis. ",
     "If I substitute $t = \\frac{{{n}}}{{3}}$ I get $t^2 - 4t + {n} = 0$, which has two roots. ",
     "Perhaps I should check the units before going on: {n} cm is {n} times 10 mm. ",
 )
-BOMBS = (
-    "9^{9^{9^{9^9}}}",
-    "1000000000!",
-    r"\prod_{k=1}^{10^{9}} k",
-    "(" * 2000 + "1" + ")" * 2000,
-    "9" * 20_000,
-    "+".join(f"x_{{{index}}}" for index in range(1500)),
-    r"\binom{10^{9}}{10^{8}}",
-    "{" * 4000,
-)
+SUM = r"\sum_{k=1}^{4} k"
 Rollout = tuple[str, str]
 """Gold answer and response."""
 
@@ -138,10 +138,13 @@ def compare(make: Callable[[int], list[Rollout]]) -> tuple[float, float]:
 def many(rows: int) -> Iterator[tuple[None, Attempt]]:
     """Short rollouts with a bomb now and then."""
     draw = random.Random(7)
+    made_to_hurt = bombs()
     for index in range(rows):
+        if index % BOMB_EVERY == 0:
+            yield None, next(made_to_hurt)
+            continue
         gold, answers = question(draw)
-        answer = BOMBS[index // 100 % len(BOMBS)] if index % 100 == 0 else draw.choice(answers)
-        yield None, Attempt(gold=gold, text=f"It is $\\boxed{{{answer}}}$.")
+        yield None, Attempt(gold=gold, text=f"It is $\\boxed{{{draw.choice(answers)}}}$.")
 
 
 def peak_memory(rows: int) -> tuple[float, float, float]:
@@ -162,7 +165,7 @@ def peak_memory(rows: int) -> tuple[float, float, float]:
     watcher.start()
     started = time.perf_counter()
     halfway = 0
-    with Judge(num_workers=2) as judge:
+    with Judge(BOMB_SECONDS, num_workers=2) as judge:
         for index, _ in enumerate(judge.judge(many(rows))):
             if index == rows // 2:
                 halfway = most[0]
@@ -177,7 +180,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--questions", type=int, default=24)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--bombs", action="store_true")
     options = parser.parse_args()
+    if options.bombs:
+        show(under_bombs(options.rows), options.json)
+        return
     ours(distinct(20, 99))
     theirs(distinct(20, 98))
     realistic_ratio, realistic_agreed = compare(lambda seed: realistic(options.questions, seed))
@@ -193,11 +200,34 @@ def main() -> None:
         "rows": options.rows,
         "seconds_for_rows": round(seconds, 1),
     }
-    if options.json:
+    show(found, options.json)
+
+
+def under_bombs(rows: int) -> dict[str, object]:
+    """How long bombs take, and what memory they leave behind."""
+    peak, growth, seconds = peak_memory(rows)
+    with Judge(num_workers=2) as judge:
+        list(
+            judge.judge([(None, Attempt(gold=SUM, text="\\boxed{\\sum_{k=1}^{2} k}"))])
+        )  # it starts
+        alone = one_by_one(judge, ALONE)
+    return {
+        **summary(alone),
+        "deadline": judge.timeout_seconds,
+        "peak_gib": round(peak, 3),
+        "growth_gib_second_half": round(growth, 3),
+        "rows": rows,
+        "seconds_for_rows": round(seconds, 1),
+    }
+
+
+def show(found: Mapping[str, object], as_json: bool) -> None:
+    """Print the figures."""
+    if as_json:
         sys.stdout.write(json.dumps(found) + "\n")
         return
     for name, value in found.items():
-        sys.stdout.write(f"{name:28}{value:>12}\n")
+        sys.stdout.write(f"{name:28}{value!s:>12}\n")
 
 
 if __name__ == "__main__":

@@ -153,6 +153,7 @@ def test_a_judge_overturns_what_rules_reject_and_nothing_else(tmp_path: Path) ->
     write(tmp_path, [(CAPITAL, texts), (NUMBER, ["\\boxed{8}"])])
     outcome, prompts = ask(tmp_path, lambda asked: SAME if "Amsterdam" in asked else DIFFERENT)
     assert (outcome.complete, outcome.rows, outcome.errors) == (True, 6, 0)
+    assert outcome.figures["language_model"] == {"asked": 2, "changed": 1, "failed": 0}
     rows = verdicts(tmp_path)
     assert [(row["status"], row["outcome_reward"]) for row in rows] == [
         ("correct", 1.0),

@@ -72,6 +72,7 @@ def test_only_types_that_say_so_are_graded(answer_type: str | None, kind: str | 
         (r"It says \boxed{\text{NO ENTRY}}.", "NO ENTRY"),
         ("I read it twice.\n\n**Final answer**\n\nNO ENTRY", "NO ENTRY"),
         ("I read it.\nFinal answer: NO ENTRY", "NO ENTRY"),
+        ("A red car: parked.\nAnswer: a red car", "a red car"),
         ("<think>it never ends", None),
         ("<think>a</think> ...", None),
     ],
@@ -94,6 +95,11 @@ def test_an_answer_is_right_from_one_half_on() -> None:
     assert judged("a b", "a", "free_text", finish_reason="length").outcome_reward == 0.0
     assert judged("a b", "<think>a", "free_text").status == "no_answer"
     assert judged("...", "a", "free_text").outcome_reward is None
+
+
+def test_rewards_are_what_the_tables_keep() -> None:
+    found = grade("ocr", "a b c d e", "a b c d x")
+    assert found == pa.scalar(0.8, pa.float32()).as_py() != 0.8
 
 
 def test_texts_too_long_to_compare_are_not_judged() -> None:

@@ -125,7 +125,7 @@ def test_a_timeout_is_tried_once_more_alone() -> None:
     tried: list[tuple[str, str]] = []
 
     class Counting(Judge):
-        def _try(self, gold: str, answer: str) -> "Future[bool | None]":
+        def _try(self, gold: str, answer: str, share: float) -> "Future[bool | None]":
             tried.append((gold, answer))
             future: Future[bool | None] = Future()
             if len(tried) == 1:
