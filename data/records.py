@@ -128,7 +128,7 @@ class Thinking:
     thinking_reward: Annotated[float | None, pa.float32(), REQUIRED] = None
     """R_t of SophiaVL-R1, in [0, 1] in steps of 0.1; null: the judge named no score."""
     text: OptionalText = None
-    """The judgement."""
+    """The judgement; null where there was no thinking to judge, which makes R_t 0, or an error."""
     num_tokens: Int32 = 0
     token_ids: TokenIds = None
     finish_reason: Text = "error"

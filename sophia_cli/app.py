@@ -392,7 +392,8 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Pair two evaluations question by question: difference, interval, p-value, what flipped."""
-    evaluations.show_comparison(evaluations.compare_evaluations(first, second), as_json)
+    found = evaluations.compare_evaluations(first, second)
+    evaluations.show_comparison(found, evaluations.differing_terms(first, second), as_json)
 
 
 @evaluation.command()

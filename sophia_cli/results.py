@@ -159,8 +159,30 @@ def compare_evaluations(first: Path, second: Path) -> Comparison:
     return found
 
 
+def differing_terms(first: Path, second: Path) -> dict[str, list[Any]]:
+    """How else two evaluations differ than in the model: name -> what each of them says."""
+    ours, theirs = (_provenance(path) for path in (first, second))
+    names = ours.keys() & theirs.keys() - {"seed"}
+    return {
+        name: [ours[name], theirs[name]] for name in sorted(names) if ours[name] != theirs[name]
+    }
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    """Of an evaluation, or of what a model judged of it, which lies in its folder."""
+    for folder in (_folder(path), _folder(path).parent):
+        if (file := folder / "results.json").is_file():
+            found: dict[str, Any] = json.loads(file.read_text()).get("provenance", {})
+            return found
+    return {}
+
+
+def _folder(path: Path) -> Path:
+    return path.parent if path.name == "results.json" else path
+
+
 def _answers(path: Path) -> Any:
-    folder = path.parent if path.name == "results.json" else path
+    folder = _folder(path)
     if not tables.is_complete(folder):
         state = "is not complete" if tables.shards(folder) else "holds no evaluation"
         raise InputError(f"{folder} {state}.", "Give a folder such as RUN/evals/mmmu.")
@@ -176,10 +198,16 @@ def _rows(folder: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         yield from tables.read_rows(shard, Attempted, columns)
 
 
-def show_comparison(found: Comparison, as_json: bool) -> None:
-    """What became of the questions from the first evaluation to the second."""
+def show_comparison(found: Comparison, terms: dict[str, list[Any]], as_json: bool) -> None:
+    """What became of the questions from the first evaluation to the second.
+
+    Args:
+        found: the comparison.
+        terms: in what else they differ.
+        as_json: whether to print it as JSON.
+    """
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(found) | {"differing_terms": terms})
         return
     low, high = found.interval or (None, None)
     out.print(
@@ -193,3 +221,5 @@ def show_comparison(found: Comparison, as_json: bool) -> None:
         more = f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else ""
         listed = f": {', '.join(names[:NUM_NAMED])}{more}" if names else ""
         out.print(f"{len(names):,} {word}{listed}", markup=False)
+    for name, (ours, theirs) in terms.items():
+        out.print(f"They differ in {name.replace('_', ' ')}, too: {ours}, {theirs}", markup=False)

@@ -4,7 +4,8 @@ Input tables: samples, rollouts (behavior `image`). Output table: thinking (one 
 
 SophiaVL-R1's thinking reward R_t: a judge model reads question, images and the thinking alone, and
 gives a score in [0, 1] in steps of 0.1 for five aspects: logical soundness, correctness of the
-reasoning, freedom from errors, consistency of language, and no redundancy.
+reasoning, freedom from errors, consistency of language, and no redundancy. A rollout that does not
+think has R_t = 0, as the prompt says of empty thinking, without anybody being asked.
 
     sophia judge --run RUN
 """
@@ -36,6 +37,8 @@ ROLLOUT_COLUMNS = (
     *("sample_id", "caption_index", "rollout_index"),
     *("text", "prefill", "finish_reason", "error"),
 )
+NO_THINKING = 0.0
+"""R_t of a rollout that does not think; its row has no text, and no tokens."""
 THINKING = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 SCORE = re.compile(r"(?:score|rating)\W{0,12}((?:0|1)(?:\.\d+)?)(?![\d.]*\d)", re.IGNORECASE)
 ALONE = re.compile(r"\s*((?:0|1)(?:\.\d+)?)\s*")
@@ -98,7 +101,7 @@ def run(job: Job, config: Config) -> Outcome:
             return Completion(id=row.key, error=error)
         thinking = thinking_of(rollout)
         if thinking is None:
-            return Completion(id=row.key, error="thinking: the rollout has none")
+            return Completion(id=row.key, finish_reason="stop")  # there is nothing to ask about
         return Request(
             id=row.key,
             messages=judge_messages(sample, thinking, prompt, with_images=config.with_images),
@@ -145,7 +148,9 @@ def to_thinking(job: Job) -> Any:
         sample_id, caption_index, rollout_index = row.key
         score = parse_score(completion.text) if completion.text else None
         error = completion.error
-        if error is None and completion.finish_reason in ("stop", "length") and score is None:
+        if completion.text is None and completion.finish_reason == "stop":
+            score = NO_THINKING
+        elif error is None and completion.finish_reason in ("stop", "length") and score is None:
             error = "score: the judge named none"
         return Thinking(
             sample_id=sample_id,

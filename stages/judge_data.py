@@ -139,7 +139,8 @@ def _judgements(run_dir: Path, index: int, count: int) -> Iterator[tuple[Key, di
     """A shard's judgements that ended and name a score."""
     path = tables.shard_path(run_dir / "thinking", index, count)
     for row in tables.read_rows(path, Thinking, JUDGEMENT_COLUMNS):
-        if row["thinking_reward"] is not None and row["finish_reason"] == "stop":
+        is_scored = row["thinking_reward"] is not None and row["text"] is not None
+        if is_scored and row["finish_reason"] == "stop":
             yield (row["sample_id"], row["caption_index"], row["rollout_index"]), row
 
 

@@ -24,6 +24,7 @@ from stages.rollout_columns import (
     PRUNED,
     SCORED,
     STOP,
+    Floats,
     Ints,
     Rollouts,
     starts,
@@ -31,8 +32,8 @@ from stages.rollout_columns import (
 
 ROLLOUT_COLUMNS = (*KEYS, "num_tokens", "finish_reason")
 VERDICT_COLUMNS = (*KEYS, "status", "outcome_reward")
-THINKING_COLUMNS = (*KEYS, "thinking_reward", "error")
-TEXTS = ("sample_id", "finish_reason", "status", "error")
+THINKING_COLUMNS = (*KEYS, "thinking_reward", "num_tokens")
+TEXTS = ("sample_id", "finish_reason", "status")
 BATCH_ROWS = 4096
 PIECE_ROWS = 65_536
 """Rows that are looked at together: few enough for the processor's caches."""
@@ -93,8 +94,7 @@ def read_shard(rollouts: Path, verdicts: Path, thinking: Path | None = None) -> 
         "outcome": outcome,
     }
     if scored:
-        reward, error = _beside(own, scored, "score of its thinking", "judge", sample_ids)
-        columns |= _thinking(reward, error, scored.texts["error"])
+        columns |= _thinking(*_beside(own, scored, "score of its thinking", "judge", sample_ids))
     statuses = judged.texts["status"]
     del judged, scored
     (packed,) = _packed(own.columns)
@@ -139,14 +139,11 @@ def _beside(own: _Table, other: _Table, what: str, command: str, sample_ids: lis
     return [column[place] for column in columns]
 
 
-def _thinking(reward: Ints, error: Ints, errors: list[str]) -> dict[str, npt.NDArray[Any]]:
-    """Thinking rewards, and how they came about; thinking that is not there deserves 0."""
-    is_none = _translate(error, [text.startswith("thinking:") for text in errors]) == 1
-    scoring = np.where(np.isnan(reward), np.where(is_none, NOT_THINKING, NOT_SCORED), SCORED)
-    return {
-        "thinking": np.where(scoring == NOT_THINKING, 0.0, reward).astype(np.float32),
-        "scoring": scoring.astype(np.int8),
-    }
+def _thinking(reward: Floats, num_tokens: Ints) -> dict[str, npt.NDArray[Any]]:
+    """Thinking rewards, and how they came about; of no thinking the judge says not a token."""
+    is_nothing = (num_tokens == 0) & (reward == 0)
+    scoring = np.where(np.isnan(reward), NOT_SCORED, np.where(is_nothing, NOT_THINKING, SCORED))
+    return {"thinking": reward.astype(np.float32), "scoring": scoring.astype(np.int8)}
 
 
 def _read_columns(path: Path, record: type, names: Sequence[str]) -> _Table:

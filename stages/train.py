@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["Config", "models_used", "run", "tables_read"]
 
 
+RENDERING = (".json", ".jinja", ".model", ".txt")
+"""Files of a model that say how text and images become tokens, among others."""
+
+
 def models_used(config: Config) -> tuple[str, ...]:
     """The models this stage runs."""
     return ("policy",)
@@ -73,7 +77,7 @@ def run(job: Job, config: Config) -> Outcome:
         check_targets(model, config)
     checkpoints = job.folder("checkpoints")
     with alone(checkpoints) as lock:
-        plan = plan_digest(job, config)
+        plan = plan_digest(job, config, model)
         checkpoint.check_same(checkpoints, job.metadata, plan)
         done = Manifest.load(checkpoints / checkpoint.FINAL)
         if job.dry_run and done is None:
@@ -105,19 +109,25 @@ def is_warm_up(job: Job, config: Config) -> bool:
     )
 
 
-def plan_digest(job: Job, config: Config) -> str:
-    """Identity of everything the plan depends on, the bytes of extra data included."""
+def plan_digest(job: Job, config: Config, model: Path) -> str:
+    """Identity of everything the plan depends on.
+
+    The bytes of extra data are part of it, and of the policy's tokenizer, template and processor.
+    """
     paths = {name: Path(mixture.path) for name, mixture in config.mix.items()}
-    extra = {name: checkpoint.describe(path) for name, path in paths.items() if path.is_file()}
-    return tables.digest_of(job.metadata.digest, job.seed, extra)
+    paths |= {f"policy/{path.name}": path for path in model.iterdir() if path.suffix in RENDERING}
+    files = {name: checkpoint.describe(path) for name, path in paths.items() if path.is_file()}
+    return tables.digest_of(job.metadata.digest, job.seed, files)
 
 
 def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | None":
     """Make the plan, or open the one that is there; None where it was stopped."""
     from stages.training.planning import make_plan
     from stages.training.render import Renderer
+    from stages.training.supported import check_supported
     from stages.training.trajectories import read_trajectories
 
+    check_supported(model, config)
     warm_up = is_warm_up(job, config)
     if warm_up:
         job.report.note("warm-up: nothing was sampled in this run, so train.mix is all there is")
@@ -250,5 +260,6 @@ def _outcome(done: Manifest | None) -> Outcome:
             "seconds": round(done.seconds, 1),
             **done.planned,
             **({"ratio": explain(done.ratio)} if done.ratio else {}),
+            **{f"{kind}_parameters": done.parts.get(kind) for kind in ("trained", "frozen")},
         },
     )

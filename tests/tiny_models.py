@@ -48,9 +48,11 @@ IMAGE_TEMPLATE = (
 )
 
 
-def make_tokenizer(*, multimodal: bool) -> PreTrainedTokenizerFast:
-    """Bytes, and the special tokens of ChatML."""
-    special = IMAGE_TOKENS if multimodal else {}
+def make_tokenizer(
+    *, multimodal: bool, image_tokens: dict[str, str] | None = None
+) -> PreTrainedTokenizerFast:
+    """Bytes, and the special tokens of ChatML and of images; InternVL's are the default."""
+    special = (image_tokens or IMAGE_TOKENS) if multimodal else {}
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

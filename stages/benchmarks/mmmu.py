@@ -9,7 +9,6 @@ model judge the answers (`eval.llm_judge`).
 """
 
 import re
-from itertools import chain
 
 from data.columns import Row
 from stages.benchmarks import Question
@@ -68,7 +67,8 @@ INSTRUCTIONS = {
 INDICATORS = re.compile(
     r"(?:could be|would be|\bso\b|\bis\b|thus|therefore|final|answer|result)", re.IGNORECASE
 )
-OPEN_END = re.compile(r"\beither\b|\S\s*(?:\\text\{)?\s*\bor\b", re.IGNORECASE)
+DOUBT = re.compile(r"\b(?:either|or)\b", re.IGNORECASE)
+LONGEST_SHOWN = 500
 SENTENCE = re.compile(r"\.\s(?=[A-Z])|\n")
 
 
@@ -106,16 +106,17 @@ def score(question: Question, text: str) -> Judgement | None:
     marked = extract_answer(text)
     if marked is None and BOX.search(tail):
         return judged(False, None, "mmmu")
-    answers = sorted(open_answers(marked or tail), key=str)
-    golds = [_normal(gold) for gold in (sample.answer or "", *question.alternatives)]
-    doubted = OPEN_END.search(marked or tail.rpartition("\n")[2])
-    correct = any(_agree(gold, answer) for gold in golds for answer in answers)
-    shown = marked or (str(answers[0])[:500] if answers else None)
-    return judged(correct and not doubted, shown, "mmmu")
+    golds = (sample.answer or "", *question.alternatives)
+    answers = open_answers(marked or tail)
+    if not any(DOUBT.search(gold) for gold in golds):
+        answers = [answer for answer in answers if not DOUBT.search(answer)]
+    found = {_normal(each) for answer in answers for each in (answer, *NUMBER.findall(answer))}
+    correct = any(_agree(_normal(gold), each) for gold in golds for each in found)
+    return judged(correct, marked or (answers[-1][:LONGEST_SHOWN] if answers else None), "mmmu")
 
 
-def open_answers(tail: str) -> set[str | float]:
-    """Answers that an open response may be read as: its key phrases, and the numbers in them."""
+def open_answers(tail: str) -> list[str]:
+    """What an open response may be read as: the ends of its sentences that sound like results."""
     sentences = [part.strip() for part in SENTENCE.split(tail.strip()) if part.strip()]
     keys: list[str] = []
     for number, sentence in enumerate(sentences, 1):
@@ -123,9 +124,7 @@ def open_answers(tail: str) -> set[str | float]:
         if INDICATORS.search(sentence) or (is_last and "=" in sentence):
             phrase = INDICATORS.split(sentence)[-1].rpartition("=")[2].strip(" :,.*$")
             keys += [phrase] if phrase else []
-    keys = keys or [tail.strip()]
-    numbers = chain.from_iterable(NUMBER.findall(key) for key in keys)
-    return {_normal(found) for found in (*keys, *numbers)}
+    return keys or [tail.strip()]
 
 
 def _normal(text: str) -> str | float:

@@ -26,7 +26,7 @@ HINT_PARTS = (
     "(1) ...; (2) ..."
 )
 ALTERNATIVE = re.compile(r"\s*\\?#\s*\\?#\s*")
-PART = re.compile(r"[(（]\s*(\d)\s*[)）]")
+PART = re.compile(r"(?<![A-Za-z\\}])[(（]\s*(\d)\s*[)）]")
 SIGNS = {"=": "=", ">": ">", "<": "<", "\\gt": ">", "\\lt": "<"}
 RELEVANCE = {"1": "dependent", "0": "independent"}
 

@@ -24,6 +24,8 @@ NUMBER = re.compile(
 )
 FORMULA = re.compile(r"[\\^_=/]")
 LONGEST_NUMBER = 60
+LONGEST_ANSWER = 2000
+"""Characters; what is longer is no number."""
 SHORTEST_OPTION_TEXT = 5
 """Words a response must have more of before options are looked for by their text."""
 BRACKETED = re.compile(r"\(([A-J])\)")
@@ -192,7 +194,7 @@ def quantity_of(text: str | None) -> Measured | None:
 
     Of `x = 3` it is what the last side says; of anything else there is none.
     """
-    value = read(text or "")
+    value = read(text) if text and len(text) <= LONGEST_ANSWER else None
     if isinstance(value, Relation) and value.is_equation:
         value = value.sides[-1]
     if not isinstance(value, Quantity):
@@ -215,7 +217,8 @@ def number_of(text: str | None) -> float | None:
     numbers = [match[0] for match in NUMBER.finditer(text)]
     if len(numbers) != 1 or len(numbers[0]) > LONGEST_NUMBER:
         return None
-    return float(numbers[0].replace(",", "").replace("−", "-"))
+    number = float(numbers[0].replace(",", "").replace("−", "-"))
+    return number if math.isfinite(number) else None
 
 
 def judged(correct: bool, answer: str | None, rule: str) -> Judgement:

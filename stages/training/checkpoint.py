@@ -51,6 +51,8 @@ class Manifest:
     """Figures of the last step: loss, gradient_norm, ..."""
     ratio: dict[str, Any] = field(default_factory=dict)
     """pi_theta / mu `before` and `after` training, as far as it was measured."""
+    parts: dict[str, Any] = field(default_factory=dict)
+    """Parameters of each part of the policy, trained and frozen; hash of the frozen parts."""
     optimizer: list[dict[str, Any]] = field(default_factory=list)
     """AdamW's parameter groups: weight decay, betas, number of tensors and parameters."""
     fingerprint: dict[str, float] = field(default_factory=dict)
@@ -111,7 +113,7 @@ def check_same(folder: Path, metadata: Metadata, plan: str) -> None:
         if found is None or (found.metadata.digest, found.plan) == (metadata.digest, plan):
             continue
         what = found.metadata.differences(metadata)
-        what = what or "its input tables or extra data are not the same"
+        what = what or "its input tables, extra data or the policy's files are not the same"
         raise RefusedError(
             f"{path} was made with other settings or inputs: {what}.",
             f"Set them back, use another --run, or delete {folder}.",

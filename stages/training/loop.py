@@ -44,6 +44,7 @@ from stages.training.optimizer import (
     set_learning_rate,
 )
 from stages.training.packing_check import check_packing
+from stages.training.parts import check_frozen, describe_parts, frozen_digest
 from stages.training.plan import Plan
 from stages.training.policy import Policy
 from stages.training.scores import score_plan
@@ -60,6 +61,8 @@ def main(task_path: Path) -> None:
     device = start_distributed()
     trainer = Trainer(task, device, stop)
     done = train(trainer, stop)
+    if done:
+        check_frozen(trainer.manifest.parts, frozen_digest(trainer.policy.model))
     weights = gather_weights(trainer.engine) if done else None
     distributed.barrier()
     if weights is not None:
@@ -135,10 +138,12 @@ class Trainer:
         self.plan = Plan.open(self.task.plan)
         adapt = self._add_adapters if config.lora_rank else None
         self.policy = Policy(self.task.model, dtype, self.device, adapt)
+        described = describe_parts(self.policy.model)
+        check_frozen(self.task.manifest.parts, described["frozen_sha256"])
+        self.manifest = replace(self.task.manifest, parts=described)
         if config.gradient_checkpointing:
             self.policy.enable_gradient_checkpointing()
         self.engine = make_engine(self.policy.language, config, dtype, self.device)
-        self.manifest = self.task.manifest
         if config.is_packed:
             check_packing(self.engine, self.policy, self.plan, dtype)
         # Until a checkpoint is loaded the policy is the one before training.
@@ -226,7 +231,8 @@ class Trainer:
             ),
             **drift,
         }
-        if not (math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])):
+        finite = math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])
+        if not (finite and self.engine.was_step_applied()):  # DeepSpeed skips a step that is not
             raise FloatingPointError(f"step {step + 1} has no finite loss or gradient: {figures}")
         self.manifest = replace(
             self.manifest, step=step + 1, seconds=self.manifest.seconds + seconds, last_step=figures

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -153,13 +154,19 @@ class Policy:
             self._features.move_to_end(images)
             return _map(found, lambda tensor: tensor.to(self.device))
         opened = [open_image(plan.image(number)) for number in images]
-        # The whole processor takes three times as long, most of it to check its own arguments.
-        options = self.processor.valid_processor_kwargs._defaults.get("images_kwargs", {})
-        pixels = self.processor.image_processor(opened, return_tensors="pt", **options)
+        pixels = self.pixels(opened)
         self.patches += patches_of(pixels, self.model.config.vision_config)
         features = self.family.image_features(self.model, pixels.to(self.device))
         self._remember(images, _map(features, lambda tensor: tensor.cpu()))
         return features
+
+    def pixels(self, images: Sequence[Image]) -> Any:
+        """What the processor makes of images, tensors by name.
+
+        The whole processor takes three times as long, most of it to check its own arguments.
+        """
+        options = self.processor.valid_processor_kwargs._defaults.get("images_kwargs", {})
+        return self.processor.image_processor(list(images), return_tensors="pt", **options)
 
     def _remember(self, images: tuple[int, ...], features: ImageFeatures) -> None:
         self._features[images] = features

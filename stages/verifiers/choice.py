@@ -18,7 +18,7 @@ LETTER = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 SEVERAL = re.compile(
-    r"[(\[{]?\s*([A-J](?:(?:[\s,/;&、|]+(?:and|or)\s+|\s*[和或及]\s*|[\s,/;&、|]+)[A-J])+|[A-J]{2,8})"
+    r"[(\[{]?\s*([A-J](?:(?:[\s,/;&、|]+(?:and|or)\s+|\s*(?:[和或及]|\\&)\s*|[\s,/;&、|]+)[A-J])+|[A-J]{2,8})"
     r"\s*[)\]}]?",
     re.IGNORECASE,
 )

@@ -64,7 +64,8 @@ NAMES = {
     "colon": ":", "ast": "*", "star": "*",
     "dots": "ldots", "cdots": "ldots", "dotsc": "ldots", "dotsb": "ldots", "dotsm": "ldots",
     "vdots": "ldots", "degree": r"^\circ ", "textdegree": r"^\circ ", "lor": r" or ",
-    "vee": r" or ", "land": " and ", "wedge": " and ", "varphi": "phi", "varepsilon": "epsilon",
+    "vee": r" or ", "land": " and ", "wedge": " and ", "varphi": "phi", "vartheta": "theta",
+    "varepsilon": "epsilon",
     "infin": "infty", "setminus": "setminus", "backslash": "setminus", "rmd": "d", "textdollar":
     r"\$", "euro": "€", "pounds": "£", "simeq": "approx", "thickapprox": "approx",
     "implies": r"\Rightarrow", "euler": "e", "R": r"\mathbb{R}", "reals": r"\mathbb{R}",
@@ -131,6 +132,7 @@ def tidy(text: str) -> str:
     text = NAME.sub(_rename, text)
     text = BRACED_WORD.sub(r" \1 ", text)
     text = re.sub(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ\b|\\circ\b(?=\s*$)", r"^\\circ ", text)
+    text = re.sub(r"(?<=\d)\^\s*\{?\s*o\s*\}?(?![a-z])", r"^\\circ ", text)
     text = re.sub(r"\*\*([^*]+)\*\*", r"\1", text)
     text = " ".join(text.split())
     return _strip_ends(text)
@@ -163,7 +165,8 @@ def _root(match: re.Match[str]) -> str:
 def _unwrap(match: re.Match[str]) -> str:
     content = match[1]
     if content.strip() in FUNCTION_NAMES:
-        return f"\\{content.strip()} "
+        minutes = content.strip() == "min" and not match[0].startswith(r"\operatorname")
+        return f" {content} " if minutes else f"\\{content.strip()} "
     if match[0].startswith(r"\operatorname") and content.strip().isalpha():
         return f"\\{content.strip()} "
     if match[0].startswith((r"\text", r"\mbox", r"\hbox")) and content.strip().isalpha():
@@ -185,7 +188,12 @@ def _strip_ends(text: str) -> str:
         text = text.strip().removeprefix("=").strip('`"').rstrip(".,;:!?*\\").lstrip("*,;:").strip()
         if before.rstrip().endswith("!") and re.search(r"[\d)a-zA-Z}]!+$", before.rstrip()):
             text = before.strip()  # a factorial
-        if text.startswith("{") and _closes_at(text) == len(text) - 1 and "," not in text:
+        if (
+            text.startswith("{")
+            and _closes_at(text) == len(text) - 1
+            and "," not in text
+            and "|" not in text
+        ):
             text = text[1:-1]
         if text == before:
             return text

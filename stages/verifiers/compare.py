@@ -6,7 +6,7 @@ the symbolic engine. Nothing here takes long, whatever the answers are.
 
 from dataclasses import replace
 
-from stages.verifiers.arithmetic import Undefined, constant, same_number
+from stages.verifiers.arithmetic import Undefined, constant, identical, same_number
 from stages.verifiers.expressions import Node, functions, symbols
 from stages.verifiers.quantity_rules import same_quantity
 from stages.verifiers.regions import End, Piece, as_interval, is_region, pieces
@@ -19,7 +19,7 @@ from stages.verifiers.relations import (
 )
 from stages.verifiers.several import Truth, all_same, every, same_several
 from stages.verifiers.terms import Terms
-from stages.verifiers.text import same_text
+from stages.verifiers.text import same_text, squeezed
 from stages.verifiers.times import same_moment
 from stages.verifiers.values import (
     Line,
@@ -95,9 +95,22 @@ def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
         return _same_region(gold, answer, terms)
     if theirs:
         return same(gold, theirs.value, terms)
+    if isinstance(answer, Relation) and answer.is_equation and _is_identity(answer):
+        return same(gold, answer.sides[-1], terms)
+    if isinstance(answer, Relation) and answer.is_equation and len(answer.sides) == 2:
+        if squeezed(answer.texts[0]) in squeezed(terms.question) and len(answer.texts[0]) > 1:
+            return same(gold, answer.sides[1], terms)  # x + y = 7, where x + y was asked for
     if isinstance(answer, Relation) and answer.is_equation:
         return False
     return _same_region(gold, answer, terms)
+
+
+def _is_identity(relation: Relation) -> bool:
+    """Whether an equation only writes one formula in several ways."""
+    nodes = [side.node for side in relation.sides if isinstance(side, Quantity)]
+    if len(nodes) != len(relation.sides) or not symbols(nodes[0]):
+        return False
+    return all(identical(nodes[0], node) for node in nodes[1:])
 
 
 def _same_named(

@@ -50,6 +50,7 @@ TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 """What is said of a box right after it."""
+DOUBTED = re.compile(r"\w\s*[?？]$")
 EMPTY = re.compile(
     r"[\s?？.$*_\-…]*|\\(?:cdots|ldots|dots)|(?:your |the )?answer(?: here)?|n/?a|none given",
     re.IGNORECASE,
@@ -83,6 +84,8 @@ def extract_answer(text: str, question: str = "", kind: str = "") -> str | None:
         return None
     answer = answer.strip()
     if not 0 < len(answer) <= LONGEST_ANSWER or EMPTY.fullmatch(answer):
+        return None
+    if kind not in ("yes/no", "text", "choice") and DOUBTED.search(answer):
         return None
     if kind != "yes/no" and DENIED.match(answer):
         return None

@@ -61,7 +61,9 @@ def _formulas(question: str) -> frozenset[str]:
     spans = [next(part for part in match if part) for match in FORMULA.findall(question)]
     spans += INLINE.findall(question)
     spans += STATED.findall(question)
-    return frozenset(squeezed(span) for span in spans if len(span.strip()) > 2)
+    return frozenset(
+        squeezed(span) for span in spans if len(span.strip()) > 1 and not span.strip().isdigit()
+    )
 
 
 def _has_product_of_sums(node: Node) -> bool:

@@ -10,6 +10,7 @@ LETTER_RULES = tuple(
         rf"|选项)\s*(?i:only|us with"
         rf"|option|choice|answer|:|：)?\s*{LETTER}(?![A-Za-z'])",
         rf"{LETTER}\s*(?:选项)?\s*(?i:is|为|是)\s*(?i:the )?(?i:correct|right|answer|best|正确)",
+        rf"{LETTER}\s*选?项?\s*(?:正确|符合)",
         rf"^\W*{LETTER}(?:\s*[.:：、)）,，]|\s*$|\s+(?:because|since|as)\b)",
         rf"[\s,，:：]{LETTER}\W*$",
     )
@@ -17,14 +18,18 @@ LETTER_RULES = tuple(
 SET_ASIDE = re.compile(r"(?:\bnot|n't|不是|不)\s*(?:option\s*|be\s*)?$", re.IGNORECASE)
 ANY_LETTER = re.compile(r"(?<![A-Za-z\\])([A-J])(?![A-Za-z'])")
 OUT = re.compile(
+    r"[A-J]\s*选?项?\s*(?:错误|错|不正确|不对|不符合?)[^;；,，。.]*|"
     r"(?:options?|choices?)?\s*[A-J](?:\s*(?:,|and|or)\s*[A-J])*\s+(?:can be|are|is|was|were)\s+"
     r"(?:eliminated|ruled out|wrong|incorrect|not)[^.;]*?(?=,|;|\.|$)",
     re.IGNORECASE,
 )
 HEDGED = re.compile(
-    r"\beither\b.{0,160}\bor\b|\b(?:it|answer) (?:could|might|may) (?:also )?be\b|\bcould also be\b"
+    r"\beither\b.{0,160}\bor\b|\b(?:it|answer|value|this|[a-z])\s(?:could|might|may) (?:also )?be\b"
+    r"|\bcould also be\b|\b(?:also|equally) (?:be )?"
+    r"(?:right|correct|possible|valid|plausible|true)\b"
     r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
-    r"|(?:cannot|can't|can not) be|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
+    r"|(?:cannot|can't|can not) be (?:determined|decided|found|known|answered)"
+    r"|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
     r"|可能是|不确定|无法",
     re.IGNORECASE,
 )
@@ -49,9 +54,9 @@ def settled_letter(line: str) -> str | None:
         match = rule.search(plain)
         if match and SET_ASIDE.search(plain[: match.start() + 1]):
             continue
-        if match and (len(named) <= 1 or rule not in (LETTER_RULES[1], LETTER_RULES[3])):
+        if match and (len(named) <= 1 or rule not in (*LETTER_RULES[1:3], LETTER_RULES[4])):
             rest = plain[match.end() :].strip()
-            if rule is LETTER_RULES[2] and rest and len(plain) < 80 and not rest[:1].isupper():
+            if rule is LETTER_RULES[3] and rest and len(plain) < 80 and not rest[:1].isupper():
                 return plain
             return match[1]
     return None

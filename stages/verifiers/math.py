@@ -72,6 +72,8 @@ def _differ_in_size(gold: Iterable[object], answer: Iterable[object]) -> bool:
     ours, theirs = _number(gold), _number(answer)
     if ours is None or theirs is None:
         return False
+    if not (ours.is_finite and theirs.is_finite):
+        return bool(ours != theirs)
     return bool(abs(ours - theirs) > CLOSE * max(abs(ours), abs(theirs)))
 
 

@@ -18,7 +18,7 @@ POWER_OF_TEN = re.compile(
     r"([+-]?\s*\d+(?:\.\d+)?)\s*(?:\\times|\\cdot|\*|x|X)\s*10\s*(?:\^|\*\*)\s*[{(]?\s*"
     r"([+-]?\s*\d{1,5})\s*[})]?"
 )
-E_NOTATION = re.compile(r"([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d{1,5})")
+E_NOTATION = re.compile(r"([+-]?\d+(?:\.\d+)?)\s?[eE]\s?\{?([+-]?\d{1,5})\}?")
 SCALES = {
     "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "万": 4, "亿": 8, "千": 3, "百": 2,
     "百万": 6, "千万": 7, "万亿": 12, "mln": 6, "bn": 9,
@@ -103,6 +103,8 @@ def _worded(text: str) -> tuple[int, int] | None:
     """The value of a number in words, as a fraction."""
     if text == "一半":
         return 1, 2
+    if text[:1] == "-" and HAN_NUMBER.fullmatch(text[1:]):
+        return (-value, 1) if (value := _han(text[1:])) is not None else None
     if HAN_NUMBER.fullmatch(text):
         return (value, 1) if (value := _han(text)) is not None else None
     if match := re.fullmatch(r"([一二三四五六七八九十]+)分之([一二三四五六七八九十]+)", text):

@@ -33,7 +33,7 @@ MOST_WAITING = 256
 REMEMBERED = 100_000
 GRACE_SECONDS = 0.5
 """A signal may end a worker this long before we hear of it ourselves."""
-FIRST_TRY = 0.5
+FIRST_TRY = 0.45
 SECOND_TRY = 0.4
 """Shares of the time that a comparison may take; the rest is for ending and starting workers."""
 PRELOADED = (

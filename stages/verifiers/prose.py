@@ -23,7 +23,7 @@ OUT = re.compile(
     re.IGNORECASE,
 )
 ASIDE = re.compile(
-    r",\s*(?:which|so that|because|since|where|meaning|as|with|having|after|given"
+    r",\s*(?:which|so that|because|since|where|meaning|as|with|having|after|given|not"
     r"|not counting|rather|instead)\b.*$|\s*[(（](?:that is|i\.e\.|since|because|namely|which"
     r"|where|not|as|with|由于|因为|即)"
     r"[^()（）]*[)）]\s*$",
@@ -36,7 +36,8 @@ NOTHING = re.compile(
 )
 """What a question for numbers may be answered with all the same."""
 OPENING = re.compile(
-    r"^(?:(?:so|thus|hence|therefore|then|finally)\b|综上|因此|所以|故)[,，:：]?\s*"
+    r"^(?:(?:so|thus|hence|therefore|then|finally)\b|综上(?:所述)?|因此|所以|[故应]填|故"
+    r"|由此(?:可得)?|解得|可得)[,，:：]?\s*"
     r"(?:we (?:get|have|find|obtain)\s+)?",
     re.IGNORECASE,
 )
@@ -45,6 +46,8 @@ NOT_BUT = re.compile(
     r"|不是[^,，;。]{1,20}[,，]?而是",
     re.IGNORECASE,
 )
+EXCLAIMED = re.compile(r"(?<=\d)!+$")
+"""Enthusiasm, no factorial."""
 TICKS = re.compile(r"(?<=\w)[\s.*]*[✓✅☑✔🎉️]+\s*$")
 QUESTION = re.compile(r"[?？]\W*$|\bwhether\b|\basks?\b", re.IGNORECASE)
 GRADING = re.compile(
@@ -55,14 +58,26 @@ GRADING = re.compile(
 """Talk about grading is no answer."""
 DENIED = re.compile(
     r"不(?:是|等于|为|应)|并非|≠|\\neq?\b|\b(?:is|are|was|be)(?: not|n't)\b|\bnot equal\b"
+    r"|\b(?:cannot|can't|can not) be\b"
 )
+CLAUSES = re.compile(r"\s*[;；，]\s*|,\s+")
 BULLET = re.compile(r"^(?:>\s+|[-*•]\s+|∴\s*|\$?\\therefore\s*)+")
-CLAUSE = re.compile(r"\s(?:when|if|because|since|after|before|whenever|for which)\s", re.IGNORECASE)
+CLAUSE = re.compile(
+    r"\s(?:when|if|because|since|after|before|whenever|with|for which"
+    r"|for (?:the|all|each|every|both)|to (?:get|reach|arrive|finish|complete|make))\s",
+    re.IGNORECASE,
+)
 MONTH_OR_DAY = re.compile(
     r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December"
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)\b"
 )
+EQUATIONS = re.compile(
+    r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40}(?:\s*(?:,|，|;|\bor\b|\band\b|或|和)\s*(?:and |or )?"
+    r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40})+$"
+)
+NEARLY = re.compile(r"[^\s=≈$]*\d[^\s=≈$]*\s*≈\s*[\d.]+$")
 JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
+LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
 MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
 GUARDED = re.compile(
     r"\b(?:not|never|no|wrong|at least|at most|more|less|or)\b|n't|[?\"']|不", re.IGNORECASE
@@ -81,21 +96,28 @@ HAN = re.compile("[\u4e00-\u9fff]")
 PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
 PART = re.compile(r"[\s*#-]{0,8}[(（]?(\d|[ivx]{1,3}|[a-e])[)）.]\s*")
 SEVERAL = frozenset(["several", "set", "tuple", "equation"])
+LABELLED_KINDS = SEVERAL | {"text", "region"}
 CLOSING = re.compile(
-    r"\s*(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
+    r"(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
 )
 MATH = re.compile(
     r"(?<![\\$])\$([^$\n]{1,300})(?<!\\)\$|\\\((.{1,300}?)\\\)|\\\[(.{1,600}?)\\\]"
     r"|\$\$(.{1,600}?)\$\$",
     re.DOTALL,
 )
+PLACED = re.compile(r"^(?:located )?(?:at|to|by|the point)\s+(?=[(\d$\\-])")
 VERB = re.compile(
-    r"(?:\b(?:is|are|was|were|be|equals?|becomes|get|gives|obtain|have|has|means)\b|=|≈"
-    r"|[为是得]|等于)"
+    r"(?:\b(?:(?:it|that|this)'s|is|are|was|were|be|equals?|becomes|get|gives|obtain|have|has|means)\b"
+    r"|=|≈|[为是得]|等于)"
     r"(?:\s*(?:therefore|thus|approximately|about|roughly|exactly|equal to|simply|just"
     r"|only|now|then"
     r"|[:：]))*\s*",
 )
+COPULA = re.compile(
+    r"(?:\b(?:is|are|was|were|be|becomes|means|called|named)\b|=|[为是])"
+    r"(?:\s*(?:therefore|thus|simply|just|only|now|then|[:：]))*\s*"
+)
+"""In a sentence without one the answer may as well be its subject."""
 NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.,+*/^(){}-])(?P<number>(?:[$€£¥]"
     r"|\\\$)?[-−+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?"
@@ -110,7 +132,7 @@ LABELLED = re.compile(r"[\w\s-]{1,24}[:：]\s*(.+)")
 SENTENCE = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z\\$*(])|(?<=\d[.!?])\s+(?=[A-Z*])|(?<=[。！？])")
 LONGEST_PHRASE = 160
 SHORT_PHRASE = 40
-CODE = re.compile(r"__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\(")
+CODE = re.compile(r"\bif\b.*\belse\b|__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\(")
 
 
 def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
@@ -131,13 +153,28 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
         return None
     if display := _display(text):
         return display
-    if len(lines) >= 2 and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[-2:]):
+    labelled = kind in LABELLED_KINDS and len(lines) >= 2
+    if labelled and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[-2:]):
         return "; ".join(line.strip("*- ") for line in lines[-2:])
     if lines[-1].strip("*# ").endswith((":", "：")):
         return None
     if kind in SEVERAL and (parts := _parts(lines)):
         return parts
-    return phrase(lines[-1], kind)
+    line = _asked_for(lines[-1], question) if kind in NUMERIC else lines[-1]
+    return phrase(line, kind)
+
+
+def _asked_for(line: str, question: str) -> str:
+    """Of clauses that state several values, the one whose subject the question names."""
+    parts = [part for part in CLAUSES.split(line) if VERB.search(part)]
+    if len(parts) < 2:
+        return line
+    heads = [re.sub(r"\W+|因此|所以|故|the", "", VERB.split(part, maxsplit=1)[0]) for part in parts]
+    plain = re.sub(r"\W+|the", "", question)
+    asked = [
+        part for part, head in zip(parts, heads, strict=True) if len(head) > 1 and head in plain
+    ]
+    return asked[0] if len(asked) == 1 else line
 
 
 def _display(text: str) -> str | None:
@@ -178,6 +215,8 @@ def phrase(line: str, kind: str = "") -> str | None:
         return said[0] if said else None
     if PARTS.match(line):
         return line
+    if kind == "number":
+        sentences[-1] = EXCLAIMED.sub("", sentences[-1])
     return _stated(sentences[-1], kind)
 
 
@@ -189,7 +228,8 @@ def first_phrase(text: str, kind: str = "") -> str | None:
     block = re.match(r"[*\s$]*(?:\\\[|\$\$)\s*(.{1,600}?)\s*(?:\\\]|\$\$)", text.strip(), re.DOTALL)
     if block:
         return block[1].strip()
-    if len(lines) > 1 and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[:2]):
+    labelled = kind in LABELLED_KINDS and len(lines) > 1
+    if labelled and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[:2]):
         return "; ".join(line.strip("*- ") for line in lines[:2])
     line = CLOSING.sub(" ", lines[0]).strip()
     sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
@@ -203,7 +243,7 @@ def first_phrase(text: str, kind: str = "") -> str | None:
         parts = [one for one in lines if re.match(r"\W{0,2}[(（]\w{1,3}[)）]", one)]
         return " ".join(parts)
     if kind == "number":
-        sentences[0] = re.sub(r"(?<=\d)!+$", "", sentences[0])  # enthusiasm, no factorial
+        sentences[0] = EXCLAIMED.sub("", sentences[0])
     return _stated(sentences[0], kind)
 
 
@@ -215,6 +255,9 @@ def _stated(sentence: str, kind: str) -> str | None:
         return None
     if kind not in WORDED and GRADING.search(plain):
         return None
+    if DENIED.search(plain):
+        kept = [part for part in CLAUSES.split(plain) if part.strip() and not DENIED.search(part)]
+        plain = kept[-1].strip() if kept else plain
     if DENIED.search(plain) and len(plain) <= LONGEST_PHRASE and not MATH_ONLY.fullmatch(plain):
         return plain if kind == "text" or re.search(r"\\neq|≠", plain) else None
     plain = OPENING.sub("", ASIDE.sub("", plain))
@@ -223,6 +266,8 @@ def _stated(sentence: str, kind: str) -> str | None:
         plain = plain[: clause.start()]
     if kind == "time" and (named := MONTH_OR_DAY.findall(plain)) and not NUMBER.search(plain):
         return str(named[-1])
+    if LISTED.fullmatch(plain):
+        return plain
     if COMPARED.search(plain):
         return plain if len(plain) <= LONGEST_PHRASE else None
     if match := BETWEEN.search(plain):
@@ -247,13 +292,19 @@ def _found(plain: str, kind: str) -> str | None:
         and not MATH.search(plain)
     ):
         han = list(plain)  # a sentence, however short: its number is what counts
+    if kind in SEVERAL and (match := EQUATIONS.search(plain)):
+        return match[0]
     counted = kind in NUMERIC and words and NUMBER.search(plain) and not _is_quantity(plain)
     counted = counted and not GUARDED.search(plain)
     short = len(plain) <= SHORT_PHRASE and len(words) <= 3 and len(han) <= 4
     if short and not counted and not VERB.search(MATH.sub(" ", plain)):
         return plain
-    if not words and len(han) <= 2 and len(plain) <= SHORT_PHRASE and not spans:
+    verbless = not VERB.search(plain) or "=" in plain
+    if not words and verbless and len(han) <= 2 and len(plain) <= SHORT_PHRASE and not spans:
         return plain
+    worded = plain.rsplit(" ", 1)[-1]
+    if kind in NUMERIC and worded.isalpha() and len(worded) > 2 and _is_quantity(worded):
+        return worded
     if spans:
         last = spans[-1]
         rest = plain[last.end() :]
@@ -269,10 +320,13 @@ def _found(plain: str, kind: str) -> str | None:
             unit = re.match(r"\s*([a-z]{1,3}(?:\^?\d)?|square \w+|[a-z]+s)\b", rest)
             unit = unit if unit and unit_of(unit[1]) else None
             return content + (f" {unit[1]}" if unit and len(rest) < 24 else "")
-    verbs = list(VERB.finditer(plain))
+    verbs = list((COPULA if kind == "text" else VERB).finditer(plain))
     end = plain[verbs[-1].end() :].strip() if verbs else ""
+    if nearly := NEARLY.search(plain):
+        return nearly[0]
     numbers = list(NUMBER.finditer(plain))
     wordy = kind in NUMERIC and numbers and not re.search(r"[\d\\]", end)
+    end = PLACED.sub("", end)
     if end and len(end) <= SHORT_PHRASE and not wordy:
         if len(end.split()) <= 3 or not NUMBER.search(end):
             return end.strip("*_ ")

@@ -14,6 +14,10 @@ DEGREES = re.compile(
     r"([+-]?\d+(?:\.\d+)?)\s*\^\\circ\s*(?:(\d+(?:\.\d+)?)\s*(?:'|\^\\prime|\^\{\\prime\}))?"
     r"\s*(?:(\d+(?:\.\d+)?)\s*(?:''|\"))?"
 )
+ARC_MINUTES = re.compile(r"(\d+(?:\.\d+)?)\s*'")
+SCALED_UNIT = re.compile(
+    r"([\d.,]+\s*(?:百万|千万|万亿|[万亿]|(?:thousand|million|billion|trillion)(?= )))\s*(.{1,24})"
+)
 BASED = re.compile(r"\(?(\d+)\)?\s*_\s*\{?\s*\(?(\d{1,2})\)?\s*\}?")
 COMPOUND = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+|[\u4e00-\u9fff]{1,2})\s*(?:,|and|又)?\s*")
 HALF_A = re.compile(r"^(?:a )?(half|quarter)(?: of)? an? (?=[a-z]+$)")
@@ -21,6 +25,7 @@ LEADING = re.compile(
     r"(?:about|approximately|around|roughly|only|just|(?:in )?the year"
     r"|in(?= \d{4}$)|约|大约|\\approx|≈|~)\s*"
 )
+IN_BRACKETS = re.compile(r"\s*\(([A-Za-z][a-z ]{2,30})\)$")
 TRAILING_WORDS = re.compile(r"\s*([A-Za-z\u4e00-\u9fff][A-Za-z\u4e00-\u9fff' -]*)$")
 WORD = re.compile(r"(?:(?<=\s)|^)[A-Za-z]{3,}(?![A-Za-z(_^{\\])|(?<![\\A-Za-z])[A-Za-z]{5,}")
 KNOWN_WORDS = frozenset(
@@ -29,8 +34,12 @@ KNOWN_WORDS = frozenset(
         "tanh abs min max gcd lcm circ"
     ).split()
 )
+VOWEL = re.compile("[aeiouyAEIOUY]")
+"""A short word without one is a product, `mgh`."""
 HAN = re.compile("[\u4e00-\u9fff]")
-DENIED = re.compile(r"\b(?:not|wrong|incorrect|false|no|or|isn't|never)\b|不|错|或", re.IGNORECASE)
+DENIED = re.compile(
+    r"\b(?:not|wrong|incorrect|false|no|or|isn't|never|if|else)\b|不|错|或", re.IGNORECASE
+)
 TRIGONOMETRY = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 SHORTEST_LEFT = 1
 LONGEST_UNIT = 40
@@ -51,6 +60,9 @@ def read_quantity(text: str) -> Quantity | None:
         return Quantity(*found)
     if (match := BASED.fullmatch(text)) and 2 <= int(match[2]) <= 36:
         return _in_base(match[1], int(match[2]))
+    if match := ARC_MINUTES.fullmatch(text):
+        found = plain_number(match[1])
+        return Quantity(*found, unit="arcminute") if found else None
     if match := DEGREES.fullmatch(text):
         return _degrees(match)
     if match := CURRENCY.fullmatch(text):
@@ -61,8 +73,11 @@ def read_quantity(text: str) -> Quantity | None:
         return None
     if text.startswith("百分之") and (found := plain_number(text[3:])):
         return Quantity(*found, unit="percent")
-    if compound := _compound(text):
-        return compound
+    if (match := SCALED_UNIT.fullmatch(text)) and (found := plain_number(match[1])):
+        unit = unit_of(match[2])
+        return Quantity(*found, unit=unit, counted="" if unit else match[2])
+    if whole := compound(text):
+        return whole
     return _with_unit(text)
 
 
@@ -97,7 +112,7 @@ def _unit_starts(text: str) -> list[int]:
 
 def _with_words(text: str) -> Quantity | None:
     """A number followed by words that are no unit, such as what is counted."""
-    match = TRAILING_WORDS.search(text)
+    match = IN_BRACKETS.search(text) or TRAILING_WORDS.search(text)
     if match is None or match.start() == 0 or DENIED.search(match[1]):
         return None
     left = text[: match.start()]
@@ -113,7 +128,8 @@ def is_wordy(text: str) -> bool:
     """Whether a text has words in it that no formula has."""
     if HAN.search(text):
         return True
-    return any(word not in KNOWN_WORDS for word in WORD.findall(text))
+    words = [word for word in WORD.findall(text) if word not in KNOWN_WORDS]
+    return any(len(word) > 4 or VOWEL.search(word) for word in words)
 
 
 def _formula(text: str) -> Node | None:
@@ -147,7 +163,7 @@ def _degrees(match: re.Match[str]) -> Quantity | None:
     return Quantity(node, None, "degree")
 
 
-def _compound(text: str) -> Quantity | None:
+def compound(text: str) -> Quantity | None:
     """`1 h 30 min`, in the first of its units."""
     parts = COMPOUND.findall(text)
     if len(parts) < 2 or COMPOUND.sub("", text).strip():
@@ -159,10 +175,12 @@ def _compound(text: str) -> Quantity | None:
     if not first or not all(units):
         return None
     node: Node | None = None
+    last = 2.0
     for (digits, _), unit in zip(parts, units, strict=True):
         size = factor(unit or "", first)
-        if size is None:
-            return None
+        if size is None or size >= last:
+            return None  # 10 cm and 12 cm are two lengths
+        last = size
         term = Node("*", "", (_number(digits), _number(f"{size:.17f}")))
         node = term if node is None else Node("+", "", (node, term))
     return None if node is None else Quantity(node, None, first)

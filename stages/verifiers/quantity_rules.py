@@ -7,6 +7,8 @@ from typing import Any
 import mpmath
 
 from stages.verifiers.arithmetic import (
+    CLOSE,
+    VERY_CLOSE,
     Huge,
     Undefined,
     constant,
@@ -47,7 +49,13 @@ def same_quantity(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None
     except Huge:
         return _far_apart(gold, answer)
     except Undefined:
+        if ("infinity" in functions(gold.node)) != ("infinity" in functions(answer.node)):
+            return False
         return None if gold.node != answer.node else True
+    if (value == 0) != (other == 0) and max(abs(value), abs(other)) < CLOSE:
+        # Noise, such as sin(pi) has, or a number as small as that: more digits tell.
+        value, other = constant(gold.node, True), constant(answer.node, True)
+        return bool(max(abs(value), abs(other)) < VERY_CLOSE)
     return _same_value(gold, value, answer, other, terms)
 
 
@@ -87,6 +95,8 @@ def _same_in_base(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None
     based, plain = (gold, answer) if gold.base else (answer, gold)
     if plain.literal is None or not plain.literal.exact or not terms.base:
         return False
+    if answer.base and not terms.question.strip():
+        return answer.base == 10 and gold.node == answer.node
     try:
         return int(plain.node.name, based.base or 10) == int(based.node.name)
     except ValueError:

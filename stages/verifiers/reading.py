@@ -10,11 +10,12 @@ import re
 from dataclasses import dataclass
 
 from stages.verifiers import splitting
+from stages.verifiers.arithmetic import Undefined, constant, same_number
 from stages.verifiers.clean import LONGEST_ANSWER, tidy
-from stages.verifiers.expressions import Node, Unreadable
+from stages.verifiers.expressions import Node, Unreadable, symbols
 from stages.verifiers.grammar import parse
 from stages.verifiers.numbers import CIRCLED, plain_number
-from stages.verifiers.quantities import read_quantity
+from stages.verifiers.quantities import compound, read_quantity
 from stages.verifiers.screen import DEEPEST, bracket_depth
 from stages.verifiers.times import read_moment
 from stages.verifiers.values import (
@@ -71,6 +72,8 @@ SIGNED_REALS = re.compile(
 RATIO_WORD = re.compile(r"(?<=[\d}\s])\s*(?:to|比)\s*(?=[\d\\])")
 PROSE = re.compile(r"(?<![\\A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}(?![A-Za-z(])")
 GROUPS = re.compile(r"(?<![\d,.(\[{])(?!0)\d{1,3}(?:,\d{3})+(?![\d,])")
+SAID_TWICE = re.compile(r"([^()]{1,60}?)\s*\((?:\\approx|~|=|or|about|≈)?\s*([^()]{1,40})\)")
+NEARLY = 0.02
 LABEL = re.compile(r"(?!.*\b(?:is|are|of)\b)[^\d]*[^\d\s]\s*\d{0,2}|\D+")
 MOST_WORDS = 6
 """With more words than this an answer is a sentence, and its commas separate clauses."""
@@ -117,6 +120,8 @@ def _read(text: str, hints: Hints) -> Value:
         text = GROUPS.sub(lambda match: match[0].replace(",", ""), text)
     if (parts := _numbered(text)) is not None:
         return Sequence(tuple(_read(part, hints) for part in parts), ordered=True)
+    if (match := SAID_TWICE.fullmatch(text)) and (value := _said_twice(match)) is not None:
+        return value
     for reader in (_region, _several, _relation, _enclosed, _ratio):
         if (value := reader(text, hints)) is not None:
             return value
@@ -127,6 +132,21 @@ def _opened(match: re.Match[str]) -> str:
     """An interval with `]` and `[` for its open ends, with round brackets there."""
     opening = "(" if match[1] == "]" else "["
     return f"{opening}{match[2]}{')' if match[3] == '[' else ']'}"
+
+
+def _said_twice(match: re.Match[str]) -> Value | None:
+    """A number that stands in brackets once more, `nine (9)`; None where it is another one."""
+    first, second = (read_quantity(match[group]) for group in (1, 2))
+    if first is None or second is None or symbols(first.node) or symbols(second.node):
+        return None
+    try:
+        one, other = (
+            constant(quantity.node) / (100 if quantity.unit == "percent" else 1)
+            for quantity in (first, second)
+        )
+    except Undefined:
+        return None
+    return first if same_number(one, other, NEARLY) and one != 0 else None
 
 
 def _special(text: str, hints: Hints) -> Value | None:
@@ -149,6 +169,8 @@ def _special(text: str, hints: Hints) -> Value | None:
         return Sequence(tuple(_read(str(CIRCLED.index(one) + 1), hints) for one in digits))
     if (moment := read_moment(text, hints.clock, hints.ratio)) is not None:
         return moment
+    if text[:1].isdigit() and (whole := compound(text)) is not None:
+        return whole
     if not hints.several and (found := plain_number(text)) is not None:
         return Quantity(*found)
     return None
@@ -329,7 +351,7 @@ def _relation(text: str, hints: Hints) -> Value | None:
 
 
 def _enclosed(text: str, hints: Hints) -> Value | None:
-    name = re.match(r"[A-Z]'?\s*(?=\(.*,.*\)$)", text)
+    name = re.match(r"(?:(?:the )?point |(?:the point )?[A-Z]'?\s*)(?=\(.*,.*\)$)", text)
     found = splitting.bracketed(text[name.end() :] if name else text)
     if found is None:
         return None
@@ -382,6 +404,13 @@ def _ratio(text: str, hints: Hints) -> Value | None:
         labelled and re.match(r"[-+\d\\$]", parts[1]) and not hints.ratio
     ):
         return Ratio(terms)
+    if (
+        len(parts) == 2
+        and parts[1]
+        and re.fullmatch(r"[A-Za-z]{2,}", parts[0])
+        and parts[0] != "lambda"
+    ):
+        return Relation((Words(parts[0]), _read(parts[1], hints)), ("=",), (parts[0], parts[1]))
     if len(parts) == 2 and parts[1] and parts[0] != "lambda" and LABEL.fullmatch(parts[0]):
         return _read(parts[1], hints)
     return None

@@ -14,11 +14,12 @@ from stages.verifiers.renaming import renamed
 from stages.verifiers.values import Quantity, Relation, Value
 
 FUNCTION = re.compile(
-    r"(\\?[A-Za-z]+(?:_\{?\w+\}?)?'*)\s*\(\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\s*,\s*[a-zA-Z])*)\s*\)"
+    r"(\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\^\{?(?:-1|\(\w\))\}?)?)\s*\(\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\s*,\s*[a-zA-Z])*)\s*\)"
 )
 NAME = re.compile(
     r"(?:\\(?:triangle|angle|Delta|sin|cos|tan)\s*)*\|?\s*"
-    r"(?:\\?[A-Za-z]+'*(?:_\{?[\w\\ ,]+\}?)?(?:\([\w,. ]+\))?|[A-Z]{1,4})'*\s*\|?"
+    r"(?:\\?[A-Za-z]+'*(?:_\{?[\w\\ ,]+\}?)?(?:\([\w,. ]+\))?|[A-Z]{1,4})'*"
+    r"(?:\^\{?(?:-1|T)\}?)?\s*\|?"
 )
 NAMES_OVER = re.compile(
     r"\\frac\{[A-Z]{1,3}'?\}\{[A-Z]{1,3}'?\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}"
@@ -58,6 +59,10 @@ def named(value: Value) -> Named | None:
         numbers = [side for side in value.sides if isinstance(side, Quantity)]
         if len(numbers) == len(value.sides) and not any(symbols(one.node) for one in numbers):
             return Named("", value.sides[-1] if "~" not in value.signs else value.sides[0])
+        if len(numbers) == len(value.sides) > 2 and not any(
+            symbols(one.node) for one in numbers[1:]
+        ):
+            return Named("", value.sides[-1] if "~" not in value.signs else value.sides[-2])
         return None
     last = value.sides[-1]
     if len(value.sides) > 2 and value.signs[-1] == "~":

@@ -14,6 +14,7 @@ PARAMETERS = frozenset(["k", "n", "m", "t", "l", "j", "s", "c", "C", "K", "N", "
 """Names that a solution may give to what runs through all integers, or to a constant."""
 CONSTANTS = frozenset("C c C_1 C_2 C_3 c_1 c_2 c_3 K k".split())
 ANY_CONSTANT = CONSTANTS | frozenset("A B D A_1 A_2 B_1 B_2 K_1 K_2 k_1 k_2".split())
+INTEGRAL = re.compile(r"^\s*$|\\int|integra|antideriv|积分|原函数", re.IGNORECASE)
 MOST_CONSTANTS = 3
 
 
@@ -29,12 +30,21 @@ def with_names(node: Node, names: dict[str, str]) -> Node:
     return replace(node, parts=tuple(with_names(part, names) for part in node.parts))
 
 
+def with_nothing(node: Node, name: str) -> Node:
+    """A formula with nothing for an unknown."""
+    if node.kind == "symbol" and node.name == name:
+        return Node("number", "0")
+    return replace(node, parts=tuple(with_nothing(part, name) for part in node.parts))
+
+
 def readings(gold: Node, answer: Node, terms: Terms) -> Iterator[Node]:
     """The answer with the gold answer's names for what both are free to name."""
     ours, theirs = symbols(gold), symbols(answer)
     mine, others = sorted(ours - theirs), sorted(theirs - ours)
     if not mine and not others:
         yield answer
+    if not mine and others in (["C"], ["c"]) and INTEGRAL.search(terms.question):
+        yield with_nothing(answer, others[0])
     if not mine or len(mine) != len(others) or not terms.renaming:
         return
     if len(mine) == 1:

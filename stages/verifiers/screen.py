@@ -11,7 +11,10 @@ LARGE_BOUND = re.compile(r"\\(?:sum|prod|int)(?![A-Za-z])[^$]{0,80}?\^\s*\{?\s*(
 LARGE_CHOICE = re.compile(r"\\binom\s*\{[^{}]*\d{4,}")
 LONG_NUMBER = re.compile(r"\d{60,}")
 MATHEMATICAL = re.compile(r"\\[a-zA-Z]|[\^_=+*/<>|]|\d")
-CODE = re.compile(r"__|\bimport\b|\blambda\s+\w*:|\w\.\w+\s*\(|\bexec\b|\beval\b")
+FORMULA = re.compile(r"\\[a-zA-Z]|[\^_=]")
+CODE = re.compile(
+    r"\"|\bif\b.*\belse\b|__|\bimport\b|\blambda\s+\w*:|\w\.\w+\s*\(|\bexec\b|\beval\b"
+)
 
 
 def too_hard(text: str) -> bool:
@@ -28,7 +31,7 @@ def is_mathematical(text: str) -> bool:
         return False
     plain = re.sub(r"\\[a-zA-Z]+", " ", text)
     words = re.findall(r"[A-Za-z]{4,}", plain)
-    return bool(MATHEMATICAL.search(text)) and len(words) <= 4
+    return bool(MATHEMATICAL.search(text)) and len(words) <= (4 if FORMULA.search(text) else 1)
 
 
 def bracket_depth(text: str) -> int:

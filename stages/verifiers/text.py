@@ -16,6 +16,7 @@ NO = frozenset(
     "没有 不成立 不相等 × 不 nope".split()
 )
 DENIED = re.compile(r"\b(?:not|isn't|n't)\s+(yes|no|true|false|correct|incorrect|right|wrong)\b")
+UNSAID = re.compile(r"\b(?:cannot|can't|can not|not|never|hard to|wrong to) (?:say|answer)\b")
 EITHER = re.compile(
     r"\b(yes|true|correct|right)\s*(?:,|/|or|and)\s*(no|false|incorrect|wrong)\b"
     r"|\b(no|false)\s*(?:,|/|or|and)\s*(yes|true)\b|[是对能]\s*[/或]\s*[否错不]"
@@ -58,6 +59,16 @@ STATING = frozenset(
         "known solution type kind"
     ).split()
 )
+OTHER_SIDE = frozenset("than unlike except besides without against".split())
+"""What follows these is what something is set against."""
+BEFORE_HAN = re.compile(
+    r"(?:^|[是为:的于成叫作做选答,了]|逐渐|不断|一直|互相|相互|[会将都均也]|\s)$"
+)
+NOUN = re.compile("[形数角线体式者人]$")
+"""A noun may have something in front of it that makes it another thing."""
+AROUND_HAN = re.compile("先.*[后再]|[一部]部分|有时")
+ADDED = re.compile(r"(?<=\w)\s*\((?!not\b|or\b|and\b)[^()]{1,40}\)$")
+"""What stands in brackets after a name says it once more."""
 THINGS = frozenset(
     "point line segment side angle triangle figure option team group box car player shape".split()
 )
@@ -111,7 +122,11 @@ def polarity(text: str) -> bool | None:
     """Whether a text says yes or no: by its only such word, or else by its first or last."""
     if text.strip() in MARKS:
         return MARKS[text.strip()]
-    if EITHER.search(normalize(text)) or HEDGE.search(normalize(text)):
+    if (
+        EITHER.search(normalize(text))
+        or UNSAID.search(normalize(text))
+        or HEDGE.search(normalize(text))
+    ):
         return None
     if reversed_ := DENIED.search(normalize(text)):
         return reversed_[1] in NO
@@ -166,6 +181,8 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
     The gold answer may be a sentence of which the answer is the point, or the other way round;
     what is negated or left open on one side only is something else.
     """
+    if "(" not in gold:
+        answer = ADDED.sub("", tidy(answer))
     left, right = normalize(gold), normalize(answer)
     left, right = SYNONYMS.get(left, left), SYNONYMS.get(right, right)
     if not left or not right:
@@ -180,9 +197,15 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
     if sorted(_stem(word) for word in ours) == sorted(_stem(word) for word in theirs):
         return len(ours) > 1 or ours[0][:3] == theirs[0][:3]
     if not left.isascii():
-        return _inside(ours, theirs) and len(theirs) <= 3 * len(ours) + 4
+        at = right.find(left)
+        if at < 0 or len(theirs) > 20 or AROUND_HAN.search(right):
+            return False
+        return not NOUN.search(left) or BEFORE_HAN.search(right[:at]) is not None
+    if ours[: len(theirs)] == theirs and set(ours[len(theirs) :]) <= set(words_of(question)):
+        return True  # acute, of a triangle that was asked about
     if len(theirs) == 1 and len(ours) == 2 and ours[-1] == theirs[0]:
-        return len(theirs[0]) == 1 or theirs[0].isdigit()  # product B, box 12
+        # product B, box 12, segment CD
+        return len(theirs[0]) == 1 or theirs[0].isdigit() or ours[0] in THINGS
     if re.fullmatch(r"[a-z]+\d+", left) and theirs == [left.lstrip("abcdefghijklmnopqrstuvwxyz")]:
         return True
     if _is_subject(ours, theirs):
@@ -227,6 +250,8 @@ def _restated(ours: list[str], theirs: list[str], question: str) -> bool:
     if _is_subject(theirs, ours):
         return True
     start = next(at for at in range(len(theirs)) if theirs[at : at + len(ours)] == ours)
+    if OTHER_SIDE & set(theirs[:start]):
+        return False
     known = EMPTY_WORDS | STATING | set(words_of(question))
     rest = theirs[start + len(ours) :]
     return all(word in known for word in theirs[:start]) and (not rest or rest[0] in known)

@@ -51,8 +51,8 @@ PHYSICS = {
 }  # fmt: skip
 ANGLE = {
     "degree": r"^\circ ° degree degrees deg 度", "radian": "rad radian radians 弧度",
-    "degree_Celsius": r"^\circC ^\circ_C degC Celsius celsius 摄氏度",
-    "degree_Fahrenheit": r"^\circF Fahrenheit fahrenheit 华氏度",
+    "degree_Celsius": r"^\circC ^\circ_C degC Celsius celsius degrees_Celsius 摄氏度",
+    "degree_Fahrenheit": r"^\circF Fahrenheit degrees_Fahrenheit 华氏度",
     "revolution": "revolution revolutions rev", "rpm": "rpm",
 }  # fmt: skip
 COMPOUND = {
@@ -80,12 +80,21 @@ WORDS: dict[str, tuple[tuple[str, int], ...]] = {
 for _parts, _words in COMPOUND.items():
     for _word in _words.split():
         WORDS[_word] = tuple(zip(_parts[::2], _parts[1::2], strict=True))  # type: ignore[arg-type]
+PREFIXES = {"m": "milli", "k": "kilo", "M": "mega", "µ": "micro", "n": "nano", "G": "giga"}
+PREFIXED = {
+    "N": "newton", "J": "joule", "W": "watt", "V": "volt", "A": "ampere", "Hz": "hertz",
+    "F": "farad", "H": "henry", "C": "coulomb", "Pa": "pascal", "T": "tesla", "mol": "mole",
+    "g": "gram", "s": "second", "L": "liter", "eV": "electron_volt", r"\Omega": "ohm",
+}  # fmt: skip
+for _sign, _prefix in PREFIXES.items():
+    for _word, _name in PREFIXED.items():
+        WORDS.setdefault(_sign + _word, ((_prefix + _name, 1),))
 COUNTS = frozenset(word.replace("\\ ", " ") for word in re.split(r"(?<!\\) ", COUNT))
 PIECE = re.compile(
     r"\s*(?P<per>/|per\b|a(?=\s+(?:second|minute|hour|day|week|month|year)\b)|每)?\s*"
     r"(?P<many>square|cubic|sq\.?|cu\.?|平方|立方)?\s*"
-    r"(?P<word>\^\\circ\s*[CF]?|\\?[%$]|\\Omega|k\\Omega|[A-Za-zµÅ€£¥￥°¢]+|[\u4e00-\u9fff]{1,3})"
-    r"\.?\s*(?P<power>squared|cubed|(?:\^|\*\*)?\s*\{?\s*[+-]?\d\s*\}?)?\s*(?:\\cdot"
+    r"(?P<word>\^\\circ\s*[CF]?|\\?[%$]|[mkM]?\\Omega|[A-Za-zµÅ€£¥￥°¢]+|[\u4e00-\u9fff]{1,3})"
+    r"\.?\s*(?P<power>squared|cubed|(?:\^|\*\*)\s*\{?\s*[+-]?\d\s*\}?|\d)?\s*(?:\\cdot"
     r"|\\times|\*|·)?"
 )
 POWERS = {"squared": 2, "cubed": 3}
@@ -104,6 +113,8 @@ def unit_of(text: str) -> str | None:
         return None
     if text in COUNTS or re.fullmatch(r"(?:square |sq\.? |cubic )?units?(?:\s*\^\{?\d\}?)?", text):
         return ""
+    if " " in text and (whole := WORDS.get(text)):
+        return "*".join(name for name, _ in whole)
     parts: list[tuple[str, int]] = []
     position, sign = 0, 1
     while position < len(text):
@@ -163,7 +174,7 @@ def factor(unit: str, to: str) -> float | None:
 
 
 def _is_pure(unit: str) -> bool:
-    return bool(re.match(r"(?:degree|radian|percent|revolution)(?!_)", unit))
+    return bool(re.match(r"(?:degree|arcminute|radian|percent|revolution)(?!_)", unit))
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from data import tables
 from data.records import Attempted
-from sophia_cli.run_dir import stage_rates
+from sophia_cli.run_dir import RunDir, stage_rates
 from stages.benchmarks import PAPER
 from tests.command import assert_refused, result_of, sophia
 from tests.stages.benchmarks import layouts
@@ -88,6 +89,7 @@ def test_an_evaluation_compared_with_itself(folder: Path, results: dict[str, Any
     found = result_of("eval", "compare", evaluation, evaluation / "results.json")
     assert (found["difference"], found["p_value"]) == (0.0, 1.0)
     assert found["num_questions"] == NUM_QUESTIONS["mmmu"]
+    assert found["differing_terms"] == {}
     other = folder / "run" / "evals" / "mathvista@base"
     assert_refused(sophia("eval", "compare", evaluation, other), 5, "share no question")
     assert_refused(sophia("eval", "compare", evaluation, folder), 5, "holds no evaluation")
@@ -113,6 +115,19 @@ def test_predictions_are_a_table_for_other_scorers(
 def printable(text: str) -> str:
     """Without spaces, and the control characters that an untrained policy writes."""
     return "".join(letter for letter in text if letter.isprintable() and letter != " ")
+
+
+def test_a_comparison_says_what_else_was_different(
+    folder: Path, results: dict[str, Any], tmp_path: Path
+) -> None:
+    evaluation, other = folder / "run" / "evals" / "mathvista@base", tmp_path / "other"
+    shutil.copytree(evaluation, other)
+    changed = json.loads((other / "results.json").read_text())
+    changed["provenance"]["max_tokens"] = 16384
+    (other / "results.json").write_text(json.dumps(changed))
+    done = sophia("eval", "compare", evaluation, other)
+    assert "They differ in max tokens, too: 4, 16384" in done.stdout
+    assert "seed" not in done.stdout
 
 
 MINI = [
@@ -199,7 +214,7 @@ def test_two_workers_share_a_benchmark(folder: Path, tmp_path: Path) -> None:
     )
 
     tables.shards(evaluations[1])[0].unlink()
-    status = result_of("status", "--run", shared)["evaluating"]["world@base"]
+    status = RunDir(shared).status()["evaluating"]["world@base"]
     assert (status["finished_shards"], status["num_shards"], status["rows"]) == (1, 2, 12)
     assert "evals/world@base: 12 answers, not complete" in sophia("status", "--run", shared).stdout
 

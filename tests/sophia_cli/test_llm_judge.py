@@ -237,7 +237,7 @@ def test_an_evaluation_is_judged_beside_its_rules(folder: Path, tmp_path: Path) 
     for text in ("judged", f"asked about {len(wrong)} answers", "base, judged"):
         assert text in done.stdout, done.stdout
     evaluation = run / "evals" / "world@base"
-    compared = result_of("compare", evaluation, evaluation / "judged")
+    compared = result_of("eval", "compare", evaluation, evaluation / "judged")
     assert len(compared["gained"]) == overturned and compared["lost"] == []
     assert compared["num_left_out"] == unjudged
     more = work("eval", run, [*asked, "eval.num_samples=2"], DEMO)["world@base"]["judged"]

@@ -19,10 +19,10 @@ from stages.what_if import forecast
 from tests.reports import SilentReport
 from tests.stages.test_propagate_reward import JOB, Row, propagate, rows_of
 
-Score = float | str
-"""R_t, or the error in its place."""
-NOTHING_THOUGHT = "thinking: the rollout has none"
-NO_SCORE = "score: the judge named none"
+Score = float | None
+"""R_t; None: the judge named none."""
+NOTHING_THOUGHT = 0.0
+NO_SCORE = None
 
 
 def write_thinking(folder: Path, rows: list[Row], scores: list[Score]) -> None:
@@ -31,10 +31,8 @@ def write_thinking(folder: Path, rows: list[Row], scores: list[Score]) -> None:
             "sample_id": [row[0] for row in rows],
             "caption_index": pa.array([row[1] for row in rows], pa.int32()),
             "rollout_index": pa.array([row[2] for row in rows], pa.int32()),
-            "thinking_reward": pa.array(
-                [score if isinstance(score, float) else None for score in scores], pa.float32()
-            ),
-            "error": [score if isinstance(score, str) else None for score in scores],
+            "thinking_reward": pa.array(scores, pa.float32()),
+            "num_tokens": pa.array([7 if score else 0 for score in scores], pa.int32()),
         }
     )
     path = tables.shard_path(folder / "thinking", 0, 1)

@@ -104,15 +104,16 @@ def test_every_rollout_gets_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         report=SilentReport(),
     )
     outcome = judge.run(job, judge.Config())
-    assert (outcome.complete, outcome.rows, outcome.errors) == (True, 4, 3)
+    assert (outcome.complete, outcome.rows, outcome.errors) == (True, 4, 2)
     (path,) = tables.shards(tmp_path / "thinking")
     rows = list(tables.read_rows(path, Thinking))
     scores = [row["thinking_reward"] for row in rows]
-    assert scores == [pytest.approx(0.9), None, None, None]
+    assert scores == [pytest.approx(0.9), None, 0.0, None], "one does not think at all"
+    assert [row["text"] for row in rows] == ["Fine.\nScore: 0.9", "no score", None, None]
     assert [row["error"] for row in rows] == [
         None,
         "score: the judge named none",
-        "thinking: the rollout has none",
+        None,
         "image: broken",
     ]
     asked = str(engine.requests[0].messages)

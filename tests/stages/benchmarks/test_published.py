@@ -12,6 +12,7 @@ from data.errors import ConfigError, InputError
 from stages.benchmarks import PAPER, Benchmark, Question, load_benchmark
 from stages.benchmarks.mmmu import PUBLISHED as MMMU
 from stages.benchmarks.mmmu_pro import PUBLISHED as MMMU_PRO
+from stages.benchmarks.published import fetch
 from stages.prompts import answer_messages
 from tests.data.pictures import png
 from tests.stages.benchmarks import layouts
@@ -261,16 +262,42 @@ def test_a_copy_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
         load_benchmark("mmmu", 0, tmp_path)
 
 
-def test_a_clone_of_the_hub_repository_is_a_copy(tmp_path: Path) -> None:
+def write_clone(folder: Path) -> None:
+    """MMMU-Pro as its repository on the hub holds it: Parquet files and a card."""
     import datasets
 
     part = MMMU_PRO.parts[0]
-    layouts.write_part(tmp_path / "made", MMMU_PRO, part, layouts.mmmu_pro(part))
-    made = datasets.load_from_disk(tmp_path / "made" / "mmmu_pro" / "vision" / "test")
-    clone = tmp_path / "mmmu_pro"
-    (clone / "vision").mkdir(parents=True)
-    made.to_parquet(clone / "vision" / "test-00000-of-00001.parquet")
+    made = folder.parent / "made"
+    layouts.write_part(made, MMMU_PRO, part, layouts.mmmu_pro(part))
+    (folder / "vision").mkdir(parents=True)
+    datasets.load_from_disk(made / "mmmu_pro" / "vision" / "test").to_parquet(
+        folder / "vision" / "test-00000-of-00001.parquet"
+    )
     files = [{"split": "test", "path": "vision/test-*"}]
     card = {"configs": [{"config_name": "vision", "data_files": files}]}
-    (clone / "README.md").write_text(f"---\n{json.dumps(card)}\n---\n")
+    (folder / "README.md").write_text(f"---\n{json.dumps(card)}\n---\n")
+
+
+def test_a_clone_of_the_hub_repository_is_a_copy(tmp_path: Path) -> None:
+    write_clone(tmp_path / "mmmu_pro")
     assert load_benchmark("mmmu_pro", 0, tmp_path).num_questions == 2
+
+
+def test_a_fetched_copy_is_what_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clone(tmp_path / "MMMU" / "MMMU_Pro")  # which `datasets` takes before the hub's own
+    monkeypatch.chdir(tmp_path)
+    direct = load_benchmark("mmmu_pro", 0)
+    for _ in range(2):  # what is there already is left as it is
+        assert list(fetch(["mmmu_pro"], tmp_path / "copies")) == [tmp_path / "copies" / "mmmu_pro"]
+    assert load_benchmark("mmmu_pro", 0, tmp_path / "copies").digest == direct.digest
+
+
+def test_a_hub_that_can_not_be_reached_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="MathLLMs/MathVision"):
+        list(fetch(["mathvision"], tmp_path))

@@ -17,6 +17,7 @@ from tests.stages.benchmarks.parity.forms import (
     HEDGED,
     JSON,
     OLYMPIAD,
+    SEVERAL,
     UNFINISHED,
     USUAL,
     Form,
@@ -27,7 +28,7 @@ from tests.stages.benchmarks.parity.invented import Invented
 IMAGE = {"bytes": b"not looked at", "path": None}
 FEWEST = 200
 IN_CHINESE = ("So the final answer is ", "所以最终答案是")
-FORMS_EACH = 6
+FORMS_EACH = 8
 LETTERS = "ABCDEFGHIJ"
 
 
@@ -159,7 +160,10 @@ KINDS = {
     "free-form": Kind(published=MATHVISION, questions=invented.FREE_FORM, row=_mathvision),
     **{
         f"olympiad {name.lower()}": Kind(
-            published=OLYMPIADBENCH, questions=questions, row=_olympiad(kind), forms=OLYMPIAD
+            published=OLYMPIADBENCH,
+            questions=questions,
+            row=_olympiad(kind),
+            forms=SEVERAL if name == "Several" else OLYMPIAD,
         )
         for name, kind, questions in (
             ("Numerical", "Numerical", invented.NUMERICAL),

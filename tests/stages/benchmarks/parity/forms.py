@@ -12,6 +12,12 @@ USUAL: Mapping[str, Form] = {
     "headed": lambda a: f"First the base, then the height.\n\n**Final answer:** {a}",
     "bare": lambda a: a,
     "last line": lambda a: f"Everything cancels but one term, which we keep.\n\n{a}",
+    "explained": lambda a: f"Answer: {a}\n\nThis holds because both triangles are similar.",
+    "bold": lambda a: f"### Step 2\nCompare both sides.\n\n**Answer: {a}**",
+    "display": lambda a: f"Hence\n\\[\n\\boxed{{{a}}}\n\\]",
+    "courteous": lambda a: f"The final answer is: $\\boxed{{{a}}}$. I hope it is correct.",
+    "in Chinese": lambda a: f"两边相等，所以答案是{a}。",
+    "tagged": lambda a: f"<think>Let me see.</think>\n<answer>{a}</answer>",
 }
 """Forms that say what the answer is."""
 
@@ -48,13 +54,21 @@ OLYMPIAD: Mapping[str, Form] = {
     "boxed": USUAL["boxed"],
     "dollars": lambda a: f"We add both equations.\n\nSo the final answer is ${a}$.",
     "display": lambda a: f"Hence\n$$\n\\boxed{{{a}}}\n$$",
+    "noted": lambda a: f"So the final answer is \\boxed{{{a}}}.\n\nThe case n=1 is trivial.",
+    "approximate": lambda a: f"So the final answer is $\\boxed{{{a}}}$ (all digits shown).",
 }
 """Forms of OlympiadBench, which says how a solution is to end."""
 
 
-def without(forms: Mapping[str, Form], *names: str) -> dict[str, Form]:
-    """The forms but for some."""
-    return {name: form for name, form in forms.items() if name not in names}
+SEVERAL: Mapping[str, Form] = {
+    **OLYMPIAD,
+    "a box each": lambda a: (
+        "We solve for both.\n\nSo the final answer is "
+        + ", ".join(f"$\\boxed{{{part}}}$" for part in a.split(","))
+        + "."
+    ),
+}
+"""Forms of several answers."""
 
 
 def rotated(forms: Mapping[str, Form], start: int, number: int) -> Sequence[tuple[str, Form]]:

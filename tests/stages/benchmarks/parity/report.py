@@ -1,6 +1,6 @@
 """Where our verdicts on the recorded answers part from the official ones, and who is right.
 
-    python -m tests.stages.benchmarks.parity.report    # writes disagreements.tsv anew
+    python -m tests.stages.benchmarks.parity.report    # counts, and writes disagreements.tsv anew
 
 `verdicts.toml` holds, for each answer of each type, what the benchmark's authors say (`official`)
 and what VLMEvalKit says: `+` right, `-` wrong, `?` nothing without a language model, or a guess.
@@ -78,7 +78,8 @@ def disagreements(found: dict[str, list[Judged]]) -> list[dict[str, str]]:
                     continue
                 case, gold = one.case, one.case.question.sample.answer or ""
                 answer = case.stated or case.response
-                key = (name, scorer, gold, answer, theirs)
+                reason = why(scorer, name, case.form, gold, case.stated, theirs)
+                key = (name, scorer, gold, answer, theirs, reason)
                 row = rows.setdefault(
                     key,
                     {
@@ -90,7 +91,7 @@ def disagreements(found: dict[str, list[Judged]]) -> list[dict[str, str]]:
                         "theirs": WORDS[theirs == "+"],
                         "ours": WORDS[one.ours],
                         "right": "ours" if one.ours == case.right else "theirs",
-                        "why": why(scorer, name, case.form, gold, case.stated, theirs),
+                        "why": reason,
                     },
                 )
                 row["forms"] = ", ".join(filter(None, (row["forms"], case.form)))
@@ -104,5 +105,25 @@ def write(rows: Sequence[dict[str, str]], path: Path = TABLE) -> None:
         out.writelines("\t".join(row[name] for name in COLUMNS) + "\n" for row in rows)
 
 
+def show(found: dict[str, list[Judged]]) -> None:
+    """How many answers there are of each type, and how often a scorer's verdict is ours."""
+    columns = ("answers", "verdicts", "agree", "ours right", "theirs right")
+    print(f"{'':40}" + "".join(f"{name:>14}" for name in columns))
+    for name, verdicts in recorded().items():
+        for scorer in SCORERS:
+            pairs = [
+                (one, theirs == "+")
+                for one, theirs in zip(found[name], verdicts[scorer], strict=True)
+                if theirs != "?"
+            ]
+            parted = [one for one, theirs in pairs if one.ours != theirs]
+            ours = sum(one.ours == one.case.right for one in parted)
+            numbers = (len(found[name]), len(pairs), len(pairs) - len(parted))
+            row = (*numbers, ours, len(parted) - ours)
+            print(f"{f'{name}, {scorer}':40}" + "".join(f"{each:>14,}" for each in row))
+
+
 if __name__ == "__main__":
-    write(disagreements(judge_all()))
+    judgements = judge_all()
+    write(disagreements(judgements))
+    show(judgements)
