@@ -106,10 +106,16 @@ class Verdict:
     status: Text
     """`correct`, `incorrect`, `no_answer`, `truncated`, `timeout`, `unverifiable` or `error`"""
     outcome_reward: Annotated[float | None, pa.float32(), REQUIRED] = None
-    """R(y) of Eq. 4: 1 right, 0 wrong, null not judged."""
+    """R(y) of Eq. 4: 1 right, 0 wrong, null not judged; in between for OCR and free text."""
     extracted_answer: OptionalText = None
     verifier: OptionalText = None
-    """Name of the rule that decided."""
+    """Name of the rule that decided; `llm_judge` where a model did, against the rules."""
+    rule_status: OptionalText = None
+    """What the rules alone said; null where no model was asked."""
+    llm: OptionalText = None
+    """The model that was asked, and of each prompt the beginning of its digest."""
+    llm_text: OptionalText = None
+    """Its last reply."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +128,7 @@ class Thinking:
     thinking_reward: Annotated[float | None, pa.float32(), REQUIRED] = None
     """R_t of SophiaVL-R1, in [0, 1] in steps of 0.1; null: the judge named no score."""
     text: OptionalText = None
-    """The judgement."""
+    """The judgement; null where there was no thinking to judge, which makes R_t 0, or an error."""
     num_tokens: Int32 = 0
     token_ids: TokenIds = None
     finish_reason: Text = "error"
@@ -143,6 +149,10 @@ class Reward:
     selected: Annotated[bool, pa.bool_()] = False
     reason: OptionalText = None
     """Why it was selected, or why not."""
+    thinking_reward: OptionalFloat32 = None
+    """R_t of SophiaVL-R1, as far as it counts; null outside of groups, or where not scored."""
+    trust_weight: OptionalFloat32 = None
+    """Gamma of its group, the rollouts of its sample; null where there is nothing to compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,11 +164,21 @@ class Trajectory:
     rollout_index: Int32
     response: OptionalText = None
     reward: OptionalFloat32 = None
+    """What the objective `sophia` weighs it with: 1, or R_o for a rollout of a group."""
     advantage: OptionalFloat32 = None
+    """1, or what `grpo` trains with: (R_o - mean) / standard deviation over the group."""
     num_tokens: Int32 = 0
     token_ids: TokenIds = None
     """The policy's own tokens for an on-policy rollout; null where the reasoner wrote it."""
     finish_reason: OptionalText = None
+    outcome_reward: OptionalFloat32 = None
+    """R_o. A group is a sample's trajectories where this is there; null: they are no group."""
+    thinking_reward: OptionalFloat32 = None
+    """R_t as far as it counts; null: not scored."""
+    trust_weight: OptionalFloat32 = None
+    """Gamma of its group; null where there is nothing to compare."""
+    behavior_logprob: Annotated[float | None, pa.float64()] = None
+    """log mu(y): the rollout's own `logprob`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +200,8 @@ class Attempted:
     error: OptionalText = None
     rule: OptionalText = None
     """What decided: the benchmark's own rule, or one of the verifier's."""
+    scorer: OptionalText = None
+    """The version of the rules that scored it."""
     verifier_reward: OptionalFloat32 = None
     """What the project's verifier says, where a benchmark has a rule of its own."""
     cluster: OptionalText = None
@@ -189,6 +211,8 @@ class Attempted:
     question: OptionalText = None
     """What was asked, with hint and options."""
     choices: Annotated[list[str] | None, pa.list_(pa.string())] = None
+    prefill: OptionalText = None
+    """As in a `Rollout`."""
 
 
 @cache

@@ -43,8 +43,11 @@ class Metadata:
     """As `digest`, without the settings that may grow: rows are added, those there stay."""
     growing: dict[str, int] = field(default_factory=dict)
     """Those settings, such as `reason.num_rollouts`."""
-    revision: int = 0
-    """How often rows were replaced on request (`--redo`)."""
+    redone: dict[str, int] = field(default_factory=dict)
+    """How often rows were made again (`--redo`): those that had failed (`errors`), which nothing
+    but failed rows was made from, and those that were cut off (`length`)."""
+    mended_inputs: dict[str, int] = field(default_factory=dict)
+    """Input table -> how often failed rows were made again in its shards, all together."""
     schema_version: int = SCHEMA_VERSION
     num_rows: int = 0
     num_errors: int = 0
@@ -171,21 +174,29 @@ def table_digest(folder: Path) -> str:
 
 
 def table_root(folder: Path) -> str:
-    """As `table_digest`, but the same when rows have been added to the table."""
-    return _joint_digest(folder, "root")
+    """As `table_digest`, but the same when rows were added to the table or in place of failed ones.
+
+    What was made from the others stays as it is.
+    """
+    return _joint_digest(folder, "root", but="errors")
 
 
-def _joint_digest(folder: Path, name: str) -> str:
+def times_mended(folder: Path) -> int:
+    """How often failed rows were made again in a table's shards, all together."""
+    found = filter(None, map(read_metadata, shards(folder)))
+    return sum(metadata.redone.get("errors", 0) for metadata in found)
+
+
+def _joint_digest(folder: Path, name: str, but: str = "") -> str:
     digests = set()
     for path in shards(folder):
         metadata = read_metadata(path)
         if metadata is None:
             with path.open("rb") as file:
                 digests.add(hashlib.file_digest(file, "sha256").hexdigest()[:16])
-        elif metadata.revision:
-            digests.add(f"{getattr(metadata, name)}-{metadata.revision}")
         else:
-            digests.add(getattr(metadata, name))
+            redone = sorted(each for each in metadata.redone.items() if each[0] != but)
+            digests.add("-".join([getattr(metadata, name), *(f"{k}{n}" for k, n in redone)]))
     return digests.pop() if len(digests) == 1 else digest_of(sorted(digests))
 
 

@@ -22,17 +22,20 @@ from sophia_cli.execute import (
     stopping,
 )
 from sophia_cli.options import (
+    Action,
     ConfigFiles,
     DryRun,
     Follow,
     Json,
     NumWorkers,
+    OptionalRun,
     Redo,
     Run,
     Set,
     TimeBudget,
     Worker,
     attempt_of,
+    required,
 )
 from sophia_cli.run_dir import RunDir, stage_order
 from sophia_cli.slurm_settings import SlurmStage
@@ -192,16 +195,31 @@ def verify(
     follow: Follow = False,
     time_budget: TimeBudget = None,
     worker: Worker = None,
+    num_workers: NumWorkers = 1,
+    audit: Annotated[
+        int | None,
+        typer.Option(
+            help="Only show so many answers about which rules and language model disagree.", min=1
+        ),
+    ] = None,
 ) -> None:
     """Compare each rollout's final answer with the gold answer."""
-    _stage(
-        "verify",
-        run,
-        config,
-        set_,
-        as_json,
-        attempt_of(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
-    )
+    if audit is None:
+        _stage(
+            "verify",
+            run,
+            config,
+            set_,
+            as_json,
+            attempt_of(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
+            num_workers,
+        )
+        return
+    from stages.audit import audit as look
+
+    RunDir(run).require()
+    found = look(run, audit, _resolve(config, set_).config.run.seed)
+    reports.show_audit(found, as_json)
 
 
 @app.command(rich_help_panel="Stages", epilog=settings_help("judge"))
@@ -226,6 +244,35 @@ def judge(
         attempt_of(redo=redo, follow=follow, time_budget=time_budget, worker=worker),
         num_workers,
     )
+
+
+@app.command("judge-data", rich_help_panel="Whole runs", epilog=settings_help("judge"))
+def judge_data(
+    run: Run,
+    to: Annotated[Path, typer.Option(help="Folder of the run to train the new judge in.")],
+    per_bin: Annotated[
+        int, typer.Option(help="Judgements taken of each of ten bins of scores, at most.", min=1)
+    ],
+    config: ConfigFiles = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Make data to train a judge on: a larger one's judgements, evenly over their scores."""
+    from stages.judge_data import make_judge_data
+
+    RunDir(run).require()
+    resolved = _resolve(config, set_).config
+    with stopping() as (report, should_stop), full_disk_explained(to):
+        found = make_judge_data(
+            run,
+            to,
+            config=resolved.judge,
+            per_bin=per_bin,
+            seed=resolved.run.seed,
+            report=report,
+            should_stop=should_stop,
+        )
+    reports.show_judge_data(found, as_json)
 
 
 @app.command(rich_help_panel="Stages", epilog=settings_help("propagate-reward"))
@@ -279,6 +326,7 @@ def reward(
 @app.command(rich_help_panel="Stages", epilog=settings_help("train"))
 def train(
     run: Run,
+    action: Action = None,
     config: ConfigFiles = None,
     set_: Set = None,
     as_json: Json = False,
@@ -287,13 +335,22 @@ def train(
     dry_run: DryRun = False,
 ) -> None:
     """Train the policy on image + question -> trajectory, with DeepSpeed."""
-    attempt = attempt_of(time_budget=time_budget, worker=worker, dry_run=dry_run)
+    attempt = attempt_of(
+        time_budget=time_budget, worker=worker, dry_run=dry_run, reshard=action is not None
+    )
     _stage("train", run, config, set_, as_json, attempt)
 
 
-@app.command("eval", rich_help_panel="Stages", epilog=settings_help("eval"))
+evaluation = typer.Typer(
+    invoke_without_command=True, epilog=settings_help("eval"), rich_markup_mode="rich"
+)
+app.add_typer(evaluation, name="eval", rich_help_panel="Stages")
+
+
+@evaluation.callback()
 def evaluate(
-    run: Run,
+    context: typer.Context,
+    run: OptionalRun = None,
     config: ConfigFiles = None,
     set_: Set = None,
     as_json: Json = False,
@@ -303,15 +360,57 @@ def evaluate(
     num_workers: NumWorkers = 1,
 ) -> None:
     """Measure pass@1 of the trained policy, or of the base, with standard errors."""
+    if context.invoked_subcommand:
+        return
     _stage(
         "eval",
-        run,
+        required(context, "run", run),
         config,
         set_,
         as_json,
         attempt_of(redo=redo, time_budget=time_budget, worker=worker),
         num_workers,
     )
+
+
+@evaluation.command()
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="Such as mmmu; `paper`: the paper's eight.")],
+    root: Annotated[Path, typer.Option(help="Folder of the copies: what eval.root will be.")],
+) -> None:
+    """Copy benchmarks from the hub to a folder, for machines without internet."""
+    from stages.benchmarks.published import fetch as copies
+
+    for folder in copies(names, root):
+        sys.stdout.write(f"{folder}\n")
+
+
+@evaluation.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of an evaluation: RUN/evals/mmmu@base.")],
+    second: Annotated[Path, typer.Argument(help="Another one on the same questions.")],
+    as_json: Json = False,
+) -> None:
+    """Pair two evaluations question by question: difference, interval, p-value, what flipped."""
+    found = evaluations.compare_evaluations(first, second)
+    evaluations.show_comparison(found, evaluations.differing_terms(first, second), as_json)
+
+
+@evaluation.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder of an evaluation: RUN/evals/mmmu.")],
+    file: Annotated[Path, typer.Argument(help="Table to write: MODEL_MMMU_DEV_VAL.tsv, or .xlsx.")],
+    table: Annotated[
+        Path | None,
+        typer.Option(help="VLMEvalKit's own table of the benchmark, for its index and columns."),
+    ] = None,
+    sample: Annotated[int, typer.Option(help="Which answer to each question.", min=0)] = 0,
+) -> None:
+    """Write an evaluation's answers as VLMEvalKit keeps them, for others to score anew."""
+    from sophia_cli.predictions import export_predictions
+
+    number = export_predictions(folder, file, sample, table)
+    sys.stdout.write(f"{number} answers in {file}\n")
 
 
 @app.command("run", rich_help_panel="Whole runs")
@@ -353,7 +452,8 @@ def slurm(
     from sophia_cli import slurm as jobs
 
     resolved = _resolve(config, set_)
-    RunDir(run).require()
+    for stage in stages:
+        RunDir(run).require_for(resolved.config, stage)
     call = jobs.Invocation(run, tuple(config or ()), tuple(set_ or ()), os.environ)
     scripts = jobs.make_scripts(stages, resolved.config, call)
     # Slurm doesn't make the folder that its output goes to, and fails a job without a word.
@@ -412,41 +512,6 @@ def results(
     evaluations.show_evaluations(found)
     if paper:
         evaluations.show_beside_paper(found)
-
-
-@app.command(rich_help_panel="Look")
-def compare(
-    first: Annotated[Path, typer.Argument(help="Folder of an evaluation: RUN/evals/mmmu@base.")],
-    second: Annotated[Path, typer.Argument(help="Another one on the same questions.")],
-    as_json: Json = False,
-) -> None:
-    """Pair two evaluations question by question: difference, interval, p-value, what flipped."""
-    evaluations.show_comparison(evaluations.compare_evaluations(first, second), as_json)
-
-
-@app.command("export-predictions", rich_help_panel="Look")
-def export_predictions(
-    evaluation: Annotated[Path, typer.Argument(help="Folder of an evaluation: RUN/evals/mmmu.")],
-    file: Annotated[Path, typer.Argument(help="Table to write, such as predictions.tsv.")],
-    sample: Annotated[int, typer.Option(help="Which answer to each question.", min=0)] = 0,
-) -> None:
-    """Write an evaluation's answers as VLMEvalKit keeps them, for others to score anew."""
-    from sophia_cli.predictions import export_predictions as export
-
-    number = export(evaluation, file, sample)
-    sys.stdout.write(f"{number} answers in {file}\n")
-
-
-@app.command("fetch-benchmarks", rich_help_panel="Whole runs")
-def fetch_benchmarks(
-    names: Annotated[list[str], typer.Argument(help="Such as mmmu; `paper`: the paper's eight.")],
-    root: Annotated[Path, typer.Option(help="Folder of the copies: what eval.root will be.")],
-) -> None:
-    """Copy benchmarks from the hub to a folder, for machines without internet."""
-    from stages.benchmarks.published import fetch
-
-    for folder in fetch(names, root):
-        sys.stdout.write(f"{folder}\n")
 
 
 @app.command("config", rich_help_panel="Look")

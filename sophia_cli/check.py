@@ -33,7 +33,7 @@ def check_file(path: Path, explained: str | None = None) -> None:
             judged += 1
             line = {
                 "id": row["id"],
-                "reward": None if found.outcome_reward is None else int(found.outcome_reward),
+                "reward": _plain(found.outcome_reward),
                 "status": found.status,
                 "extracted_answer": found.extracted_answer,
             }
@@ -42,6 +42,11 @@ def check_file(path: Path, explained: str | None = None) -> None:
             sys.stdout.write(json.dumps(line, ensure_ascii=explained is None) + "\n")
     if explained is not None and not judged:
         raise InputError(f"{path} has no line with the id {explained}.", "Give an id that it has.")
+
+
+def _plain(reward: float | None) -> float | None:
+    """0 or 1 as they are; a reward in between is one of OCR or free text."""
+    return int(reward) if reward in (0.0, 1.0) else reward
 
 
 def _attempt(row: dict[str, Any]) -> Attempt:

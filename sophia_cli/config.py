@@ -70,6 +70,8 @@ class Models(BaseModel):
     """The frozen text-only model that thinks."""
     judge: ModelConfig = ModelConfig()
     """The model that scores the thinking of on-policy rollouts."""
+    verifier: ModelConfig = ModelConfig()
+    """The model that looks at final answers where verify or eval have an `llm_` setting on."""
     hard_reasoner: ModelConfig = ModelConfig()
     """A second, stronger one for questions that the reasoner fails at; without a path there is
     none."""
@@ -269,12 +271,12 @@ def stage_settings(config: RunConfig, stage: str) -> dict[str, Any]:
     """The settings that a stage's output depends on, as flat JSON.
 
     Engine-only settings are left out, its own and borrowed ones, and so are those that mean nothing
-    without a model that is not there; a prompt counts with its text.
+    without a model that is not there or as the others are; a prompt counts with its text.
     """
     module, own = stage_module(stage), section(config, stage)
     name = section_name(stage)
     models = config.models.by_role()
-    left_out = set(own.ENGINE_ONLY)
+    left_out = {*own.ENGINE_ONLY, *getattr(own, "UNUSED", ())}
     left_out |= {key for key, role in getattr(own, "ONLY_WITH", {}).items() if role not in models}
     chosen: dict[str, Any] = {"run.seed": config.run.seed}
     for key, value in flatten(own.model_dump(mode="json", exclude=left_out)):
@@ -283,7 +285,8 @@ def stage_settings(config: RunConfig, stage: str) -> dict[str, Any]:
             chosen[f"{name}.{key}.digest"] = digest_of(load_prompt(value))
     for key, value in borrowed_settings(config, stage).items():
         lender, _, field = key.partition(".")
-        if field not in getattr(config, lender).ENGINE_ONLY:
+        lent = getattr(config, lender)
+        if field not in (*lent.ENGINE_ONLY, *getattr(lent, "UNUSED", ())):
             chosen[key] = value
     for role in module.models_used(own):
         if (model := models.get(role)) is None:

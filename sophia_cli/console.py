@@ -121,8 +121,7 @@ class ConsoleReport:
         parts = [f"{self.counts['tokens'] / seconds:,.0f} tok/s"] if self.counts["tokens"] else []
         parts += [f"{self.counts['errors']} errors"] if self.counts["errors"] else []
         for name, figure in self.figures().items():
-            shown = f"{100 * figure:.0f} %" if name.endswith("_rate") else f"{figure:,.0f}"
-            parts.append(f"{name.removesuffix('_rate').replace('_', ' ')} {shown}")
+            parts.append(f"{name.removesuffix('_rate').replace('_', ' ')} {_shown(name, figure)}")
         return "  ".join(parts)
 
     def _line(self) -> None:
@@ -138,6 +137,14 @@ class ConsoleReport:
         logger.info("%s", line)
         if not self.progress:
             err.print(line, markup=False)
+
+
+def _shown(name: str, figure: float) -> str:
+    """A share in percent, a count whole, anything else to three digits."""
+    if name.endswith("_rate"):
+        return f"{100 * figure:.0f} %"
+    whole = float(figure).is_integer() or abs(figure) >= 100
+    return f"{figure:,.0f}" if whole else f"{figure:.3g}"
 
 
 def format_seconds(seconds: float) -> str:

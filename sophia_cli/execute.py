@@ -16,7 +16,7 @@ from data.errors import ConfigError, SophiaError, Stopped
 from sophia_cli.config import RunConfig, borrowed_settings, section, stage_module
 from sophia_cli.console import ConsoleReport, err
 from sophia_cli.pulse import pulse
-from sophia_cli.run_dir import WRITES, RunDir
+from sophia_cli.run_dir import OPTIONAL_TABLES, WRITES, RunDir
 from sophia_cli.signals import stop_on_signal
 from stages.budget import Budget
 from stages.job import Job, Outcome, default_worker
@@ -44,6 +44,8 @@ class Attempt:
     """Wait for shards of the input that are not there yet."""
     dry_run: bool = False
     """Say what there is to do, and do none of it."""
+    reshard: bool = False
+    """Convert the newest checkpoint for another number of ranks, and train nothing."""
 
 
 def parse_duration(text: str) -> float:
@@ -83,7 +85,7 @@ class Session:
             SophiaError: the stage can't run; the message says why.
         """
         config = config or self.config
-        self.run.require()
+        self.run.require_for(config, stage)
         with full_disk_explained(self.run.root):
             return self._execute(stage, config)
 
@@ -107,6 +109,7 @@ class Session:
             follow=self.attempt.follow,
             inputs=self._followed(stage, config) if self.attempt.follow else {},
             dry_run=self.attempt.dry_run,
+            reshard=self.attempt.reshard,
             budget=self.budget.renewed(),
             borrowed=borrowed_settings(config, stage),
         )
@@ -134,6 +137,7 @@ class Session:
     def _inputs_have_begun(self, stage: str, config: RunConfig) -> bool:
         """Wait until every input table has a shard; False where it was time to stop first."""
         names = stage_module(stage).tables_read(section(config, stage))
+        names = [name for name in names if name not in OPTIONAL_TABLES]
         said = False
         while not all(tables.shards(self.run.root / name) for name in names):
             if self.should_stop():

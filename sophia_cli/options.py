@@ -16,8 +16,18 @@ class RedoRows(StrEnum):
     length = "length"
 
 
+class TrainAction(StrEnum):
+    """What `sophia train` can do besides training."""
+
+    reshard = "reshard"
+
+
 Run = Annotated[
     Path, typer.Option("--run", envvar="SOPHIA_RUN", help="Folder of the run.", show_default=False)
+]
+OptionalRun = Annotated[
+    Path | None,
+    typer.Option("--run", envvar="SOPHIA_RUN", help="Folder of the run.", show_default=False),
 ]
 ConfigFiles = Annotated[
     list[Path] | None,
@@ -68,7 +78,21 @@ DryRun = Annotated[
         "what training will take.",
     ),
 ]
+Action = Annotated[
+    TrainAction | None,
+    typer.Argument(
+        help="`reshard`: only convert the newest checkpoint for train.num_ranks ranks.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def required(context: typer.Context, name: str, value: Path | None) -> Path:
+    """An option that a command can't do without, though its subcommands can."""
+    if value is None:
+        context.fail(f"Missing option '--{name}'.")
+    return value
 
 
 def attempt_of(
@@ -78,6 +102,7 @@ def attempt_of(
     redo: RedoRows | None = None,
     follow: bool = False,
     dry_run: bool = False,
+    reshard: bool = False,
 ) -> Attempt:
     """What these options ask for."""
     return Attempt(
@@ -86,4 +111,5 @@ def attempt_of(
         redo=redo.value if redo else None,
         follow=follow,
         dry_run=dry_run,
+        reshard=reshard,
     )

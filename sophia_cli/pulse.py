@@ -54,6 +54,7 @@ def pulse(path: Path, stage: str, worker: str, report: ConsoleReport) -> Iterato
             "began": began,
             "updated": time.time(),
             "total": report.total,
+            "done": report.done,
             **{name: report.counts[name] for name in COUNTS},
             "rows_per_second": round(rows / seconds, 3) if seconds else 0.0,
             "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,

@@ -16,11 +16,15 @@ from stages.job import Outcome
 if TYPE_CHECKING:
     from data.ingest import IngestSummary
     from sophia_cli.slurm import Script
+    from stages.audit import Audit
+    from stages.judge_data import JudgeData
     from stages.what_if import Forecast
 
 NUM_KINDS = 20
 """Kinds of samples whose funnel is shown, those with the most samples first."""
 BAR_WIDTH = 40
+MOST_SHOWN = 120
+"""Characters of a text in a table."""
 
 
 def show_ingest(summary: "IngestSummary", unverifiable: dict[str, int], as_json: bool) -> None:
@@ -49,14 +53,18 @@ def show_outcome(stage: str, outcome: Outcome) -> None:
     state = "complete" if outcome.complete else "stopped early"
     if outcome.figures.get("dry_run"):
         state = "planned, nothing trained"
+    if "ranks_before" in outcome.figures:
+        state = "resharded, nothing trained"
     errors = f", {outcome.errors} failed" if outcome.errors else ""
     out.print(f"{stage}: {state}, {outcome.rows} rows{errors}")
     scores = {}
     for name, figure in outcome.figures.items():
-        if name == "funnel":
+        if name in ("funnel", "groups"):
             show_funnel(figure)
         elif name.startswith("funnel_by_"):
             show_funnels(name.removeprefix("funnel_by_").replace("_", " "), figure)
+        elif name == "ratio":
+            show_ratio(figure)
         elif name == "caption_rewards":
             show_caption_rewards(figure)
         elif isinstance(figure, dict) and "pass_at_1" in figure:
@@ -70,7 +78,7 @@ def show_outcome(stage: str, outcome: Outcome) -> None:
 def show_funnel(funnel: dict[str, int]) -> None:
     """Samples to trajectories, a line each."""
     for name, number in funnel.items():
-        out.print(f"  {name.replace('_', ' '):22}{number:>10,}")
+        out.print(f"  {name.replace('_', ' '):28}{number:>10,}")
 
 
 def show_funnels(kind: str, funnels: dict[str, dict[str, int]]) -> None:
@@ -91,6 +99,38 @@ def show_caption_rewards(captions: dict[str, int]) -> None:
     out.print("captions by their share of right rollouts, R(c)")
     for share, number in captions.items():
         out.print(f"  {share:>8} {number:>10,}  {'#' * round(BAR_WIDTH * number / total)}".rstrip())
+
+
+def show_ratio(ratio: dict[str, Any]) -> None:
+    """pi_theta / mu over some trajectories, before training and after, and what it means."""
+    measured = {when: ratio[when] for when in ("before", "after") if when in ratio}
+    columns = ["pi / mu", *measured]
+    rows = [
+        [f"log ratio per {unit}, {name}", *(f"{of[key][name]:+.4g}" for of in measured.values())]
+        for unit in ("token", "sequence")
+        for key in (f"log_ratio_per_{unit}",)
+        for name in ("p05", "median", "p95")
+    ]
+    for name in ("effective_sample_size", "delta", "delta_per_token"):
+        words = name.replace("_", " ")
+        rows.append([words, *(f"{of[name]:.4g}" for of in measured.values())])
+    number = ratio["before"]["num_rows"]
+    print_table(f"pi_theta / mu over {number:,} trajectories", columns, rows)
+    for key in ("meaning", "warning"):
+        if key in ratio:
+            out.print(f"  {ratio[key]}", markup=False)
+
+
+def show_judge_data(found: "JudgeData", as_json: bool) -> None:
+    """How many judgements there are with which score, and how many were taken."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    rows = [
+        [f"{bin_ / 10:.1f}", f"{there:,}", f"{taken:,}"]
+        for bin_, (there, taken) in enumerate(zip(found.there, found.taken, strict=True))
+    ]
+    print_table("judgements by score", ["from", "there", "taken"], rows)
 
 
 def show_forecast(forecast: "Forecast", as_json: bool) -> None:
@@ -114,6 +154,37 @@ def show_forecast(forecast: "Forecast", as_json: bool) -> None:
             "larger keep, might choose some that were given up.",
             markup=False,
         )
+
+
+def show_audit(audit: "Audit", as_json: bool) -> None:
+    """Answers about which rules and model disagree."""
+    if as_json:
+        print_json(asdict(audit))
+        return
+    out.print(
+        f"{audit.num_asked:,} answers that a model was asked about; it changed the rewards of "
+        f"{audit.num_disagreements:,}, and failed at {audit.num_failed:,}."
+    )
+    columns = ["answer", "gold", "rules", "model", "question", "what the model wrote", "row"]
+    rows = [
+        [
+            _short(one.extracted_answer),
+            _short(one.gold),
+            one.rule_status,
+            one.status,
+            _short(one.question),
+            _short(one.llm_text),
+            f"{one.sample_id[:12]} {one.caption_index} {one.rollout_index}",
+        ]
+        for one in audit.sample
+    ]
+    if rows:
+        print_table("rules against model; in full with --json", columns, rows)
+
+
+def _short(text: str | None) -> str:
+    plain = " ".join((text or "-").split())
+    return escape(plain if len(plain) <= MOST_SHOWN else f"{plain[:MOST_SHOWN]}...")
 
 
 def format_score(results: dict[str, Any]) -> str:
@@ -152,6 +223,9 @@ def show_status(status: dict[str, Any], as_json: bool) -> None:
     checkpoints = status["checkpoints"]
     saved = [*checkpoints["steps"], *(["final"] if checkpoints["final"] else [])]
     out.print(f"checkpoints: {', '.join(saved) or 'none'}")
+    for name, table in status["evaluating"].items():
+        rows = table["rows"] + table["rows_under_way"]
+        out.print(f"evals/{name}: {rows:,} answers, not complete", markup=False)
     for name, results in status["evals"].items():
         out.print(f"evals/{name}: {format_score(results)}", markup=False)
 
@@ -177,10 +251,11 @@ def show_workers(status: dict[str, Any]) -> None:
     columns = ["worker", "stage", "state", "rows", "errors", "tok/s", "kept", "lost", "engine"]
     print_table("workers", columns, rows)
     for stage, rate in status["stages"].items():
+        unit = "steps" if stage == "train" else "rows"
         left = "?" if rate["eta_seconds"] is None else format_seconds(rate["eta_seconds"])
         out.print(
-            f"{stage}: {rate['rows']:,} of {rate['total']:,} rows, "
-            f"{rate['rows_per_second']:,.1f} rows/s, {rate['tokens_per_second']:,.0f} tok/s, "
+            f"{stage}: {rate['rows']:,} of {rate['total']:,} {unit}, "
+            f"{rate['rows_per_second']:,.1f} {unit}/s, {rate['tokens_per_second']:,.0f} tok/s, "
             f"eta {left}"
         )
 

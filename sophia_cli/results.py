@@ -3,6 +3,7 @@
 import json
 import math
 import tomllib
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from data.records import Attempted
 from sophia_cli.console import out, print_json, print_table
 from stages.benchmarks import PAPER
 from stages.comparison import Comparison, by_question, compare
+from stages.eval_results import JUDGED
 
 COLUMNS = ("pass@1 %", "±", "n", "truncated", "no answer", "unjudged", "tokens per answer")
 NUM_NAMED = 10
@@ -39,6 +41,8 @@ def show_evaluations(results: dict[str, dict[str, Any]], *, sub_scores: bool = T
             number = str(worst["num_questions"])
             cells = [percent(worst["value"]), percent(worst["standard_error"]), number]
             rows.append(["  worst case", *cells, *["-"] * 4])
+        if (judged := result.get("judged")) is not None:
+            rows.append(["  judged", *_cells(judged)])
         for label, groups in result.get("sub_scores", {}).items() if sub_scores else ():
             rows += [[f"  {label}: {group}", *_cells(found)] for group, found in groups.items()]
     print_table("Evaluations", ["", *COLUMNS], rows)
@@ -72,6 +76,12 @@ def _notes(result: dict[str, Any]) -> list[str]:
             f"{percent(result['by_verifier'])} % by the project's verifier, which disagrees with "
             f"the benchmark's own rule on {result['num_disagreements']:,} answers"
         )
+    if (judged := result.get("judged")) is not None:
+        model = ", ".join(judged["llm"]) or "a model"
+        said.append(
+            f"judged {percent(judged['pass_at_1'])} % with {model}, which was asked about "
+            f"{judged['num_asked']:,} answers and changed the rewards of {judged['num_changed']:,}"
+        )
     return said
 
 
@@ -85,6 +95,10 @@ def show_beside_paper(results: dict[str, dict[str, Any]]) -> None:
     for folder, result in results.items():
         name, _, model = folder.partition("@")
         ours.setdefault(model or "this run", {})[name] = result
+    for model, found in list(ours.items()):
+        if any("judged" in result for result in found.values()):
+            # Where a model judged, what it found; the paper has one judge three of the eight.
+            ours[f"{model}, judged"] = {n: each.get("judged", each) for n, each in found.items()}
     for model, found in ours.items():
         cells = [_with_error(found[n]) if n in found else "-" for n in PAPER]
         rows.append(
@@ -131,7 +145,7 @@ def read_results(evals: Path) -> dict[str, dict[str, Any]]:
 
 
 def compare_evaluations(first: Path, second: Path) -> Comparison:
-    """Pair two evaluations, each a folder or the results.json in it.
+    """Pair two evaluations, each a folder, or the results.json or the `judged/` in it.
 
     Raises:
         InputError: one is no evaluation, or they share no judged question.
@@ -145,22 +159,55 @@ def compare_evaluations(first: Path, second: Path) -> Comparison:
     return found
 
 
+def differing_terms(first: Path, second: Path) -> dict[str, list[Any]]:
+    """How else two evaluations differ than in the model: name -> what each of them says."""
+    ours, theirs = (_provenance(path) for path in (first, second))
+    names = ours.keys() & theirs.keys() - {"seed"}
+    return {
+        name: [ours[name], theirs[name]] for name in sorted(names) if ours[name] != theirs[name]
+    }
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    """Of an evaluation, or of what a model judged of it, which lies in its folder."""
+    for folder in (_folder(path), _folder(path).parent):
+        if (file := folder / "results.json").is_file():
+            found: dict[str, Any] = json.loads(file.read_text()).get("provenance", {})
+            return found
+    return {}
+
+
+def _folder(path: Path) -> Path:
+    return path.parent if path.name == "results.json" else path
+
+
 def _answers(path: Path) -> Any:
-    folder = path.parent if path.name == "results.json" else path
+    folder = _folder(path)
     if not tables.is_complete(folder):
         state = "is not complete" if tables.shards(folder) else "holds no evaluation"
         raise InputError(f"{folder} {state}.", "Give a folder such as RUN/evals/mmmu.")
-    return by_question(
-        row
-        for shard in tables.shards(folder)
-        for row in tables.read_rows(shard, Attempted, COMPARED)
-    )
+    rows = _rows(folder, COMPARED)
+    if folder.name == JUDGED:  # what a model says of answers knows nothing of clusters
+        cluster = {row["sample_id"]: row["cluster"] for row in _rows(folder.parent, COMPARED)}
+        rows = ({**row, "cluster": cluster.get(row["sample_id"])} for row in rows)
+    return by_question(rows)
 
 
-def show_comparison(found: Comparison, as_json: bool) -> None:
-    """What became of the questions from the first evaluation to the second."""
+def _rows(folder: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for shard in tables.shards(folder):
+        yield from tables.read_rows(shard, Attempted, columns)
+
+
+def show_comparison(found: Comparison, terms: dict[str, list[Any]], as_json: bool) -> None:
+    """What became of the questions from the first evaluation to the second.
+
+    Args:
+        found: the comparison.
+        terms: in what else they differ.
+        as_json: whether to print it as JSON.
+    """
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(found) | {"differing_terms": terms})
         return
     low, high = found.interval or (None, None)
     out.print(
@@ -174,3 +221,5 @@ def show_comparison(found: Comparison, as_json: bool) -> None:
         more = f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else ""
         listed = f": {', '.join(names[:NUM_NAMED])}{more}" if names else ""
         out.print(f"{len(names):,} {word}{listed}", markup=False)
+    for name, (ours, theirs) in terms.items():
+        out.print(f"They differ in {name.replace('_', ' ')}, too: {ours}, {theirs}", markup=False)

@@ -4,6 +4,8 @@ import json
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,29 @@ OPTIONAL_TABLES = frozenset({"probes", "thinking"})
 """Of which nothing is said where they are not."""
 
 
+LOCK_SECONDS = 5.0
+"""A lock as old as that was left by a worker that was killed."""
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Keep other stages, which may run at once, from what is read, changed and written here."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            lock.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            if time.monotonic() > deadline:
+                lock.unlink(missing_ok=True)
+                deadline = time.monotonic() + LOCK_SECONDS
+            time.sleep(0.01)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
 @dataclass(frozen=True)
 class RunDir:
     """A run's folder."""
@@ -50,6 +75,19 @@ class RunDir:
                 f"The run {self.root} {state}.",
                 f"Fill it first: sophia ingest SOURCE --run {self.root}",
             )
+
+    def require_for(self, config: RunConfig, stage: str) -> None:
+        """Check that there is a run, or make an empty one for a stage that needs no samples.
+
+        Raises:
+            InputError: the folder is missing or holds no samples.
+        """
+        module = stage_module(stage) if stage in STAGES else None
+        needs_none = getattr(module, "works_without_samples", lambda own: False)
+        if module and needs_none(section(config, stage)):
+            self.root.mkdir(parents=True, exist_ok=True)
+        else:
+            self.require()
 
     def log_path(self, stage: str) -> Path:
         """A fresh log file for one attempt at a stage."""
@@ -81,18 +119,19 @@ class RunDir:
 
         Sections of other stages stay as they were when those ran.
         """
-        saved = self.saved_config()
         resolved = config.model_dump(mode="json")
         own = section_name(metadata.stage)
-        resolved |= {name: kept for name, kept in saved["config"].items() if name in STAGE_SECTIONS}
-        resolved[own] = config.model_dump(mode="json")[own]
-        content = {
-            "config": resolved,
-            "digests": saved["digests"] | {metadata.stage: metadata.digest},
-        }
-        temporary = self.root / f".config.json.{uuid.uuid4().hex}"
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-        temporary.replace(self.root / "config.json")
+        with alone(self.root / ".config.json.lock"):
+            saved = self.saved_config()
+            others = STAGE_SECTIONS - {own}
+            resolved |= {name: kept for name, kept in saved["config"].items() if name in others}
+            content = {
+                "config": resolved,
+                "digests": saved["digests"] | {metadata.stage: metadata.digest},
+            }
+            temporary = self.root / f".config.json.{uuid.uuid4().hex}"
+            temporary.write_text(json.dumps(content, indent=2) + "\n")
+            temporary.replace(self.root / "config.json")
 
     def status(self) -> dict[str, Any]:
         """How far each table is, from file names and footers.
@@ -113,7 +152,10 @@ class RunDir:
         status["checkpoints"] = self._checkpoints()
         status["funnel"] = self._funnel()
         status["workers"] = [pulse for pulse in read_pulses(self.pulse_folder) if is_recent(pulse)]
-        status["stages"] = stage_rates(status["workers"], status["tables"])
+        status["evaluating"] = self._evaluating()
+        status["stages"] = stage_rates(
+            status["workers"], status["tables"], list(status["evaluating"].values())
+        )
         for results in sorted((self.root / "evals").glob("*/results.json")):
             status["evals"][results.parent.name] = json.loads(results.read_text())
         return status
@@ -123,6 +165,14 @@ class RunDir:
         return {
             "steps": [path.name for path in steps],
             "final": (self.root / "checkpoints" / "final").is_dir(),
+        }
+
+    def _evaluating(self) -> dict[str, dict[str, Any]]:
+        """Evaluations that are not complete, those touched last at the end."""
+        folders = [path for path in (self.root / "evals").glob("*") if path.is_dir()]
+        folders.sort(key=lambda path: path.stat().st_mtime)
+        return {
+            path.name: table_status(path, None) for path in folders if not tables.is_complete(path)
         }
 
     def _funnel(self) -> dict[str, int]:
@@ -140,11 +190,17 @@ def is_recent(pulse: dict[str, Any]) -> bool:
 
 
 def stage_rates(
-    workers: list[dict[str, Any]], found: dict[str, dict[str, Any]]
+    workers: list[dict[str, Any]],
+    found: dict[str, dict[str, Any]],
+    evaluating: list[dict[str, Any]],
 ) -> dict[str, dict[str, Any]]:
-    """What the workers of each stage do together, and when they will be done."""
+    """What the workers of each stage do together, and when they will be done.
+
+    Of an evaluation that is for the benchmark under way, not for those after it.
+    """
     rates: dict[str, dict[str, Any]] = {}
-    for stage, table in WRITES.items():
+    found = found | ({"evals": evaluating[-1]} if evaluating else {})
+    for stage, table in (WRITES | ({"eval": "evals"} if evaluating else {})).items():
         alive = [pulse for pulse in workers if pulse["stage"] == stage and pulse["is_alive"]]
         if not alive:
             continue
@@ -161,6 +217,17 @@ def stage_rates(
             "tokens_per_second": round(sum(pulse["tokens_per_second"] for pulse in alive), 1),
             "eta_seconds": round((total - rows) / speed) if speed and total >= rows else None,
         }
+    for pulse in workers:
+        if pulse["stage"] == "train" and pulse["is_alive"]:
+            speed, left = pulse["rows_per_second"], pulse["total"] - pulse["done"]
+            rates["train"] = {
+                "workers": 1,
+                "rows": pulse["done"],
+                "total": pulse["total"],
+                "rows_per_second": speed,
+                "tokens_per_second": pulse["tokens_per_second"],
+                "eta_seconds": round(left / speed) if speed else None,
+            }
     return rates
 
 

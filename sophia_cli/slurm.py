@@ -161,6 +161,7 @@ def _script(
         logs=str(logs_folder(invocation.run)),
         log_suffix="-%A_%a.log" if is_shared else "-%j.log",
         run=str(invocation.run.absolute()),
+        num_nodes=num_nodes(stage, config),
         exports=invocation.exports(),
         setup=settings.setup or (),
         command=list(_command(stage, follows, config, invocation)),
@@ -176,8 +177,10 @@ def _command(
     """What a task runs, in lines."""
     cpus = config.slurm.of_stage(stage).cpus_per_task
     # Since 22.05 srun doesn't take the CPUs of a task from the job any more.
-    srun = f"srun --cpus-per-task={cpus}" if cpus else "srun"
-    yield f"{srun} {shlex.quote(_program())} {stage}"
+    srun = f"srun --cpus-per-task={cpus} " if cpus else "srun "
+    if num_nodes(stage, config) > 1:
+        srun = ""  # the command itself runs one on all nodes
+    yield f"{srun}{shlex.quote(_program())} {stage}"
     yield from invocation.options()
     if follows:
         yield "--follow"
@@ -191,8 +194,8 @@ def _sbatch_options(stage: SlurmStage, config: RunConfig, settings: TaskSettings
     if stage not in ONE_JOB:
         limit = f"%{settings.max_running}" if settings.max_running else ""
         yield f"--array=0-{(settings.num_workers or 1) - 1}{limit}"
-    yield "--nodes=1"
-    yield "--ntasks=1"
+    yield f"--nodes={num_nodes(stage, config)}"
+    yield "--ntasks-per-node=1"
     if gpus := num_gpus(stage, config):
         yield f"--gres=gpu:{gpus}"
     for name in ("cpus_per_task", "mem", "time", "partition", "account", "qos", "constraint"):
@@ -200,6 +203,11 @@ def _sbatch_options(stage: SlurmStage, config: RunConfig, settings: TaskSettings
         if value is not None:
             yield f"--{name.replace('_', '-')}={shlex.quote(str(value))}"
     yield from settings.options or ()
+
+
+def num_nodes(stage: SlurmStage, config: RunConfig) -> int:
+    """Nodes of a job; a training can have several."""
+    return config.train.num_nodes if stage == SlurmStage.TRAIN else 1
 
 
 def num_gpus(stage: SlurmStage, config: RunConfig) -> int:

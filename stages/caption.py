@@ -20,6 +20,7 @@ from stages.generation import complete, encoded_images, group_rows, require_tabl
 from stages.job import Job, Outcome, Planned
 from stages.prompts import caption_messages, load_prompt
 from stages.seeds import seed_for
+from stages.serving import Model
 from stages.shards import map_shards
 
 NO_IMAGE = "There is no image."
@@ -86,16 +87,17 @@ def run(job: Job, config: Config) -> Outcome:
             prefix=row.prefix,
         )
 
-    return map_shards(
-        job,
-        record=Caption,
-        table="captions",
-        count=count,
-        plan=plan,
-        execute=lambda rows: complete(job, "policy", rows, request, to_caption(job)),
-        total=tables.count_rows(samples) * config.num_captions,
-        inputs=("samples",),
-    )
+    with Model(job, "policy") as policy:
+        return map_shards(
+            job,
+            record=Caption,
+            table="captions",
+            count=count,
+            plan=plan,
+            execute=lambda rows: complete(policy, rows, request, to_caption(job)),
+            total=tables.count_rows(samples) * config.num_captions,
+            inputs=("samples",),
+        )
 
 
 def to_caption(job: Job) -> Any:

@@ -20,7 +20,7 @@ from stages.verifiers.pool import Judge, judgement
 
 PRUNING_SETTINGS = (
     *("propagate.alpha", "propagate.keep", "propagate.select"),
-    *("verify.timeout_seconds", "verify.num_workers"),
+    *("verify.timeout_seconds", "verify.num_workers", "verify.llm_judge", "verify.llm_extractor"),
 )
 """What a stage that prunes borrows of other stages' settings."""
 
@@ -101,12 +101,17 @@ def early_verdicts(job: Job, num_rollouts: int) -> Iterator[EarlyVerdicts]:
     """Verdicts and a pruner by the settings that `job` borrows, for as long as the block runs.
 
     Raises:
-        ConfigError: pruning can't serve `propagate.select`.
+        ConfigError: pruning can't serve `propagate.select`, or verdicts that a model overturns.
     """
     if (select := job.borrowed["propagate.select"]) != "shortest":
         raise ConfigError(
             f'reason.prune = "exact" drops rollouts that propagate.select = "{select}" may need.',
             'Set reason.prune = "off", or propagate.select = "shortest".',
+        )
+    if job.borrowed["verify.llm_judge"] or job.borrowed["verify.llm_extractor"] != "off":
+        raise ConfigError(
+            'reason.prune = "exact" goes by what the rules say, which a model is to overturn.',
+            'Set reason.prune = "off", or leave verify.llm_judge and verify.llm_extractor off.',
         )
     pruner = Pruner(
         alpha=job.borrowed["propagate.alpha"],

@@ -4,48 +4,47 @@ Input: a checkpoint (or the base policy) and a benchmark: one of `stages.benchma
 ingested set with answers. Output: evals/BENCHMARK/ (a row per attempt, and results.json).
 
 Section 6.1 of the paper: zero-shot, temperature 1.0, top-p 0.8, up to 16,384 new tokens, always
-with the slow-thinking system prompt.
+with the slow-thinking system prompt. Rules score; where `llm_judge` or `llm_extractor` is on, a
+language model looks at what they reject or can't find, and both figures stand side by side.
 
     sophia eval --run RUN --set eval.benchmarks='["world"]'
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from data import tables
 from data.errors import ConfigError, InputError
 from data.records import Attempted, Sample
 from data.world import PREFIX
+from stages.benchmark_verdicts import attempts_at, best, by_own_rule, num_shards, questions_of
 from stages.benchmarks import Benchmark, Question, Score, expand, load_benchmark
 from stages.engines import Completion, Request, Sampling
+from stages.eval_judging import judge_evaluation, without_model
+from stages.eval_results import write_results
 from stages.generation import complete, encoded_images, group_rows
 from stages.job import Job, Outcome, Planned
 from stages.prompts import answer_messages, load_prompt, question_text
-from stages.scores import summarize
+from stages.provenance import scorer_version
+from stages.second_opinion import ROLE, LlmConfig, Opinions, check_model
 from stages.seeds import seed_for
+from stages.serving import Model
 from stages.shards import map_shards
 from stages.verifiers import Attempt, Judgement
 from stages.verifiers.pool import Judge
 
-QUESTIONS_PER_SHARD = 128
-"""So that several workers can share a benchmark."""
-RESULT_COLUMNS = (
-    *("sample_id", "rollout_index", "outcome_reward", "status", "num_tokens", "extracted_answer"),
-    *("verifier_reward", "cluster", "labels"),
-)
+SAMPLING = ("temperature", "top_p", "max_tokens", "num_samples")
 
 
-class Config(BaseModel):
+class Config(LlmConfig):
     """Settings of the eval stage."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     # Each benchmark's identity is its own, so that adding one leaves the others as they are.
     ENGINE_ONLY: ClassVar[tuple[str, ...]] = ("benchmarks", "checkpoint", "root")
     GROWING: ClassVar[tuple[str, ...]] = ("num_samples",)
@@ -55,7 +54,7 @@ class Config(BaseModel):
     mathvision, mv_math, olympiadbench, or `paper` for these eight; or the folder of a run with
     ingested samples. `olympiadbench:OE_MM` is the parts whose name begins so."""
     root: Path | None = None
-    """Where `sophia fetch-benchmarks` put local copies; by default they come from the hub."""
+    """Where `sophia eval fetch` put local copies; by default they come from the hub."""
     checkpoint: str = "final"
     """`final`: what this run trained; `base`: the policy it started from; or a model's path."""
     temperature: float = Field(1.0, ge=0)
@@ -70,6 +69,18 @@ class Config(BaseModel):
     """Questions asked, from the first; 0: all of them (400 of the built-in world)."""
     system_prompt: str = "slow_thinking"
     """Name of a built-in prompt, or path of a text file."""
+    llm_judge: Literal["off", "authors", "all"] = "off"
+    """Where `models.verifier` is asked about answers that the rules reject: `authors`: on
+    benchmarks whose authors, or the paper, have a model judge; `all`: on all."""
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether a language model has a say."""
+        return self.llm_judge != "off" or super().asks_model
+
+    def judges(self, benchmark: Benchmark) -> bool:
+        """Whether a language model judges a benchmark's answers."""
+        return self.llm_judge == "all" or (self.llm_judge == "authors" and benchmark.is_llm_judged)
 
     @field_validator("benchmarks", mode="before")
     @classmethod
@@ -79,7 +90,7 @@ class Config(BaseModel):
 
 def models_used(config: Config) -> tuple[str, ...]:
     """The models this stage runs."""
-    return ("policy",)
+    return ("policy", ROLE) if config.asks_model else ("policy",)
 
 
 def tables_read(config: Config) -> tuple[str, ...]:
@@ -121,25 +132,63 @@ def checkpoint_identity(path: str | None) -> str | None:
 
 
 def run(job: Job, config: Config) -> Outcome:
-    """Evaluate on every benchmark that is not done yet."""
-    outcome = Outcome()
+    """Evaluate on every benchmark that is not done yet; first all answers, then a model on them."""
+    if config.asks_model:
+        check_model(job)
     path = checkpoint_path(job.run_dir, config, job.models["policy"].path)
     model = job.models["policy"].model_copy(update={"path": path})
-    job = replace(job, models={"policy": model})
-    for name in expand(config.benchmarks):
-        benchmark = load_benchmark(name, config.num_questions, config.root)
-        part = _evaluate(job, config, benchmark)
-        outcome.rows += part.rows
-        outcome.errors += part.errors
-        outcome.complete &= part.complete
-        if not part.complete:
-            break
-        folder = job.folder(evaluation_name(benchmark.name, config))
-        results = summarize(read_attempts(folder), has_variants=benchmark.has_variants)
-        results |= {"benchmark": benchmark.name, "checkpoint": config.checkpoint}
-        _write_json(folder / "results.json", results)
-        outcome.figures[folder.name] = results
+    job = replace(job, models=job.models | {"policy": model})
+    asking = without_model(job) if config.asks_model else job
+    outcome = Outcome()
+    benchmarks = []
+    with Model(asking, "policy") as policy:
+        for name in expand(config.benchmarks):
+            benchmark = load_benchmark(name, config.num_questions, config.root)
+            part = _evaluate(asking, policy, config, benchmark)
+            outcome.rows += part.rows
+            outcome.errors += part.errors
+            outcome.complete &= part.complete
+            if not part.complete:
+                return outcome
+            _add_results(job, config, benchmark, outcome)
+            benchmarks.append((benchmark, part))
+    if config.asks_model:
+        _judge(job, config, benchmarks, outcome)
     return outcome
+
+
+def _judge(
+    job: Job, config: Config, benchmarks: Sequence[tuple[Benchmark, Outcome]], outcome: Outcome
+) -> None:
+    """Have a model look at the answers, and add what comes of it to the outcome."""
+    with Opinions(job, config) as opinions:
+        for benchmark, part in benchmarks:
+            judges = config.judges(benchmark)
+            if not judges and config.llm_extractor == "off":
+                continue
+            name = evaluation_name(benchmark.name, config)
+            judged = judge_evaluation(
+                job, opinions, benchmark, name, config.llm_extractor, judges=judges
+            )
+            outcome.complete &= judged.complete
+            if not judged.complete:
+                return
+            outcome.errors += judged.errors - part.errors  # those of the answers are among them
+            _add_results(job, config, benchmark, outcome)
+
+
+def _add_results(job: Job, config: Config, benchmark: Benchmark, outcome: Outcome) -> None:
+    """Work out an evaluation's results, and write them."""
+    folder = job.folder(evaluation_name(benchmark.name, config))
+    told = {"benchmark": benchmark.name, "checkpoint": config.checkpoint}
+    made_with = {
+        "questions": benchmark.digest,
+        "system_prompt": config.system_prompt,
+        "sampling": {"seed": job.seed, **{name: getattr(config, name) for name in SAMPLING}},
+    }
+    outcome.figures[folder.name] = write_results(
+        folder, told, made_with, has_variants=benchmark.has_variants
+    )
 
 
 def evaluation_name(benchmark: str, config: Config) -> str:
@@ -152,7 +201,7 @@ def evaluation_name(benchmark: str, config: Config) -> str:
     return f"evals/{benchmark}@{name}-{tables.digest_of(config.checkpoint)[:6]}"
 
 
-def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
+def _evaluate(job: Job, policy: Model, config: Config, benchmark: Benchmark) -> Outcome:
     """Ask and judge one benchmark's questions."""
     system = load_prompt(config.system_prompt)
     model = job.models["policy"]
@@ -165,14 +214,11 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
     )
     job = replace(job, metadata=metadata)
 
-    by_default = -(-benchmark.num_questions // QUESTIONS_PER_SHARD)
-    # An evaluation that is there already keeps the way it was cut.
     there = bool(tables.shards(job.folder(name)))
-    count = tables.shard_count(job.folder(name)) if there else by_default
-    size = QUESTIONS_PER_SHARD if count == by_default else -(-benchmark.num_questions // count)
+    count = tables.shard_count(job.folder(name)) if there else num_shards(benchmark)
 
     def plan(index: int) -> Iterator[Planned]:
-        questions = benchmark.read(size * index, min(size * (index + 1), benchmark.num_questions))
+        questions = questions_of(benchmark, index, count)
         prompts = (((each.sample.sample_id, 0), each) for each in questions)
         return group_rows(prompts, range(config.num_samples), model.group_size)
 
@@ -192,14 +238,14 @@ def _evaluate(job: Job, config: Config, benchmark: Benchmark) -> Outcome:
         )
 
     def execute(rows: Iterator[Planned]) -> Iterator[Attempted]:
-        answered = complete(job, "policy", rows, request, lambda row, done: (row, done))
+        answered = complete(policy, rows, request, lambda row, done: (row, done))
         with Judge() as judge:
             judged = judge.judge(_to_judge(answered), job.should_stop)
             for _, tagged in groupby(judged, key=lambda found: found[0][0].key):
                 answers, found = zip(*tagged, strict=True)
                 row, completion = answers[0]
                 if len(found) == 1 + len(row.item.alternatives):  # or it is time to stop
-                    yield _record(row, completion, _best(found), benchmark.score)
+                    yield _record(row, completion, best(found), benchmark.score)
 
     return map_shards(
         job,
@@ -217,18 +263,8 @@ def _to_judge(
 ) -> Iterator[tuple[tuple[Planned, Completion], Attempt]]:
     """Each answer, once for each gold answer that will do."""
     for row, completion in answered:
-        question: Question = row.item
-        asked = vars(question.sample)
-        choices = list(question.options) or asked["choices"]
-        for gold in (asked["answer"], *question.alternatives):
-            sample = asked | {"answer": gold, "choices": choices}
-            yield (row, completion), Attempt.of(sample, vars(completion))
-
-
-def _best(found: Sequence[Judgement]) -> Judgement:
-    """Of judgements by several gold answers: the right one, else one that was not judged."""
-    rank = {1.0: 0, None: 1, 0.0: 2}
-    return min(found, key=lambda each: rank[each.outcome_reward])
+        for attempt in attempts_at(row.item, vars(completion)):
+            yield (row, completion), attempt
 
 
 def _record(
@@ -236,10 +272,10 @@ def _record(
 ) -> Attempted:
     question: Question = row.item
     by_verifier = None
-    if score is not None and completion.finish_reason == "stop" and completion.text is not None:
-        own = score(question, (completion.prefill or "") + completion.text)
+    if completion.finish_reason == "stop" and completion.text is not None:
         # The verifier's word is kept beside the benchmark's own, to see where the two part.
-        by_verifier, found = found.outcome_reward, own or found
+        text = (completion.prefill or "") + completion.text
+        found, by_verifier = by_own_rule(question, text, found, score)
     sample_id, caption_index, rollout_index = row.key
     return Attempted(
         sample_id=sample_id,
@@ -254,24 +290,11 @@ def _record(
         gold=question.sample.answer,
         error=completion.error,
         rule=found.verifier,
+        scorer=scorer_version(),
         verifier_reward=by_verifier,
         cluster=question.cluster,
         labels=json.dumps(question.labels, ensure_ascii=False) if question.labels else None,
         question=question_text(vars(question.sample)),
         choices=list(question.options) or question.sample.choices,
+        prefill=completion.prefill,
     )
-
-
-def read_attempts(folder: Path) -> list[dict[str, Any]]:
-    """The rows of an evaluation, as far as its results need them."""
-    return [
-        row
-        for path in tables.shards(folder)
-        for row in tables.read_rows(path, Attempted, RESULT_COLUMNS)
-    ]
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)

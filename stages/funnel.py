@@ -14,7 +14,8 @@ import numpy as np
 
 from data import tables
 from data.records import Sample
-from stages.reward_tables import Mask, Rollouts, Shard
+from stages.rollout_columns import Mask, Rollouts
+from stages.rollout_shard import Shard
 
 FUNNEL = (
     *("samples", "captions", "rollouts", "judged", "right", "captions_above_alpha"),
@@ -26,6 +27,8 @@ NUM_VALUES = 64
 """Values of such a column that a shard names; the rarer ones are `other`."""
 NONE, OTHER = "none", "other"
 UNJUDGED = "unjudged"
+GROUPS = "groups"
+"""Marks what is counted of groups."""
 
 
 class Funnel:
@@ -74,6 +77,11 @@ class Funnel:
                 self._count(f"{kind}={values[number]}/", chosen)
         self._count_captions(rollouts)
 
+    def add_groups(self, counts: Mapping[str, int]) -> None:
+        """Count what became of some groups."""
+        for name, number in counts.items():
+            self.counts[f"{GROUPS}={name}"] += number
+
     def _count(self, prefix: str, of_sample: Any) -> None:
         for name, number in zip(FUNNEL, of_sample.sum(axis=0).tolist(), strict=True):
             self.counts[prefix + name] += number
@@ -111,9 +119,13 @@ def describe(figures: Mapping[str, int]) -> dict[str, Any]:
 
     Returns:
         `funnel`, and where known `funnel_by_source`, `funnel_by_answer_type` (value -> funnel)
-        and `caption_rewards` (`7/8` -> how many captions have 7 of 8 rollouts right).
+        and `caption_rewards` (`7/8` -> how many captions have 7 of 8 rollouts right); `groups`
+        where there are any, with how many of them and of their rollouts met what fate.
     """
     found: dict[str, Any] = {"funnel": {name: figures.get(name, 0) for name in FUNNEL}}
+    prefix = f"{GROUPS}="
+    if groups := {name: number for name, number in figures.items() if name.startswith(prefix)}:
+        found[GROUPS] = {name.removeprefix(prefix): number for name, number in groups.items()}
     for kind in KINDS:
         own = [name.partition("=")[2] for name in figures if name.startswith(f"{kind}=")]
         values = {value.rpartition("/")[0] for value in own}

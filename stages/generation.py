@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any, TypeVar
 
 from data import tables
 from data.errors import EngineError, InputError
-from stages.engines import Completion, Request, load_engine
-from stages.job import Job, Key, Planned
+from stages.engines import Completion, Request
+from stages.job import Key, Planned
+from stages.serving import Model
 
 Row = TypeVar("Row")
 
@@ -63,27 +65,25 @@ class _Waiting:
 
 
 def complete(
-    job: Job,
-    role: str,
+    model: Model,
     planned: Iterator[Planned],
     request: Callable[[Planned], Request | Completion],
     record: Callable[[Planned, Completion], Row],
-    figures: Callable[[], Mapping[str, float]] = dict,
-) -> Iterator[Row]:
+) -> Generator[Row, None, None]:
     """Answer planned rows with one of the run's models.
 
     Args:
-        job: the attempt; its `should_stop` ends the stream early.
-        role: which of `job.models` answers. It is loaded when the first row needs it.
-        planned: the rows, read as the engine has room.
+        model: which. It is loaded when the first row needs it, and stays for those who come later.
+        planned: the rows, read as the engine has room. Where what is recorded makes new ones, they
+            may come after its end.
         request: what to ask for a row, or its completion where the model need not be asked: an
             error, for one.
         record: how the row and its completion become a record.
-        figures: what to show beside those of the engine.
 
     Raises:
         EngineError: the engine failed repeatedly.
     """
+    job = model.job
     waiting: dict[Key, _Waiting] = {}
     settled: deque[Row] = deque()
 
@@ -109,19 +109,21 @@ def complete(
             todo = requests()
         else:
             try:
-                for completion in _answers(job, role, chain([first], todo), figures):
-                    failures = 0
-                    asked = waiting.pop(completion.id)
-                    if completion.finish_reason in ("stop", "length"):
-                        job.budget.note(time.monotonic() - asked.since)
-                    yield record(asked.row, completion)
-                    yield from _taken(settled)
+                with closing(model.answer(chain([first], todo))) as answers:
+                    for completion in answers:
+                        failures = 0
+                        asked = waiting.pop(completion.id)
+                        if completion.finish_reason in ("stop", "length"):
+                            job.budget.note(time.monotonic() - asked.since)
+                        yield record(asked.row, completion)
+                        yield from _taken(settled)
                 waiting.clear()  # what is left was dropped on a stop
             except EngineError as error:
                 failures += 1
                 restarts += 1
                 if failures == MOST_FAILURES or restarts == MOST_RESTARTS:
                     raise
+                model.close()
                 job.report.note(f"{error.what} Starting the engine again.")
             todo = chain([asked.request for asked in waiting.values()], requests())
         yield from _taken(settled)
@@ -130,25 +132,6 @@ def complete(
 def _taken(rows: deque[Row]) -> Iterator[Row]:
     while rows:
         yield rows.popleft()
-
-
-def _answers(
-    job: Job,
-    role: str,
-    requests: Iterator[Request],
-    figures: Callable[[], Mapping[str, float]],
-) -> Iterator[Completion]:
-    """Start the engine, have it answer, and end it."""
-    model = job.models[role]
-    if model.path is not None:
-        job.report.note(f"loading {model.path} with {model.engine}")
-    engine = load_engine(role, model)
-    job.report.watch(lambda: {**engine.figures(), **figures()})
-    try:
-        yield from engine.generate(requests, job.should_stop)
-    finally:
-        job.report.watch(dict)
-        engine.close()
 
 
 def encoded_images(sample: Mapping[str, Any]) -> list[bytes]:

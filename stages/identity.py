@@ -27,6 +27,7 @@ def identify(
         digest=tables.digest_of(stage, settings, list(map(tables.table_digest, inputs))),
         root=tables.digest_of(stage, fixed, list(map(tables.table_root, inputs))),
         growing=dict(growing),
+        mended_inputs={folder.name: tables.times_mended(folder) for folder in inputs},
         settings=dict(settings),
     )
 
@@ -46,6 +47,13 @@ def is_outdated(path: Path, now: tables.Metadata, redo: str | None = None) -> bo
     return found is not None and differs(path, found, now, redo)
 
 
+def has_mended_inputs(found: tables.Metadata, now: tables.Metadata) -> bool:
+    """Whether failed rows of an input were made again since: so are those made from them."""
+    return any(
+        number > found.mended_inputs.get(name, 0) for name, number in now.mended_inputs.items()
+    )
+
+
 def differs(
     path: Path, found: tables.Metadata, now: tables.Metadata, redo: str | None = None
 ) -> bool:
@@ -53,7 +61,7 @@ def differs(
     if found.digest == now.digest:
         return False
     folder = path.parents[2] if path.parents[1].name == ".parts" else path.parent
-    if not found.root or found.root != now.root:
+    if not found.root or found.root != now.root or has_mended_inputs(now, found):
         what = found.differences(now) or "its input tables are not the same"
         raise RefusedError(
             f"{folder} was made with other settings or inputs: {what}.",

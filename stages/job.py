@@ -64,6 +64,8 @@ class Job:
     """What the input tables that are followed will say of themselves when they are up to date."""
     dry_run: bool = False
     """Say what there is to do, and do none of it. Training can."""
+    reshard: bool = False
+    """Convert the newest checkpoint for another number of ranks, and train nothing."""
     budget: Budget = field(default_factory=Budget)
     """The time there is."""
     started_at: float = field(default_factory=time.time)

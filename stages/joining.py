@@ -4,6 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import and_, or_
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,7 +48,7 @@ class Counts:
             self.error_kinds.update(_frequencies(pc.fill_null(kinds, "error")))
         return table
 
-    def describe(self, job: Job, revision: int, seconds: float) -> tables.Metadata:
+    def describe(self, job: Job, redone: Counter[str], seconds: float) -> tables.Metadata:
         """What a file of these rows, written now, says of itself."""
         return replace(
             job.metadata,
@@ -56,7 +58,7 @@ class Counts:
             kept_tokens=self.kept_tokens,
             outcomes=dict(sorted(self.outcomes.items())),
             error_kinds=dict(sorted(self.error_kinds.items())),
-            revision=revision,
+            redone=dict(redone),
             seconds=round(seconds, 3),
             finished_at=time.time(),
         )
@@ -77,7 +79,7 @@ def join(
     position: Mapping[Key, int],
     target: Path,
     *,
-    revision: int,
+    redone: Counter[str],
     seconds: float = 0.0,
     is_whole: bool = False,
 ) -> bool:
@@ -89,7 +91,7 @@ def join(
         parts: files in one folder, where the new one is written before it gets its name.
         position: of each key in the table; rows of others are left out.
         target: the file's final name.
-        revision: how often rows were replaced; parts may know of more.
+        redone: how often rows were made again; parts may know of more.
         seconds: spent on what is not in parts yet.
         is_whole: the target is a shard: every key must have its row.
 
@@ -115,12 +117,19 @@ def join(
             )
         made = counts.describe(
             job,
-            max([revision, *(metadata.revision for metadata in found)]),
+            reduce(or_, (Counter(metadata.redone) for metadata in found), redone),
             seconds + sum(metadata.seconds for metadata in found),
         )
+        if is_whole or not found:
+            return made
         # A part is as old as its oldest rows: those may still have to be made again.
-        oldest = min((metadata.finished_at for metadata in found), default=made.finished_at)
-        return made if is_whole else replace(made, finished_at=oldest)
+        return replace(
+            made,
+            finished_at=min(metadata.finished_at for metadata in found),
+            mended_inputs=dict(
+                reduce(and_, (Counter(metadata.mended_inputs) for metadata in found))
+            ),
+        )
 
     def pieces() -> Iterator[pa.Table]:
         return map(counts.add, merge(parts, record, position))

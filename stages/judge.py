@@ -4,7 +4,8 @@ Input tables: samples, rollouts (behavior `image`). Output table: thinking (one 
 
 SophiaVL-R1's thinking reward R_t: a judge model reads question, images and the thinking alone, and
 gives a score in [0, 1] in steps of 0.1 for five aspects: logical soundness, correctness of the
-reasoning, freedom from errors, consistency of language, and no redundancy.
+reasoning, freedom from errors, consistency of language, and no redundancy. A rollout that does not
+think has R_t = 0, as the prompt says of empty thinking, without anybody being asked.
 
     sophia judge --run RUN
 """
@@ -29,12 +30,15 @@ from stages.generation import (
 from stages.job import Job, Outcome, Planned
 from stages.prompts import judge_messages, load_prompt
 from stages.seeds import seed_for
+from stages.serving import Model
 from stages.shards import map_shards
 
 ROLLOUT_COLUMNS = (
     *("sample_id", "caption_index", "rollout_index"),
     *("text", "prefill", "finish_reason", "error"),
 )
+NO_THINKING = 0.0
+"""R_t of a rollout that does not think; its row has no text, and no tokens."""
 THINKING = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 SCORE = re.compile(r"(?:score|rating)\W{0,12}((?:0|1)(?:\.\d+)?)(?![\d.]*\d)", re.IGNORECASE)
 ALONE = re.compile(r"\s*((?:0|1)(?:\.\d+)?)\s*")
@@ -97,7 +101,7 @@ def run(job: Job, config: Config) -> Outcome:
             return Completion(id=row.key, error=error)
         thinking = thinking_of(rollout)
         if thinking is None:
-            return Completion(id=row.key, error="thinking: the rollout has none")
+            return Completion(id=row.key, finish_reason="stop")  # there is nothing to ask about
         return Request(
             id=row.key,
             messages=judge_messages(sample, thinking, prompt, with_images=config.with_images),
@@ -108,16 +112,17 @@ def run(job: Job, config: Config) -> Outcome:
             prefix=row.prefix,
         )
 
-    return map_shards(
-        job,
-        record=Thinking,
-        table="thinking",
-        count=count,
-        plan=grouped,
-        execute=lambda rows: complete(job, "judge", rows, request, to_thinking(job)),
-        total=tables.estimate_rows(rollouts, samples),
-        inputs=tables_read(config),
-    )
+    with Model(job, "judge") as judge:
+        return map_shards(
+            job,
+            record=Thinking,
+            table="thinking",
+            count=count,
+            plan=grouped,
+            execute=lambda rows: complete(judge, rows, request, to_thinking(job)),
+            total=tables.estimate_rows(rollouts, samples),
+            inputs=tables_read(config),
+        )
 
 
 def thinking_of(rollout: Mapping[str, Any]) -> str | None:
@@ -143,7 +148,9 @@ def to_thinking(job: Job) -> Any:
         sample_id, caption_index, rollout_index = row.key
         score = parse_score(completion.text) if completion.text else None
         error = completion.error
-        if error is None and completion.finish_reason in ("stop", "length") and score is None:
+        if completion.text is None and completion.finish_reason == "stop":
+            score = NO_THINKING
+        elif error is None and completion.finish_reason in ("stop", "length") and score is None:
             error = "score: the judge named none"
         return Thinking(
             sample_id=sample_id,

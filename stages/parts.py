@@ -1,5 +1,6 @@
 """The parts of a shard under way, `TABLE/.parts/00003/*.parquet`: what of it is done."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 from data import tables
 from data.records import KEYS, schema
 from stages.engines import Prefix
-from stages.identity import differs
+from stages.identity import differs, has_mended_inputs
 from stages.job import Job, Key
 from stages.merging import column, is_failed, is_unfinished, keys
 
@@ -30,7 +31,8 @@ class Done:
     """Rows that need not be made."""
     prefixes: dict[Key, tuple[np.ndarray, float]] = field(default_factory=dict)
     """What there is of rows that do: token ids, packed because they may be many, and logprob."""
-    revision: int = 0
+    redone: Counter[str] = field(default_factory=Counter)
+    """How often rows were made again, counting this time."""
 
     def take_prefix(self, key: Key) -> Prefix | None:
         """What there is of a row; it is told once."""
@@ -67,13 +69,18 @@ def read_done(job: Job, record: type, parts: Sequence[Path]) -> Done:
         InputError: a part is gone or broken.
     """
     done = Done()
+    again = set[str]()
     with_prefixes = []
     for part in parts:
         metadata = tables.read_metadata(part)
         if metadata is None:
             continue  # a part is always ours
         is_outdated = differs(part, metadata, job.metadata, job.redo)
-        done.revision = max(done.revision, metadata.revision)
+        done.redone |= Counter(metadata.redone)
+        redo = {job.redo} if job.redo else set()
+        if has_mended_inputs(metadata, job.metadata):
+            redo.add("errors")
+        again |= redo
         # A worker that goes by a lower limit may still be at it.
         is_older = is_outdated or metadata.finished_at < job.started_at
         has_prefixes = False
@@ -81,13 +88,15 @@ def read_done(job: Job, record: type, parts: Sequence[Path]) -> Done:
             table = pa.Table.from_batches([batch])
             waiting = is_unfinished(table)
             if is_older:
-                waiting = pc.or_(waiting, is_to_redo(table, job.redo))
+                for kind in redo:
+                    waiting = pc.or_(waiting, is_to_redo(table, kind))
             done.keys.update(keys(table.filter(pc.invert(waiting))))
             has_prefixes = has_prefixes or bool(pc.any(waiting).as_py())
         if has_prefixes:
             with_prefixes.append(part)
     for part in with_prefixes:
         _read_prefixes(part, record, done)
+    done.redone.update(again)
     return done
 
 

@@ -39,6 +39,7 @@ from stages.generation import (
 )
 from stages.job import Job, Outcome, Planned
 from stages.prompts import answer_messages, load_prompt, reason_messages
+from stages.serving import Model
 from stages.shards import map_shards
 from stages.teachers import (
     EASY,
@@ -198,20 +199,20 @@ def _run(config: Config, job: Job, which: Pass, verdicts: EarlyVerdicts | None =
             verdicts.record(rollout)
         return rollout
 
-    return map_shards(
-        job,
-        record=Rollout,
-        table=which.table,
-        count=count,
-        plan=plan,
-        execute=lambda rows: complete(
-            job, which.role, rows, request, record, verdicts.pruner.figures if verdicts else dict
-        ),
-        total=num_prompts * config.num_rollouts,
-        inputs=(*tables_read(config), *which.also_read),
-        remember=which.remember,
-        is_short=which.is_short,
-    )
+    figures = verdicts.pruner.figures if verdicts else dict
+    with Model(job, which.role, figures) as reasoner:
+        return map_shards(
+            job,
+            record=Rollout,
+            table=which.table,
+            count=count,
+            plan=plan,
+            execute=lambda rows: complete(reasoner, rows, request, record),
+            total=num_prompts * config.num_rollouts,
+            inputs=(*tables_read(config), *which.also_read),
+            remember=which.remember,
+            is_short=which.is_short,
+        )
 
 
 def _captioned(job: Job, index: int, count: int) -> Iterator[Keyed]:

@@ -156,6 +156,8 @@ def _figures(questions: Sequence[Sequence[Row]]) -> dict[str, Any]:
         "num_unjudged_questions": len(questions) - score.num_questions,
         "num_answers": len(attempts),
         "num_unjudged": sum(row["outcome_reward"] is None for row in attempts),
+        "num_truncated": statuses["truncated"],
+        "num_no_answer": statuses["no_answer"],
         "statuses": dict(sorted(statuses.items())),
         "num_tokens": sum(tokens),
         "mean_tokens_per_answer": statistics.fmean(tokens) if tokens else None,

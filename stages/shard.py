@@ -8,6 +8,7 @@
 import itertools
 import time
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ class Shard:
     """Of `rows`."""
     since: float = field(default_factory=time.monotonic)
     """When the first of them came."""
-    revision: int = 0
+    redone: Counter[str] = field(default_factory=Counter)
+    """How often rows were made again, counting this time."""
     levels: list[list[Path]] = field(default_factory=list)
     """The parts that we wrote; those of a level are joined from `MOST_PARTS` of the one before."""
 
@@ -98,7 +100,7 @@ class Shard:
             parts,
             self._position(),
             target,
-            revision=self.revision,
+            redone=self.redone,
             seconds=seconds,
             is_whole=True,
         )
@@ -108,14 +110,14 @@ class Shard:
         table = tables.to_table((row for _, row in self.rows), self.record)
         counts = Counts()
         counts.add(table)
-        metadata = counts.describe(self.job, self.revision, seconds)
+        metadata = counts.describe(self.job, self.redone, seconds)
         folder = self.claims.folder(self.index)
         return tables.stream_atomically(path, table.schema, [table], lambda: metadata, folder)
 
     def _join(self, parts: list[Path]) -> Path:
         """Make one part of several."""
         joined = self._new_part()
-        join(self.job, self.record, parts, self._position(), joined, revision=self.revision)
+        join(self.job, self.record, parts, self._position(), joined, redone=self.redone)
         self.claims.clean(self.index, parts)
         return joined
 

@@ -135,7 +135,7 @@ class ShardWriter:
             if self._is_ours(shard):
                 raise
             return  # a worker that we took it from has finished it after all
-        shard.revision = done.revision + (self.job.redo is not None)
+        shard.redone = done.redone
         for _, members in itertools.groupby(planned, key=lambda row: row.group):
             group = list(members)
             missing = {row.key for row in group} - done.keys

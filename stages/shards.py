@@ -2,8 +2,8 @@
 
 Any number of workers may run it on one table. Each claims shards nobody has (`claims.py`), one
 after the other, as its engine has room: the stream of rows runs across shard borders, so that the
-engine never drains before the end. When no shard is free a worker ends its engine and waits until
-the others have finished, in case one of them dies.
+engine never drains before the end. When no shard is free a worker waits until the others have
+finished, in case one of them dies, or until more of its input is there.
 
     finished.py       which shards are there, as they are wanted now
     claims.py         who works on which of the others (leases.py)

@@ -226,7 +226,7 @@ class Teaching:
         for sample_id, found in self.judge.judge(attempts, self.job.should_stop):
             if found.outcome_reward is not None:
                 judged[sample_id] += 1
-                right[sample_id] += found.outcome_reward == 1.0
+                right[sample_id] += found.status == "correct"
         self._stop_if_asked()
         # Without a verdict there is no reason to trouble the hard one.
         return hard | {name for name, n in judged.items() if right[name] / n < self.hard_below}

@@ -12,33 +12,31 @@ tower and projector frozen (Table 4). The caption is not in the prompt. Extra da
 import os
 import shutil
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data import tables
-from data.errors import ConfigError, InputError
-from data.records import Sample, Trajectory
+from data.errors import ConfigError
 from stages.families import load_family, model_folder, model_type
-from stages.generation import require_table
 from stages.job import Job, Outcome
 from stages.prompts import load_prompt
 from stages.training import checkpoint
 from stages.training.checkpoint import Manifest
 from stages.training.config import Config
-from stages.training.launch import alone, launch
-from stages.training.task import Task
+from stages.training.launch import alone, launch, require_nodes
+from stages.training.ratio import explain
+from stages.training.resharding import reshard
+from stages.training.task import WORK, Task
 
 if TYPE_CHECKING:
     from stages.training.plan import Plan
-    from stages.training.render import Example
 
 __all__ = ["Config", "models_used", "run", "tables_read"]
 
 
-WORK = ".work"
-"""Folder of the plan and the ranks' task, as long as training is not finished."""
+RENDERING = (".json", ".jinja", ".model", ".txt")
+"""Files of a model that say how text and images become tokens, among others."""
 
 
 def models_used(config: Config) -> tuple[str, ...]:
@@ -55,7 +53,7 @@ def run(job: Job, config: Config) -> Outcome:
     """Train to the end, from the newest checkpoint where there is one.
 
     Raises:
-        ConfigError: no policy is set, or one of an unknown family.
+        ConfigError: no policy is set, or one of an unknown family; or a setting can't be met here.
         InputError: the policy or an input is missing, or no trajectory is left to train on.
         RefusedError: what is there was made with other settings or inputs.
         EngineError: a rank failed.
@@ -68,67 +66,75 @@ def run(job: Job, config: Config) -> Outcome:
         )
     model = model_folder(path)
     load_family(model_type(model))
+    if config.wandb_project and find_spec("wandb") is None:
+        raise ConfigError(
+            "train.wandb_project is set, but Weights & Biases is not installed.",
+            "Install it with `pip install wandb`, or take the setting out.",
+        )
+    if config.lora_rank and config.lora_targets:
+        from stages.training.lora import check_targets
+
+        check_targets(model, config)
     checkpoints = job.folder("checkpoints")
     with alone(checkpoints) as lock:
-        plan = plan_digest(job, config)
+        plan = plan_digest(job, config, model)
         checkpoint.check_same(checkpoints, job.metadata, plan)
         done = Manifest.load(checkpoints / checkpoint.FINAL)
         if job.dry_run and done is None:
             return _foretell(job, config, model, plan)
+        if done is None:
+            require_nodes(config.num_nodes)
+        if job.reshard:
+            return reshard(
+                job,
+                config,
+                model,
+                _num_ranks(config),
+                lambda: _make_plan(job, config, model, plan),
+                lambda task, ranks, module: _launch(job, task, ranks, lock, module),
+            )
         return _outcome(done or _train(job, config, model, plan, lock))
 
 
-def plan_digest(job: Job, config: Config) -> str:
-    """Identity of everything the plan depends on, the bytes of extra data included."""
-    paths = {name: Path(mixture.path) for name, mixture in config.mix.items()}
-    extra = {name: checkpoint.describe(path) for name, path in paths.items() if path.is_file()}
-    return tables.digest_of(job.metadata.digest, job.seed, extra)
+def works_without_samples(config: Config) -> bool:
+    """Whether the run may be an empty folder: a warm-up needs nothing of it."""
+    return config.objective == "sft" and bool(config.mix)
 
 
-def read_trajectories(job: Job) -> Iterator["Example"]:
-    """The trajectories with their samples, in the order of the tables.
+def is_warm_up(job: Job, config: Config) -> bool:
+    """Whether this is step 1 of the method, in a run in which nothing was sampled yet."""
+    tables_made = ("captions", "probes", "rollouts", "trajectories")
+    return works_without_samples(config) and not any(
+        job.folder(name).exists() for name in tables_made
+    )
 
-    Raises:
-        InputError: a table is missing or incomplete, or a trajectory has no sample.
+
+def plan_digest(job: Job, config: Config, model: Path) -> str:
+    """Identity of everything the plan depends on.
+
+    The bytes of extra data are part of it, and of the policy's tokenizer, template and processor.
     """
-    from stages.training.render import Example
-
-    samples, trajectories = job.folder("samples"), job.folder("trajectories")
-    count = require_table(samples, "sophia ingest")
-    require_table(trajectories, "sophia propagate-reward", count)
-    for index in range(count):
-        of_sample: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in tables.read_rows(tables.shard_path(trajectories, index, count), Trajectory):
-            of_sample[row["sample_id"]].append(row)
-        if not of_sample:
-            continue
-        for sample in tables.read_rows(tables.shard_path(samples, index, count), Sample):
-            for row in of_sample.pop(sample["sample_id"], []):
-                yield Example(
-                    sample=sample,
-                    response=row["response"] or "",
-                    reward=float("nan") if row["reward"] is None else row["reward"],
-                    token_ids=row["token_ids"],
-                    finished=row["finish_reason"] in (None, "stop"),
-                    key=f"{row['sample_id']}/{row['caption_index']}/{row['rollout_index']}",
-                )
-        if of_sample:
-            raise InputError(
-                f"{trajectories} has trajectories of {next(iter(of_sample))!r}, which is not among "
-                f"the samples of shard {index}.",
-                "Use the samples that the trajectories were made from.",
-            )
+    paths = {name: Path(mixture.path) for name, mixture in config.mix.items()}
+    paths |= {f"policy/{path.name}": path for path in model.iterdir() if path.suffix in RENDERING}
+    files = {name: checkpoint.describe(path) for name, path in paths.items() if path.is_file()}
+    return tables.digest_of(job.metadata.digest, job.seed, files)
 
 
 def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | None":
     """Make the plan, or open the one that is there; None where it was stopped."""
     from stages.training.planning import make_plan
     from stages.training.render import Renderer
+    from stages.training.supported import check_supported
+    from stages.training.trajectories import read_trajectories
 
+    check_supported(model, config)
+    warm_up = is_warm_up(job, config)
+    if warm_up:
+        job.report.note("warm-up: nothing was sampled in this run, so train.mix is all there is")
     plan = make_plan(
         job.folder("checkpoints") / WORK / "plan",
         plan_id,
-        read_trajectories(job),
+        None if warm_up else read_trajectories(job),
         lambda: Renderer(model, config.max_length, load_prompt(config.system_prompt)),
         config,
         job.seed,
@@ -148,13 +154,14 @@ def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
     if plan is None:
         return Outcome(complete=False)
     rejected = sum(plan.rejected.values())
-    num_ranks = config.num_ranks or _num_devices()
+    num_ranks = _num_ranks(config)
+    sizes = Sizes.of(model, config if config.lora_rank else None)
     figures = {
         "dry_run": True,
         "steps": len(plan.steps),
         **plan.totals(),
         "trained_tokens": sum(map(plan.num_targets, range(len(plan.steps)))),
-        **estimate(plan, config, Sizes.of(model), num_ranks),
+        **estimate(plan, config, sizes, num_ranks),
         "seconds_left": _seconds_left(job.folder("checkpoints"), len(plan.steps)),
     }
     return Outcome(rows=plan.num_rows + rejected, errors=rejected, figures=figures)
@@ -184,10 +191,9 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         step=0,
         num_steps=len(plan.steps),
         zero_stage=config.zero_stage,
-        num_ranks=config.num_ranks or _num_devices(),
+        num_ranks=_num_ranks(config),
         seconds=0.0,
     )
-    attempt = time.strftime(f"{job.stage}-%Y%m%d-%H%M%S-{os.getpid()}")
     resume_from, state = checkpoint.newest(checkpoints, start) or (None, start)
     task = Task(
         config=config,
@@ -197,25 +203,42 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         plan=plan.folder,
         checkpoints=checkpoints,
         metrics=job.folder("metrics"),
-        progress=job.folder("metrics") / f"{attempt}.jsonl",
+        progress=job.folder("metrics") / f"{_attempt(job)}.jsonl",
         resume_from=resume_from,
     )
-    task.dump(work / "task.json")
     job.report.start(job.stage, state.num_steps, state.step)
     if not job.should_stop():
-        log = job.folder("logs") / f"{attempt}-ranks.log"
-        launch(
-            job,
-            work / "task.json",
-            num_ranks=start.num_ranks,
-            progress=task.progress,
-            log=log,
-            lock=lock,
-        )
+        _launch(job, task, start.num_ranks, lock, "stages.training.loop")
     done = Manifest.load(checkpoints / checkpoint.FINAL)
     if done is not None:
         shutil.rmtree(work)
     return done
+
+
+def _launch(job: Job, task: Task, num_ranks: int, lock: int, module: str) -> None:
+    """Run the ranks of one attempt."""
+    path = task.checkpoints / WORK / "task.json"
+    task.dump(path)
+    launch(
+        job,
+        path,
+        num_ranks=num_ranks // task.config.num_nodes,
+        num_nodes=task.config.num_nodes,
+        progress=task.progress,
+        log=job.folder("logs") / f"{_attempt(job)}-ranks.log",
+        lock=lock,
+        module=module,
+    )
+
+
+def _attempt(job: Job) -> str:
+    started = time.strftime("%Y%m%d-%H%M%S", time.localtime(job.started_at))
+    return f"{job.stage}-{started}-{os.getpid()}"
+
+
+def _num_ranks(config: Config) -> int:
+    """Ranks on all nodes."""
+    return (config.num_ranks or _num_devices()) * config.num_nodes
 
 
 def _num_devices() -> int:
@@ -236,5 +259,7 @@ def _outcome(done: Manifest | None) -> Outcome:
             "loss": done.last_step["loss"],
             "seconds": round(done.seconds, 1),
             **done.planned,
+            **({"ratio": explain(done.ratio)} if done.ratio else {}),
+            **{f"{kind}_parameters": done.parts.get(kind) for kind in ("trained", "frozen")},
         },
     )

@@ -7,9 +7,22 @@ outcome reward R_o over the group, and less and less as training goes on.
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 RIGHT = 0.5
 """A rollout counts as right from this outcome reward on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """An on-policy question's rollouts, as far as they are rewarded."""
+
+    outcomes: Sequence[float]
+    """R_o of each."""
+    thinkings: Sequence[float | None]
+    """R_t of each; None: not scored."""
+    trust: float | None
+    """Gamma; None: nothing to compare."""
 
 
 def trust_weight(
@@ -57,6 +70,24 @@ def annealed_reward(
         return outcome
     gamma = 1.0 if trust is None else trust
     return outcome + gamma * weight * math.exp(-step / num_steps) * thinking
+
+
+def annealed_advantages(
+    group: Group, *, step: int, num_steps: int, weight: float = 0.3
+) -> list[float]:
+    """Trust-GRPO's advantages of a group at training step s of T; the loss is GRPO's.
+
+    They are those of the annealed rewards, so because of s they can't be made before training, as
+    GRPO's can. Arguments as in `annealed_reward`.
+    """
+    return group_advantages(
+        [
+            annealed_reward(
+                outcome, thinking, group.trust, step=step, num_steps=num_steps, weight=weight
+            )
+            for outcome, thinking in zip(group.outcomes, group.thinkings, strict=True)
+        ]
+    )
 
 
 def group_advantages(rewards: Sequence[float]) -> list[float]:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from data import tables
-from data.errors import Stopped
+from data.errors import ConfigError, Stopped
 from data.report import Report
 from stages.generation import require_table
-from stages.propagate_reward import Config, caption_rewards, not_served, pruned_for, qualify, rank
-from stages.reward_tables import read_shard
+from stages.propagate_reward import GROUP, Config
+from stages.pruned_rollouts import not_served, pruned_for
+from stages.rollout_shard import read_shard
+from stages.selection import caption_rewards, qualify, rank
 
 ALPHAS = (0.0, 0.25, 0.5, 0.625, 0.75, 0.875)
 KEEPS = (1, 2, 4, 8)
@@ -62,9 +64,16 @@ def forecast(
         should_stop: turns true on a signal.
 
     Raises:
+        ConfigError: groups are selected, for which neither alpha nor keep matters.
         InputError: there are no rollouts, or no verdicts.
         Stopped: on a signal.
     """
+    if config.select == GROUP:
+        raise ConfigError(
+            f'--what-if tries values of alpha and keep, which propagate.select = "{GROUP}" has no '
+            "use for.",
+            'Set propagate.select = "shortest", or leave --what-if out.',
+        )
     rollouts, verdicts = run_dir / "rollouts", run_dir / "verdicts"
     count = require_table(rollouts, "sophia reason")
     require_table(verdicts, "sophia verify", count)
@@ -86,7 +95,7 @@ def forecast(
     yields = []
     for alpha, keep in product(alphas, keeps):
         wanted = config.model_copy(update={"alpha": alpha, "keep": keep})
-        is_known = not any(not_served(settings, wanted) for settings in served)
+        is_known = not any(not_served(settings, wanted.model_dump()) for settings in served)
         kept, chosen, tokens = (
             totals[name, alpha, keep] for name in ("samples", "trajectories", "tokens")
         )

@@ -23,17 +23,16 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser={user}
 SlurmdUser={user}
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 AuthType=auth/munge
 # A requeued job waits until its credential has expired, by default for two minutes.
 AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 # What containers without cgroups can do.
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -44,8 +43,8 @@ MpiDefault=none
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
-NodeName={host} NodeAddr=127.0.0.1 CPUs=4 State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+{nodes}
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 # Test jobs do not wait for the next round.
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,requeue_delay=0
 ReturnToService=2
@@ -93,23 +92,28 @@ class Cluster:
 
 
 @contextmanager
-def slurm_cluster(folder: Path) -> Iterator[Cluster]:
-    """Start munged, slurmctld and slurmd; end them, and their jobs, after the block."""
+def slurm_cluster(folder: Path, num_nodes: int = 1) -> Iterator[Cluster]:
+    """Start munged, slurmctld and slurmd; end them, and their jobs, after the block.
+
+    A second node is this machine under its other name, which is known without any network too.
+    """
     missing = [name for name in COMMANDS if shutil.which(name, path=PATH) is None]
     if missing:
         pytest.fail(f"{', '.join(missing)} not found. Install Slurm: make system")
-    for name in ("state", "spool"):
-        (folder / name).mkdir(parents=True)
+    (folder / "state").mkdir(parents=True)
+    host = socket.gethostname().partition(".")[0]
+    names = [host, "localhost"][:num_nodes]
+    node = "NodeName={} NodeHostname={} NodeAddr=127.0.0.1 Port={} CPUs=4 State=UNKNOWN"
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
     (folder / "slurm.conf").write_text(
         CONFIGURATION.format(
             folder=folder,
-            host=socket.gethostname().partition(".")[0],
+            host=host,
             user=subprocess.check_output(["id", "-un"], text=True).strip(),
             controller_port=_free_port(),
-            node_port=_free_port(),
+            nodes="\n".join(node.format(name, host, _free_port()) for name in names),
         )
     )
     cluster = Cluster(folder, {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": PATH})
@@ -118,12 +122,12 @@ def slurm_cluster(folder: Path) -> Iterator[Cluster]:
         for command in (
             ["munged", "--foreground", "--force", *munge, f"--socket={folder / 'munge.socket'}"],
             ["slurmctld", "-D"],
-            ["slurmd", "-D"],
+            *(["slurmd", "-D", "-N", name] for name in names),
         ):
             daemons.enter_context(_daemon(command, cluster))
             if command[0] == "munged":
                 wait_until((folder / "munge.socket").exists, cluster.logs)
-        wait_until(lambda: _is_up(cluster), cluster.logs)
+        wait_until(lambda: _is_up(cluster, num_nodes), cluster.logs)
         try:
             yield cluster
         finally:
@@ -133,7 +137,7 @@ def slurm_cluster(folder: Path) -> Iterator[Cluster]:
 
 @contextmanager
 def _daemon(command: list[str], cluster: Cluster) -> Iterator[None]:
-    with (cluster.folder / f"{command[0]}.out").open("wb") as output:
+    with (cluster.folder / f"{command[0]}.out").open("ab") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env=os.environ | cluster.environment
         )
@@ -144,14 +148,14 @@ def _daemon(command: list[str], cluster: Cluster) -> Iterator[None]:
             process.wait(timeout=START_SECONDS)
 
 
-def _is_up(cluster: Cluster) -> bool:
+def _is_up(cluster: Cluster, num_nodes: int) -> bool:
     found = subprocess.run(
-        ["sinfo", "--noheader", "--format=%T"],
+        ["sinfo", "--noheader", "--format=%D %T"],
         capture_output=True,
         text=True,
         env=os.environ | cluster.environment,
     )
-    return found.stdout.strip() == "idle"
+    return found.stdout.strip() == f"{num_nodes} idle"
 
 
 def wait_until(

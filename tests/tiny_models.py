@@ -1,9 +1,12 @@
 """Untrained models of a few thousand parameters, saved as any Hugging Face model is."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     GotOcr2ImageProcessor,
     InternVLConfig,
@@ -16,6 +19,10 @@ from transformers import (
 )
 
 CONTEXT_LENGTH = 256
+JUDGE_CONTEXT_LENGTH = 1024
+MOST_STEPS = 1000
+LEARNED = 0.002
+"""Loss at which a judge knows its lessons."""
 IMAGE_SIZE = 28
 IMAGE_TOKENS = {
     "start_image_token": "<img>",
@@ -41,9 +48,11 @@ IMAGE_TEMPLATE = (
 )
 
 
-def make_tokenizer(*, multimodal: bool) -> PreTrainedTokenizerFast:
-    """Bytes, and the special tokens of ChatML."""
-    special = IMAGE_TOKENS if multimodal else {}
+def make_tokenizer(
+    *, multimodal: bool, image_tokens: dict[str, str] | None = None
+) -> PreTrainedTokenizerFast:
+    """Bytes, and the special tokens of ChatML and of images; InternVL's are the default."""
+    special = (image_tokens or IMAGE_TOKENS) if multimodal else {}
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -90,6 +99,50 @@ def save_reasoner(folder: Path) -> None:
     tokenizer = make_tokenizer(multimodal=False)
     tokenizer.save_pretrained(folder)
     Qwen2ForCausalLM(language_config(tokenizer)).save_pretrained(folder)
+
+
+def save_judge(folder: Path, lessons: Sequence[tuple[str, str]]) -> None:
+    """A language model that learns by heart what to reply to a few prompts, in seconds.
+
+    Its template opens the reply with `<think>`, so a reply has to close it.
+    """
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer(multimodal=False)
+    config = language_config(tokenizer, JUDGE_CONTEXT_LENGTH)
+    config.initializer_range = 0.02
+    model = Qwen2ForCausalLM(config)
+    inputs = _lessons(tokenizer, lessons)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    loss = torch.tensor(math.inf)
+    for _ in range(MOST_STEPS):
+        if loss < LEARNED:
+            break
+        loss = model(**inputs).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert loss < LEARNED, loss
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+
+
+def _lessons(
+    tokenizer: PreTrainedTokenizerFast, lessons: Sequence[tuple[str, str]]
+) -> dict[str, torch.Tensor]:
+    """Prompts with replies as one padded batch, of which the replies count."""
+    rows = []
+    for prompt, reply in lessons:
+        message = [{"role": "user", "content": prompt}]
+        asked = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        prefix, told = (tokenizer.encode(text) for text in (asked, f"{reply}<|im_end|>"))
+        rows.append((len(prefix), torch.tensor(prefix + told)))
+    input_ids = pad_sequence([ids for _, ids in rows], True, tokenizer.pad_token_id)
+    position = torch.arange(input_ids.shape[1])
+    mask = torch.stack([position < len(ids) for _, ids in rows])
+    counts = mask & torch.stack([position >= start for start, _ in rows])
+    labels = torch.where(counts, input_ids, -100)
+    return {"input_ids": input_ids, "attention_mask": mask.long(), "labels": labels}
 
 
 def save_policy(folder: Path, context_length: int = CONTEXT_LENGTH) -> None:

@@ -7,6 +7,7 @@ asked.
 
 import difflib
 import importlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,6 +18,8 @@ from data import tables
 from data.errors import InputError
 from data.records import Sample
 from stages.verifiers import Judgement
+
+logger = logging.getLogger(__name__)
 
 BENCHMARKS = {
     "world": "stages.benchmarks.world:load",
@@ -46,7 +49,7 @@ class Question:
     cluster: str | None = None
     """Questions made from the same seed share this; None: it is on its own."""
     options: tuple[str, ...] = ()
-    """Options that are known but not shown as text, because the image shows them."""
+    """Options that the question's text lists already, or the image shows."""
     alternatives: tuple[str, ...] = ()
     """Gold answers that are as good as the sample's own."""
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -56,6 +59,15 @@ class Question:
 Score = Callable[[Question, str], Judgement | None]
 """A benchmark's own rule: a question and a finished response -> its judgement; None: it says
 nothing of this one, and the project's verifier decides."""
+
+
+def apply(score: Score, question: Question, text: str) -> Judgement | None:
+    """What a benchmark's rule says; a rule that breaks costs this answer its verdict, no more."""
+    try:
+        return score(question, text)
+    except Exception:
+        logger.exception("A rule broke on an answer to %s", question.sample.sample_id)
+        return Judgement(status="error", verifier="benchmark")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +85,8 @@ class Benchmark:
     """None: the project's verifier alone."""
     has_variants: bool = False
     """Clusters are variants of one question: the worst case is reported too."""
+    is_llm_judged: bool = False
+    """Its authors, or the paper, have a language model judge the answers."""
 
 
 @dataclass(frozen=True, kw_only=True)

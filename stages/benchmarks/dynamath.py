@@ -6,15 +6,22 @@ is the average case; a question that is right in all ten counts in the worst cas
 """
 
 import json
-import math
 import re
 
 from data.columns import Row
 from stages.benchmarks import Question
 from stages.benchmarks.published import Part, Published
-from stages.benchmarks.rows import answer_of, final_part, judged, make_question, required_image
+from stages.benchmarks.rows import (
+    answer_of,
+    final_part,
+    judged,
+    letters_of,
+    make_question,
+    number_of,
+    required_image,
+    says,
+)
 from stages.verifiers import Judgement
-from stages.verifiers.choice import choice_letter
 
 TOLERANCE = 0.001
 ROUNDING = 1e-9
@@ -40,6 +47,7 @@ INSTRUCTIONS = {
     "float": "Format the answer as a three-digit floating-point number and provide it in the "
     "'short answer' key.",
 }
+KINDS = {"multiple choice": "choice", "float": "number"}
 OTHERWISE = "Float numbers in the answer should be formatted as three-digit floating-point numbers."
 SHORT_ANSWER = re.compile(r"""["']short[ _]answer["']\s*:\s*(?:"([^"\n]*)"|([^,}\n]+))""")
 
@@ -61,8 +69,13 @@ def make(row: Row, part: Part) -> Question:
     )
 
 
-def short_answer(text: str) -> str | None:
-    """What a response gives as short answer; a marked or boxed answer where it has no JSON."""
+def short_answer(text: str, kind: str = "") -> str | None:
+    """What a response gives as short answer; a marked or boxed answer where it has no JSON.
+
+    Args:
+        text: the response.
+        kind: of the gold answer, as `extract_answer` takes it.
+    """
     tail = final_part(text)
     if found := SHORT_ANSWER.findall(tail):
         quoted, plain = found[-1]
@@ -70,38 +83,25 @@ def short_answer(text: str) -> str | None:
             return str(json.loads(f'"{quoted}"')) if quoted else plain.strip()
         except ValueError:  # a backslash of LaTeX, which is no JSON
             return str(quoted)
-    return answer_of(text)
+    return answer_of(text, kind)
 
 
 def score(question: Question, text: str) -> Judgement | None:
     """The authors' rule for each type of answer."""
-    answer, gold = short_answer(text), (question.sample.answer or "").strip()
-    kind = question.details["kind"]
+    kind, gold = question.details["kind"], (question.sample.answer or "").strip()
+    answer = short_answer(text, KINDS.get(kind, ""))
     if answer is None or not answer.strip():
         return judged(False, None, "dynamath")
     if kind == "multiple choice":
-        same = choice_letter(answer, ()) == gold or gold in answer.strip()[:3]
+        same = letters_of(answer, ()) == {gold}
     elif kind == "float":
-        value, wanted = value_of(answer), value_of(gold)
+        value, wanted = number_of(answer), number_of(gold)
         if wanted is None:
             return None
         same = value is not None and abs(value - wanted) <= TOLERANCE + ROUNDING
     else:
-        same = gold.lower() in answer.lower()
+        same = says(answer, gold)
     return judged(same, answer, "dynamath")
-
-
-def value_of(text: str) -> float | None:
-    """A number; one that ends with a pi is times pi."""
-    plain = text.strip().strip("$").strip()
-    number, pi, rest = plain.partition("π")
-    if rest.strip() or len(plain) > 60:
-        return None
-    try:
-        value = float(number) if number.strip() or not pi else 1.0
-    except ValueError:
-        return None
-    return value * math.pi if pi else value
 
 
 PUBLISHED = Published(

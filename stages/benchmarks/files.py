@@ -2,12 +2,14 @@
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.errors import InputError
 
+LONGEST_NAME = 300
+"""Characters of a text that may name a file."""
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
 
 
@@ -37,7 +39,8 @@ def file_rows(folder: Path, name: str) -> Rows:
     A text, or list of texts, that names an image is read as that image.
 
     Raises:
-        InputError: there is no such file, or it holds no list of objects.
+        InputError: there is no such file, it holds no list of objects, or it names images of which
+            none is there.
     """
     found = sorted(folder.rglob(name))
     if not found:
@@ -48,10 +51,17 @@ def file_rows(folder: Path, name: str) -> Rows:
     images = _images(folder)
     columns = list(dict.fromkeys(column for item in items for column in item))
 
+    named = {Path(text).name for item in items for text in _texts(item.values()) if _is_image(text)}
+    if named and not named & images.keys():
+        raise InputError(
+            f"{found[0]} names {len(named):,} images, and {folder} holds none of them.",
+            "Unpack the images there, or put their .zip beside it.",
+        )
+
     def cell(value: Any) -> Any:
         if isinstance(value, list):
             return [cell(item) for item in value]
-        if isinstance(value, str) and Path(value).suffix.lower() in IMAGE_SUFFIXES:
+        if isinstance(value, str) and _is_image(value):
             load = images.get(Path(value).name)
             return {"bytes": load() if load else None, "path": Path(value).name}
         return value
@@ -60,6 +70,18 @@ def file_rows(folder: Path, name: str) -> Rows:
         return [{key: cell(value) for key, value in item.items()} for item in items[start:stop]]
 
     return Rows(columns, len(items), read)
+
+
+def _texts(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _texts(value)
+        elif isinstance(value, str):
+            yield value
+
+
+def _is_image(text: str) -> bool:
+    return len(text) < LONGEST_NAME and Path(text).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _images(folder: Path) -> dict[str, Callable[[], bytes]]:

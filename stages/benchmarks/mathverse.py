@@ -4,7 +4,8 @@ The text asked is the authors' own query for models that reason, since `question
 The options, which the image shows, are taken from `question_for_eval`, so that an answer by text
 counts.
 
-The authors extract with one LLM and judge with another; here the project's verifier decides.
+The authors extract with one LLM and judge with another; the project's verifier decides, and a
+model beside it where `eval.llm_judge` is on.
 """
 
 import re
@@ -50,5 +51,6 @@ PUBLISHED = Published(
         *("query_cot", "question_for_eval"),
     ),
     make=make,
+    is_llm_judged=True,
 )
 load = PUBLISHED.load

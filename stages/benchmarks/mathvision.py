@@ -13,34 +13,41 @@ from stages.benchmarks.published import Part, Published
 from stages.benchmarks.rows import (
     MENTION,
     answer_of,
+    final_part,
     judged,
+    letters_of,
+    listed,
     make_question,
     number_of,
+    quantity_of,
     required_image,
 )
 from stages.verifiers import Judgement
-from stages.verifiers.text import numeric_value
 
 HINT = (
-    'Please solve the problem and put your answer in one "\\boxed{}". If it is a multiple choice '
-    'question, only one letter is allowed in the "\\boxed{}".'
+    'Please solve the problem step by step and put your answer in one "\\boxed{}". If it is a '
+    'multiple choice question, only one letter is allowed in the "\\boxed{}".'
 )
 DECIMALS = 2
+FIRST_LETTER = re.compile(r"\(?([A-E])\)?\n")
 BOXED = re.compile(r"\$?\\boxed\{(.*)\}\$?", re.DOTALL)
 
 
 def make(row: Row, part: Part) -> Question:
     """A row of the only part."""
     options = tuple(row["options"] or ())
-    are_letters = all(option == chr(65 + index) for index, option in enumerate(options))
+    are_letters = all(option.strip("() .") == chr(65 + i) for i, option in enumerate(options))
     answer = clean_gold(row["answer"])
+    question = MENTION.sub("", row["question"] or "").strip()
+    shown = () if are_letters else options
     return make_question(
         str(row["id"]),
-        MENTION.sub("", row["question"] or "").strip(),
+        "\n".join(filter(None, (question, listed(shown)))) if question else None,
         answer,
         required_image(row["decoded_image"]),
-        choices=() if are_letters else options,
         hint=HINT,
+        text=question,
+        options=shown,
         answer_type="choice" if options or answer == "C" else None,
         labels={
             "level": str(row["level"]),
@@ -63,16 +70,30 @@ def clean_gold(answer: str | None) -> str | None:
 
 
 def score(question: Question, text: str) -> Judgement | None:
-    """The authors' two decimals, where question and answer are plain numbers."""
-    gold, answer = numeric_value(question.sample.answer or ""), answer_of(text)
-    if gold is None or answer is None or question.sample.answer_type == "choice":
+    """The authors' two decimals, where the gold answer is a number and the answer comes to one."""
+    sample = question.sample
+    if sample.answer_type == "choice":
+        return _score_option(question, text)
+    gold, answer = quantity_of(sample.answer), answer_of(text, "number")
+    if gold is None or answer is None:
         return None
-    exact = numeric_value(answer)
-    value = number_of(answer) if exact is None else float(exact)
+    value = number_of(answer)
     if value is None:
         return None
-    same = round(value, DECIMALS) == round(float(gold), DECIMALS)
+    same = round(value, DECIMALS) == round(gold.value, DECIMALS)
     return judged(same, answer, "mathvision")
+
+
+def _score_option(question: Question, text: str) -> Judgement | None:
+    """What the verifier does not read: several letters, and a first line that is a letter."""
+    choices = question.options
+    answer = answer_of(text, "choice")
+    if answer is None or len(letters_of(answer, choices)) > 1:
+        return judged(False, answer, "mathvision")
+    first = FIRST_LETTER.match(final_part(text).strip())
+    if first and not letters_of(answer, choices):
+        return judged(first[1] == question.sample.answer, first[1], "mathvision")
+    return None
 
 
 PUBLISHED = Published(

@@ -4,11 +4,11 @@ Images are mentioned in questions and options as `<image n>`. A gold answer that
 form holds answers of which each will do.
 
 Scored as the authors do, but for their random guess where no option can be read from a response:
-that is no answer here. Boxed answers, which their rules don't know, are read first.
+that is no answer here. Boxed answers, which their rules don't know, are read first. The paper has a
+model judge the answers (`eval.llm_judge`).
 """
 
 import re
-from itertools import chain
 
 from data.columns import Row
 from stages.benchmarks import Question
@@ -17,11 +17,13 @@ from stages.benchmarks.rows import (
     NUMBER,
     final_part,
     judged,
+    listed,
     make_question,
     parse_list,
     read_letter,
 )
 from stages.verifiers import Judgement
+from stages.verifiers.boxes import BOX
 from stages.verifiers.extract import extract_answer
 
 SUBJECTS = [
@@ -57,11 +59,16 @@ SUBJECTS = [
     "Sociology",
 ]
 IMAGES = tuple(f"image_{number}" for number in range(1, 8))
-HINT_CHOICE = "Answer with the option's letter from the given choices directly."
-HINT_OPEN = "Answer the question using a single word or phrase."
+INSTRUCTIONS = {
+    True: "Answer with the option's letter from the given choices directly.",
+    False: "Answer the question using a single word or phrase.",
+}
+"""Whether there are options -> what stands below the question."""
 INDICATORS = re.compile(
     r"(?:could be|would be|\bso\b|\bis\b|thus|therefore|final|answer|result)", re.IGNORECASE
 )
+DOUBT = re.compile(r"\b(?:either|or)\b", re.IGNORECASE)
+LONGEST_SHOWN = 500
 SENTENCE = re.compile(r"\.\s(?=[A-Z])|\n")
 
 
@@ -70,14 +77,16 @@ def make(row: Row, part: Part) -> Question:
     is_choice = row["question_type"] == "multiple-choice"
     answer = row["answer"]
     golds = parse_list(answer) if (answer or "").startswith("[") and not is_choice else [answer]
+    options = parse_list(row["options"]) if is_choice else []
+    parts = [row["question"], *([listed(options)] if options else []), INSTRUCTIONS[is_choice]]
     return make_question(
         row["id"],
-        row["question"],
+        "\n\n".join(parts) if row["question"] else None,
         golds[0] if golds else None,
         {number: row.get(column) for number, column in enumerate(IMAGES, 1)},
-        choices=parse_list(row["options"]) if is_choice else (),
-        hint=HINT_CHOICE if is_choice else HINT_OPEN,
         answer_type="choice" if is_choice else None,
+        text=row["question"] or "",
+        options=tuple(options),
         alternatives=tuple(golds[1:]),
         labels={
             "subject": part.name,
@@ -91,18 +100,23 @@ def score(question: Question, text: str) -> Judgement | None:
     """The authors' rules for options and for open answers."""
     sample = question.sample
     tail = final_part(text)
-    if sample.choices:
-        letter = read_letter(text, sample.choices)
+    if question.options:
+        letter = read_letter(text, question.options)
         return judged(letter == sample.answer, letter, "mmmu")
-    answers = list(open_answers(extract_answer(text) or tail))
-    golds = [_normal(gold) for gold in (sample.answer or "", *question.alternatives)]
-    correct = any(_agree(gold, answer) for gold in golds for answer in answers)
-    shown = extract_answer(text) or (str(answers[0])[:500] if answers else None)
-    return judged(correct, shown, "mmmu")
+    marked = extract_answer(text)
+    if marked is None and BOX.search(tail):
+        return judged(False, None, "mmmu")
+    golds = (sample.answer or "", *question.alternatives)
+    answers = open_answers(marked or tail)
+    if not any(DOUBT.search(gold) for gold in golds):
+        answers = [answer for answer in answers if not DOUBT.search(answer)]
+    found = {_normal(each) for answer in answers for each in (answer, *NUMBER.findall(answer))}
+    correct = any(_agree(_normal(gold), each) for gold in golds for each in found)
+    return judged(correct, marked or (answers[-1][:LONGEST_SHOWN] if answers else None), "mmmu")
 
 
-def open_answers(tail: str) -> set[str | float]:
-    """Answers that an open response may be read as: its key phrases, and the numbers in them."""
+def open_answers(tail: str) -> list[str]:
+    """What an open response may be read as: the ends of its sentences that sound like results."""
     sentences = [part.strip() for part in SENTENCE.split(tail.strip()) if part.strip()]
     keys: list[str] = []
     for number, sentence in enumerate(sentences, 1):
@@ -110,9 +124,7 @@ def open_answers(tail: str) -> set[str | float]:
         if INDICATORS.search(sentence) or (is_last and "=" in sentence):
             phrase = INDICATORS.split(sentence)[-1].rpartition("=")[2].strip(" :,.*$")
             keys += [phrase] if phrase else []
-    keys = keys or [tail.strip()]
-    numbers = chain.from_iterable(NUMBER.findall(key) for key in keys)
-    return {_normal(found) for found in (*keys, *numbers)}
+    return keys or [tail.strip()]
 
 
 def _normal(text: str) -> str | float:
@@ -124,9 +136,9 @@ def _normal(text: str) -> str | float:
 
 
 def _agree(gold: str | float, answer: str | float) -> bool:
-    """Equal numbers, or a gold text that is found in the answer."""
+    """Equal numbers, or a gold text whose words are found in the answer."""
     if isinstance(gold, str) and isinstance(answer, str):
-        return gold in answer
+        return re.search(rf"(?<!\w){re.escape(gold)}(?!\w)", answer) is not None
     return gold == answer
 
 
@@ -139,6 +151,7 @@ PUBLISHED = Published(
         *IMAGES,
     ),
     make=make,
+    is_llm_judged=True,
     score=score,
 )
 load = PUBLISHED.load

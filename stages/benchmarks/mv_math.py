@@ -4,7 +4,8 @@ Images are mentioned in questions and options as `<image_n>`; options stand in t
 are questions with options (`choice`), with one answer (`single-step`, where `\#\#` divides answers
 of which each will do), and with several parts (`multi-step`), all of which must be right.
 
-The authors judge with an LLM; here the project's verifier decides, part by part.
+The authors judge with an LLM; the project's verifier decides, part by part, and a model beside it
+where `eval.llm_judge` is on.
 """
 
 import re
@@ -12,9 +13,11 @@ import re
 from data.columns import Row
 from stages.benchmarks import Question
 from stages.benchmarks.published import Part, Published
-from stages.benchmarks.rows import answer_of, judged, make_question, number_of
+from stages.benchmarks.rows import answer_of, final_part, judged, make_question
 from stages.verifiers import Judgement
-from stages.verifiers.text import normalize
+from stages.verifiers.boxes import last_box
+from stages.verifiers.decide import decide
+from stages.verifiers.golds import type_gold
 
 HINT = 'Please solve the problem and put your final answer in one "\\boxed{}".'
 HINT_CHOICE = 'Please solve the problem and put the letter of the option in one "\\boxed{}".'
@@ -22,8 +25,9 @@ HINT_PARTS = (
     'Please solve the problem and put the answers of all its parts in one "\\boxed{}", in the form '
     "(1) ...; (2) ..."
 )
-ALTERNATIVE = re.compile(r"\\?#\\?#")
-PART = re.compile(r"[(（]\s*(\d)\s*[)）]")
+ALTERNATIVE = re.compile(r"\s*\\?#\s*\\?#\s*")
+PART = re.compile(r"(?<![A-Za-z\\}])[(（]\s*(\d)\s*[)）]")
+SIGNS = {"=": "=", ">": ">", "<": "<", "\\gt": ">", "\\lt": "<"}
 RELEVANCE = {"1": "dependent", "0": "independent"}
 
 
@@ -32,7 +36,8 @@ def make(row: Row, part: Part) -> Question:
     kind, answer = row["answer_type"], row["answer"]
     golds = [answer]
     if kind == "single-step" and answer:
-        golds = [found.strip() for found in ALTERNATIVE.split(answer) if found.strip()] or [answer]
+        golds = [found for found in ALTERNATIVE.split(answer) if found.strip(" $")] or [answer]
+        golds = [_whole(gold) for gold in golds] if len(golds) > 1 else golds
     return make_question(
         str(row["problem_id"]),
         row["question"],
@@ -50,32 +55,61 @@ def make(row: Row, part: Part) -> Question:
     )
 
 
+def _whole(text: str) -> str:
+    """One of several formulas that shared their dollar signs."""
+    return text.strip().strip("$") if text.count("$") % 2 else text.strip()
+
+
 def score(question: Question, text: str) -> Judgement | None:
-    """Part by part, where there are several."""
-    if question.details["kind"] != "multi-step":
+    """Part by part, where there are several; signs that are to be filled in, as they are."""
+    gold = (question.sample.answer or "").strip(" $")
+    if gold in SIGNS:
+        answer = answer_of(text)
+        spelt = SIGNS.get((answer or "").strip(" $"), answer)
+        return judged(spelt == SIGNS[gold], answer, "mv_math")
+    golds = parts_of(gold)
+    if question.details["kind"] != "multi-step" or len(golds) < 2:
         return None
     answer = answer_of(text)
-    golds, answers = parts_of(question.sample.answer or ""), parts_of(answer or "")
-    if len(golds) < 2:
+    answers = parts_of(answer or "") or _boxes(text, len(golds))
+    if golds.keys() != answers.keys():
+        return judged(False, answer, "mv_math")
+    asked = question.sample.question or ""
+    same = [_same(golds[n], answers[n], asked) for n in golds]
+    if False not in same and None in same:
         return None
-    same = golds.keys() == answers.keys() and all(_same(golds[n], answers[n]) for n in golds)
-    return judged(same, answer, "mv_math")
+    return judged(False not in same, "; ".join(answers.values()), "mv_math")
+
+
+def _same(gold: str, answer: str, asked: str) -> bool | None:
+    """Whether the verifier takes an answer to one part for the gold one; None: it can't tell."""
+    if type_gold(gold, asked).problem:
+        return None
+    return decide(gold, answer, asked, None, ()).correct
+
+
+def _boxes(text: str, number: int) -> dict[str, str]:
+    """The boxes of a response that has one for each part."""
+    found: list[str] = []
+    rest = final_part(text)
+    for piece in re.split(r"(?=\\boxed)", rest)[1:]:
+        box = last_box(piece)
+        found += [box.content] if box and box.content else []
+    return {str(n): each for n, each in enumerate(found, 1)} if len(found) == number else {}
 
 
 def parts_of(text: str) -> dict[str, str]:
-    """`（1）12；（2）30.` as number -> answer."""
-    _, *found = PART.split(text)
-    return {
-        number: answer.strip(" ;；,，.。\n")
-        for number, answer in zip(found[::2], found[1::2], strict=True)
-    }
-
-
-def _same(gold: str, answer: str) -> bool:
-    value, other = number_of(gold), number_of(answer)
-    if value is not None and other is not None and not re.search(r"[\\/^]", gold + answer):
-        return value == other
-    return normalize(gold) == normalize(answer)
+    """`（1）12；（2）30.` as number -> answer; a number in brackets that is not next is no part."""
+    found: dict[str, str] = {}
+    start = None
+    for match in PART.finditer(text):
+        if int(match[1]) == len(found) + (2 if start is not None else 1):
+            if start is not None:
+                found[str(len(found) + 1)] = text[start : match.start()]
+            start = match.end()
+    if start is not None:
+        found[str(len(found) + 1)] = text[start:]
+    return {number: answer.strip(" ;；,，.。\n") for number, answer in found.items()}
 
 
 PUBLISHED = Published(
@@ -88,6 +122,7 @@ PUBLISHED = Published(
         *("grade", "subject", "image_relavance"),
     ),
     make=make,
+    is_llm_judged=True,
     score=score,
 )
 load = PUBLISHED.load

@@ -13,9 +13,17 @@ from collections.abc import Iterable
 from data.columns import Row
 from stages.benchmarks import Question
 from stages.benchmarks.published import Part, Published
-from stages.benchmarks.rows import answer_of, judged, make_question
+from stages.benchmarks.rows import (
+    Measured,
+    answer_of,
+    judged,
+    make_question,
+    quantity_of,
+    required_image,
+)
 from stages.verifiers import Judgement
-from stages.verifiers.text import numeric_value
+from stages.verifiers.reading import read
+from stages.verifiers.values import Quantity
 
 CONFIGS = (
     *("OE_MM_maths_en_COMP", "OE_MM_maths_zh_CEE", "OE_MM_maths_zh_COMP"),
@@ -25,6 +33,9 @@ CONFIGS = (
 )
 MOST_IMAGES = 9
 DEFAULT_ERROR = 1e-8
+"""Where a row gives none; of numbers below 1 it is relative, or 6.63e-34 would be zero."""
+LEEWAY = 1.01
+"""What the authors multiply a row's error by."""
 ROUNDING = 1e-12
 
 ENGLISH = (
@@ -53,16 +64,18 @@ def make(row: Row, part: Part) -> Question:
     answers = [str(answer) for answer in row["final_answer"] or []]
     numbered = {number: row.get(f"image_{number}") for number in range(1, MOST_IMAGES + 1)}
     images = dict(enumerate(row.get("images") or [], 1)) or numbered
+    if "_MM_" in part.name and not any(images.values()):
+        images = required_image(None)
     return make_question(
         f"{part.name}/{row['id']}",
         "\n".join(filter(None, parts)),
         ", ".join(answers) or None,
         images,
-        hint=prompt_of(row, is_chinese="_zh_" in part.name),
+        hint=prompt_of(row, part.name),
         details={
             "type": row["answer_type"],
             "error": row["error"],
-            "is_multiple": bool(row["is_multiple_answer"]),
+            "unit": row["unit"],
         },
         labels={
             "subject": row["subject"],
@@ -74,12 +87,14 @@ def make(row: Row, part: Part) -> Question:
     )
 
 
-def prompt_of(row: Row, *, is_chinese: bool) -> str:
+def prompt_of(row: Row, part: str) -> str:
     """The authors' instruction for a row, in its language."""
-    is_physics = "hysics" in row["subject"] or "物理" in row["subject"]
+    is_physics, is_chinese = "_physics_" in part, "_zh_" in part
     several = bool(row["is_multiple_answer"])
     kinds = [name.strip() for name in (row["answer_type"] or "").split(",")]
-    names = [TYPES[name][is_chinese] for name in kinds if name in TYPES]
+    # A tuple means different things, so the authors say nothing of its type.
+    known = [TYPES[name][is_chinese] for name in kinds if name in TYPES]
+    names = known if len(known) == len(kinds) else []
     if is_chinese:
         box = r"\boxed{用英文逗号连接的多个答案}" if several else r"\boxed{答案}"
         return CHINESE.format(
@@ -120,36 +135,49 @@ def _chinese_type(names: list[str], several: bool) -> str:
 
 
 def score(question: Question, text: str) -> Judgement | None:
-    """The authors' tolerance, where all answers are plain numbers."""
-    answer = answer_of(text)
-    if answer is None or question.details["type"] != "Numerical":
+    """The authors' tolerance, where all answers are numbers."""
+    answer = answer_of(text, "number")
+    if answer is None or question.details["type"] in ("Tuple", "Interval", "Equation"):
         return None
     golds, given = _numbers(question.sample.answer or ""), _numbers(answer)
     if golds is None or given is None:
         return None
+    unit = read(f"1 {question.details['unit'] or ''}")
+    asked = unit.unit if isinstance(unit, Quantity) else None
+    if any(each.unit not in (None, asked) for each in given):
+        return None  # it may be the same in other units
     if len(golds) != len(given):
         return judged(False, answer, "olympiadbench")
     errors = _errors(question.details["error"], len(golds))
-    return judged(_match(golds, given, errors), answer, "olympiadbench")
+    values = [each.value for each in golds], [each.value for each in given]
+    return judged(_match(*values, errors), answer, "olympiadbench")
 
 
-def _numbers(text: str) -> list[float] | None:
-    plain = text.strip().strip("$").replace("$", "").replace("\\,", "")
-    values = [numeric_value(part) for part in plain.split(",")]
-    return None if None in values else [float(value) for value in values if value is not None]
+def _numbers(text: str) -> list[Measured] | None:
+    """Numbers with commas between them; a plus-minus is two."""
+    plain = text.strip().strip("$").replace("$", "").replace("\\,", "").replace("，", ",")
+    found: list[Measured] = []
+    for part in plain.split(","):
+        signs = [part.replace("\\pm", sign) for sign in "+-"] if "\\pm" in part else [part]
+        numbers = [quantity_of(each) for each in signs]
+        found += [number for number in numbers if number is not None]
+        if None in numbers:
+            return None
+    return found
 
 
-def _errors(text: str | None, number: int) -> list[float]:
-    """The error that each answer may have; one for all where there is one."""
-    found = [float(part) for part in (text or "").split(",") if part.strip()]
-    return found if len(found) == number else (found[:1] or [DEFAULT_ERROR]) * number
+def _errors(text: str | None, number: int) -> list[float | None]:
+    """The error that each answer may have; one for all where there is one; None: none is given."""
+    found = [float(part) if part.strip() else None for part in (text or "").split(",")]
+    return found if len(found) == number else found[:1] * number
 
 
-def _match(golds: Iterable[float], given: list[float], errors: Iterable[float]) -> bool:
+def _match(golds: Iterable[float], given: list[float], errors: Iterable[float | None]) -> bool:
     """Whether each gold number has a given one of its own that is near enough."""
     left = list(given)
     for gold, error in zip(golds, errors, strict=True):
-        near = [value for value in left if abs(value - gold) <= error + ROUNDING * abs(gold)]
+        allowed = DEFAULT_ERROR * min(1.0, abs(gold)) if error is None else LEEWAY * error
+        near = [value for value in left if abs(value - gold) <= allowed + ROUNDING * abs(gold)]
         if not near:
             return False
         left.remove(min(near, key=lambda value: abs(value - gold)))

@@ -60,6 +60,7 @@ class Published:
     """A row -> its question; None: the row is not part of the benchmark."""
     score: Score | None = None
     has_variants: bool = False
+    is_llm_judged: bool = False
 
     def load(self, selection: Selection) -> Benchmark:
         """The questions wanted.
@@ -109,6 +110,7 @@ class Published:
             read=read,
             score=self.score,
             has_variants=self.has_variants,
+            is_llm_judged=self.is_llm_judged,
         )
 
     def _questions(
@@ -164,7 +166,7 @@ class Published:
         if not folder.is_dir():
             raise InputError(
                 f"There is no local copy of {self.name} in {folder.parent}.",
-                f"Make it where there is internet: sophia fetch-benchmarks {self.name} "
+                f"Make it where there is internet: sophia eval fetch {self.name} "
                 f"--root {folder.parent}",
             )
         if part.file:

@@ -2,21 +2,36 @@
 
 import ast
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from data.records import Sample
 from stages.benchmarks import Question
 from stages.verifiers import Judgement
-from stages.verifiers.choice import choice_letter
+from stages.verifiers.arithmetic import Undefined, constant
+from stages.verifiers.choice import chosen_letters
 from stages.verifiers.extract import extract_answer
+from stages.verifiers.reading import read
+from stages.verifiers.text import HEDGE, NEGATION
+from stages.verifiers.values import Quantity, Relation
 
 MENTION = re.compile(r"<\s*image[\s_]?(\d+)\s*>", re.IGNORECASE)
-NUMBER = re.compile(r"[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?\.?\d+(?:[eE][-+]?\d{1,3})?")
+NUMBER = re.compile(
+    r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+    r"(?:[eE][-+]?\d{1,3})?(?![A-Za-z\d])"
+)
+FORMULA = re.compile(r"[\\^_=/]")
 LONGEST_NUMBER = 60
+LONGEST_ANSWER = 2000
+"""Characters; what is longer is no number."""
 SHORTEST_OPTION_TEXT = 5
 """Words a response must have more of before options are looked for by their text."""
+BRACKETED = re.compile(r"\(([A-J])\)")
+SEVERAL = re.compile(r"(?:\([A-J]\)|[\s,;.&/$*]|\b(?:and|or|both|either)\b|和|或)+")
+LABELLED = re.compile(r"\(?([A-J])\)\s")
+DOUBTS = (NEGATION, HEDGE, re.compile(r"\bor\b"))
 
 
 def make_question(
@@ -80,6 +95,11 @@ def _problem(question: str, answer: str | None, images: Sequence[Any]) -> str | 
     return None
 
 
+def listed(options: Sequence[str]) -> str:
+    """Options as most authors show them, a line each."""
+    return "".join(f"({chr(65 + index)}) {option}\n" for index, option in enumerate(options))
+
+
 def required_image(cell: Any) -> dict[int, Any]:
     """The one image of a benchmark whose every question has one; none is an error of the row."""
     return {1: cell or {}}
@@ -108,25 +128,47 @@ def final_part(text: str) -> str:
     return text.rpartition("</think>")[2] if "</think>" in text or "<think>" not in text else ""
 
 
-def answer_of(text: str) -> str | None:
-    """The final answer; where none is marked, a last line that is short enough to be one."""
-    if (marked := extract_answer(text)) is not None:
+def answer_of(text: str, kind: str = "") -> str | None:
+    """The final answer; where none is marked, a last line that is short enough to be one.
+
+    Args:
+        text: the response.
+        kind: of the gold answer, as `extract_answer` takes it.
+    """
+    if (marked := extract_answer(text, kind=kind)) is not None:
         return marked
     lines = final_part(text).strip().splitlines()
     last = lines[-1].strip().strip("*$ ") if lines else ""
     return last if 0 < len(last.split()) <= 5 else None
 
 
+def letters_of(answer: str, choices: Sequence[str]) -> frozenset[str]:
+    """The letters of the options that an answer names; several in brackets are all of them."""
+    if SEVERAL.fullmatch(answer) and len(bracketed := frozenset(BRACKETED.findall(answer))) > 1:
+        return bracketed
+    labelled = LABELLED.match(answer.strip("$* "))
+    return chosen_letters(answer, choices) or frozenset(labelled[1] if labelled else ())
+
+
+def says(answer: str, gold: str) -> bool:
+    """Whether an answer holds the words of the gold one, and neither denies nor doubts them."""
+    plain, wanted = answer.casefold(), gold.casefold()
+    if not re.search(rf"(?<![\w:.]){re.escape(wanted)}(?![\w:])", plain):
+        return False
+    return not any(doubt.search(plain) and not doubt.search(wanted) for doubt in DOUBTS)
+
+
 def read_letter(text: str, choices: Sequence[str]) -> str | None:
     """The option a response names: marked or boxed, else the last `(A)`, `A` or `A.` of it.
 
     Failing that it is the option whose text comes last, in a response that is long enough. These
-    are the rules of MMMU's authors, but for their random guess at the end.
+    are the rules of MMMU's authors, but for their random guess at the end. An answer that names
+    several options names none.
     """
     tail = final_part(text)
-    marked = extract_answer(text)
-    if marked is not None and (letter := choice_letter(marked, choices)) is not None:
-        return letter
+    named = letters_of(extract_answer(text, kind="choice") or "", choices)
+    if named:
+        return min(named) if len(named) == 1 else None
     letters = "".join(chr(65 + index) for index in range(len(choices)))
     padded = f" {tail.strip(',.!?;:* ')} "
     for pattern in (rf"\(([{letters}])\)", rf" ([{letters}]) ", rf"\b([{letters}])\."):
@@ -139,12 +181,44 @@ def read_letter(text: str, choices: Sequence[str]) -> str | None:
     return chr(65 + places[last]) if last >= 0 else None
 
 
-def number_of(text: str | None) -> float | None:
-    """The one number in a short text, such as that in `12.5 cm`; None where there is another."""
-    found = [match[0] for match in NUMBER.finditer((text or "").replace("\\,", ""))]
-    if len(found) != 1 or len(found[0]) > LONGEST_NUMBER:
+class Measured(NamedTuple):
+    """A number that was read from an answer."""
+
+    value: float
+    unit: str | None
+    """As the verifier writes it; None: it has none."""
+
+
+def quantity_of(text: str | None) -> Measured | None:
+    """The one number that an answer is, as a decimal or a formula without unknowns.
+
+    Of `x = 3` it is what the last side says; of anything else there is none.
+    """
+    value = read(text) if text and len(text) <= LONGEST_ANSWER else None
+    if isinstance(value, Relation) and value.is_equation:
+        value = value.sides[-1]
+    if not isinstance(value, Quantity):
         return None
-    return float(found[0].replace(",", "").replace("−", "-"))
+    try:
+        number = complex(constant(value.node))
+    except (Undefined, OverflowError):
+        return None
+    if number.imag or not math.isfinite(number.real):
+        return None
+    return Measured(number.real, value.unit)
+
+
+def number_of(text: str | None) -> float | None:
+    """The number that a short answer is, in prose as well; None where it has another."""
+    if (found := quantity_of(text)) is not None:
+        return found.value
+    if text is None or FORMULA.search(text):
+        return None
+    numbers = [match[0] for match in NUMBER.finditer(text)]
+    if len(numbers) != 1 or len(numbers[0]) > LONGEST_NUMBER:
+        return None
+    number = float(numbers[0].replace(",", "").replace("−", "-"))
+    return number if math.isfinite(number) else None
 
 
 def judged(correct: bool, answer: str | None, rule: str) -> Judgement:

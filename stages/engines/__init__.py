@@ -128,7 +128,11 @@ class Completion:
 
 
 class Engine(Protocol):
-    """A running model. Construct it from a `ModelConfig`; the constructor loads the weights."""
+    """A running model.
+
+    Construct it from a `ModelConfig` and a `should_stop`. The constructor loads the weights, and
+    raises `Stopped` where that takes long and `should_stop` turns true meanwhile.
+    """
 
     def generate(
         self, requests: Iterable[Request], should_stop: Callable[[], bool]
@@ -153,16 +157,20 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(name: str, config: ModelConfig) -> Engine:
+def load_engine(
+    name: str, config: ModelConfig, should_stop: Callable[[], bool] = lambda: False
+) -> Engine:
     """Start the engine of one model.
 
     Args:
         name: the model's role, such as `policy`, for messages.
         config: which model, and which engine.
+        should_stop: turns true when it is no longer wanted.
 
     Raises:
         ConfigError: no path is set.
         InputError: there is no model at that path.
+        Stopped: it was no longer wanted before it was there.
     """
     if config.path is None:
         raise ConfigError(
@@ -170,5 +178,5 @@ def load_engine(name: str, config: ModelConfig) -> Engine:
             f"Name a model folder or hub id: --set models.{name}.path=PATH.",
         )
     module, _, attribute = ENGINES[config.engine].partition(":")
-    engine: Engine = getattr(importlib.import_module(module), attribute)(config)
+    engine: Engine = getattr(importlib.import_module(module), attribute)(config, should_stop)
     return engine

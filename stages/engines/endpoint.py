@@ -36,7 +36,9 @@ class EndpointEngine:
         EngineError: the server can't be reached.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(
+        self, config: ModelConfig, should_stop: Callable[[], bool] = lambda: False
+    ) -> None:
         self.server = Server.of(config)
         self.arguments = self.server.arguments
         self.client = AsyncOpenAI(

@@ -51,7 +51,9 @@ class TransformersEngine:
         EngineError: its weights don't fit into memory.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(
+        self, config: ModelConfig, should_stop: Callable[[], bool] = lambda: False
+    ) -> None:
         self.batch_size = config.batch_size
         self.checkpoint = open_checkpoint(config.path or "")
         self.renderer = Renderer(self.checkpoint)

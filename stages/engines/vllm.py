@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-import psutil
-
 from data.errors import EngineError
 from stages.engines import Completion, ModelConfig, Prefix, Request
 from stages.engines.checkpoints import open_checkpoint, reason
@@ -28,6 +26,7 @@ from stages.engines.vllm_start import (
     RequestOutputKind,
     SamplingParams,
     VLLMClientError,
+    child_processes,
     guarded,
     own_loop,
     start,
@@ -49,24 +48,28 @@ class VllmEngine:
 
     Args:
         config: `engine_args` go to vLLM and win over what is set here.
+        should_stop: starting takes minutes with a large model; it is given up when this turns true.
 
     Raises:
         ConfigError: vLLM doesn't know one of the engine_args.
         InputError: there is no such model.
         EngineError: vLLM can't start.
+        Stopped: it was given up.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(
+        self, config: ModelConfig, should_stop: Callable[[], bool] = lambda: False
+    ) -> None:
         self.checkpoint = open_checkpoint(config.path or "")
         self.decoder = Decoder()
         self.renderer = Renderer(self.checkpoint, self.decoder.open)
         # One thread: rendering keeps its order and remembers the last prompt.
         self.rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
         self.newest = Figures()
-        others = {child.pid for child in psutil.Process().children(recursive=True)}
+        others = child_processes()
         self.loop = own_loop()
         try:
-            self.engine = start(self.loop, self.checkpoint, config, self.newest)
+            self.engine = start(self.loop, self.checkpoint, config, self.newest, should_stop)
         except Exception:
             self.loop.close()
             raise
@@ -122,13 +125,20 @@ class VllmEngine:
     async def _answer(self, request: Request) -> Completion | None:
         """None where everything stopped before there was a token."""
         try:
-            prompt, engine_input = await self._prepare(request)
-            return await self._write(request, prompt, engine_input)
+            try:
+                return await self._write(request, *await self._prepare(request))
+            except _Unseen:
+                return await self._write(request, *await self._prepare(request, resend=True))
         except RequestError as error:
             return failure(request, error)
 
-    async def _prepare(self, request: Request) -> tuple[Prompt, Any]:
-        """Make a request into what the engine takes, images included."""
+    async def _prepare(self, request: Request, resend: bool = False) -> tuple[Prompt, Any]:
+        """Make a request into what the engine takes: images that it has seen by name alone.
+
+        Args:
+            request: what is asked.
+            resend: send the pixels even so.
+        """
         loop = asyncio.get_running_loop()
         self.decoder.expect(request.images)
         prompt = await loop.run_in_executor(self.rendering, self.renderer.prompt, request)
@@ -140,10 +150,8 @@ class VllmEngine:
             # Spares the hashing of pixels, by which images are found in the engine's caches.
             engine_prompt["multi_modal_uuids"] = {"image": prompt.image_digests}
         try:
-            # The cache skipped is the one of what the engine has seen, which is wrong as soon as
-            # requests overtake each other; what was prepared is still found again.
             (engine_input,) = await self.engine.renderer.render_cmpl_async(
-                [engine_prompt], skip_mm_cache=True
+                [engine_prompt], skip_mm_cache=resend
             )
         except Exception as error:  # whatever a processor raises is about its input
             raise prompt.rejected(error) from error
@@ -176,6 +184,8 @@ class VllmEngine:
         logprob += answer.cumulative_logprob or 0.0
         if finish_reason in ("stop", "length"):
             return self.renderer.completion(request, prompt, token_ids, logprob)
+        if finish_reason == "error" and request.images:
+            raise _Unseen
         if finish_reason != "abort":
             raise RuntimeError(f"a completion ended with {finish_reason}")
         if self.is_stopping and not token_ids:
@@ -218,6 +228,13 @@ def _usable(prefix: Prefix | None, max_tokens: int) -> tuple[Sequence[int], floa
 
 def _keeps_going(request: Request, num_tokens: int) -> bool:
     return request.keep_going is None or request.keep_going(num_tokens)
+
+
+class _Unseen(Exception):
+    """The engine lacks an image that vLLM took it to have seen.
+
+    That happens where the request which brought the image was refused, or overtaken.
+    """
 
 
 class _Abandoned(Exception):

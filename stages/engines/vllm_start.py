@@ -8,17 +8,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import wait
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from data.errors import ConfigError, EngineError
+from data.errors import ConfigError, EngineError, Stopped
 from stages.engines import ModelConfig
 from stages.engines.checkpoints import Checkpoint, reason
-from stages.engines.loop import Loop
+from stages.engines.loop import POLL_SECONDS, Loop
 
 os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -41,6 +43,7 @@ __all__ = [
     "RequestOutputKind",
     "SamplingParams",
     "VLLMClientError",
+    "child_processes",
     "guarded",
     "own_loop",
     "start",
@@ -50,6 +53,8 @@ MAX_IMAGES = 16
 """Images of one prompt; vLLM plans its memory for this many."""
 CPU_CACHE_BYTES = 4 << 30
 """Keys and values kept on a CPU, if there is memory; vLLM's own default is nearly all of it."""
+GIVE_UP_SECONDS = 10.0
+"""vLLM has this long to notice that its processes are gone."""
 CPU_BATCHED_TOKENS = 4096
 """Tokens of one step; the context length, where that is longer."""
 OUR_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
@@ -70,13 +75,18 @@ def _block_our_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
 
 
+def child_processes() -> set[int]:
+    """Ids of the processes that this one and its children have started."""
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
 def guarded(others: set[int]) -> "subprocess.Popen[bytes]":
     """Have the processes that we started killed should we be killed; kill the guard when done.
 
     Args:
         others: ids of processes that were there before.
     """
-    started = {child.pid for child in psutil.Process().children(recursive=True)} - others
+    started = child_processes() - others
     return subprocess.Popen(
         [sys.executable, "-I", str(Path(__file__).with_name("vllm_guard.py")), *map(str, started)],
         stdin=subprocess.PIPE,
@@ -84,7 +94,13 @@ def guarded(others: set[int]) -> "subprocess.Popen[bytes]":
     )
 
 
-def start(loop: Loop, checkpoint: Checkpoint, config: ModelConfig, figures: Any) -> Any:
+def start(
+    loop: Loop,
+    checkpoint: Checkpoint,
+    config: ModelConfig,
+    figures: Any,
+    should_stop: Callable[[], bool],
+) -> Any:
     """Start vLLM's engine, an `AsyncLLM` that lives in the loop.
 
     Args:
@@ -92,10 +108,12 @@ def start(loop: Loop, checkpoint: Checkpoint, config: ModelConfig, figures: Any)
         checkpoint: the model.
         config: its `engine_args` win over what is set here.
         figures: told by vLLM how it is doing.
+        should_stop: turns true when it is no longer wanted.
 
     Raises:
         ConfigError: vLLM doesn't know one of the engine_args.
         EngineError: it can't start.
+        Stopped: it was no longer wanted before it was there.
     """
     arguments = _engine_args(checkpoint, config)
 
@@ -111,7 +129,9 @@ def start(loop: Loop, checkpoint: Checkpoint, config: ModelConfig, figures: Any)
 
     try:
         with _stdout_on_stderr(), _environment():
-            return loop.submit(create()).result()
+            return _unless_stopped(loop, create(), should_stop)
+    except Stopped:
+        raise
     except Exception as error:
         raise EngineError(
             f"vLLM can't run {checkpoint.path}: {reason(error)}",
@@ -154,6 +174,23 @@ def _cpu_args(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, Any]:
         "max_num_batched_tokens": max(CPU_BATCHED_TOKENS, context_length),
         "kv_cache_memory_bytes": min(CPU_CACHE_BYTES, psutil.virtual_memory().available // 8),
     }
+
+
+def _unless_stopped(
+    loop: Loop, starting: Coroutine[Any, Any, Any], should_stop: Callable[[], bool]
+) -> Any:
+    """What a coroutine starts; without its processes vLLM gives up by itself."""
+    others = child_processes()
+    engine = loop.submit(starting)
+    while not wait([engine], POLL_SECONDS).done:
+        if should_stop():
+            deadline = time.monotonic() + GIVE_UP_SECONDS
+            while not wait([engine], POLL_SECONDS).done and time.monotonic() < deadline:
+                for process in child_processes() - others:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+            raise Stopped("Stopped early.", "Run the same command again to go on.")
+    return engine.result()
 
 
 @contextlib.contextmanager

@@ -25,6 +25,8 @@ STEP_NAME = re.compile(r"step-(\d{6,})")
 TAG = "state"
 MANIFEST = "sophia.json"
 FINAL = "final"
+REPLACED = ".replaced-"
+"""Begins the name of a folder whose place another one takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,16 @@ class Manifest:
     """Training time of all attempts."""
     last_step: dict[str, Any] = field(default_factory=dict)
     """Figures of the last step: loss, gradient_norm, ..."""
+    ratio: dict[str, Any] = field(default_factory=dict)
+    """pi_theta / mu `before` and `after` training, as far as it was measured."""
+    parts: dict[str, Any] = field(default_factory=dict)
+    """Parameters of each part of the policy, trained and frozen; hash of the frozen parts."""
+    optimizer: list[dict[str, Any]] = field(default_factory=list)
+    """AdamW's parameter groups: weight decay, betas, number of tensors and parameters."""
+    fingerprint: dict[str, float] = field(default_factory=dict)
+    """What the state gives when it is loaded: the next loss, norms of AdamW's moments."""
+    resharded_from: dict[str, Any] | None = None
+    """What this was made from, where other ranks had written it."""
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Path inside the folder -> bytes, SHA-256."""
 
@@ -101,19 +113,19 @@ def check_same(folder: Path, metadata: Metadata, plan: str) -> None:
         if found is None or (found.metadata.digest, found.plan) == (metadata.digest, plan):
             continue
         what = found.metadata.differences(metadata)
-        what = what or "its input tables or extra data are not the same"
+        what = what or "its input tables, extra data or the policy's files are not the same"
         raise RefusedError(
             f"{path} was made with other settings or inputs: {what}.",
             f"Set them back, use another --run, or delete {folder}.",
         )
 
 
-def newest(folder: Path, expected: Manifest) -> tuple[Path, Manifest] | None:
+def newest(folder: Path, expected: Manifest | None = None) -> tuple[Path, Manifest] | None:
     """The newest intact checkpoint; None where there is none.
 
     Args:
         folder: the run's checkpoints.
-        expected: has the ranks and the ZeRO stage of this attempt.
+        expected: has the ranks and the ZeRO stage of this attempt; None: any will do.
 
     Raises:
         RefusedError: it was written by other ranks, or at another stage.
@@ -121,7 +133,8 @@ def newest(folder: Path, expected: Manifest) -> tuple[Path, Manifest] | None:
     for path in reversed(steps(folder)):
         manifest = Manifest.load(path)
         if manifest is not None and is_intact(path, manifest):
-            check_layout(path, manifest, expected)
+            if expected is not None:
+                check_layout(path, manifest, expected)
             return path, manifest
     return None
 
@@ -134,11 +147,13 @@ def check_layout(path: Path, found: Manifest, expected: Manifest) -> None:
     """
     before, now = (found.num_ranks, found.zero_stage), (expected.num_ranks, expected.zero_stage)
     if before != now:
+        convert = f" convert it for {now[0]} with `sophia train reshard`,"
         raise RefusedError(
             f"{path} was written by {before[0]} ranks at ZeRO stage {before[1]}, and can't be "
             f"continued by {now[0]} ranks at stage {now[1]}.",
-            f"Set train.num_ranks = {before[0]} and train.zero_stage = {before[1]}, or delete "
-            f"{path.parent} to train from the start.",
+            f"Set train.num_ranks = {before[0]} and train.zero_stage = {before[1]},"
+            f"{convert if before[1] == now[1] else ''} or delete {path.parent} to train from the "
+            "start.",
         )
 
 
@@ -168,7 +183,9 @@ def save(engine: Any, folder: Path, manifest: Manifest, keep: int) -> Path:
     if rank == 0:
         shutil.rmtree(temporary, ignore_errors=True)
     distributed.barrier()
-    engine.save_checkpoint(str(temporary), tag=TAG, save_latest=False)
+    engine.save_checkpoint(
+        str(temporary), tag=TAG, save_latest=False, exclude_frozen_parameters=True
+    )
     files: list[dict[str, tuple[int, str]]] = [{} for _ in range(num_ranks)]
     mine = list(_files(temporary))[rank::num_ranks]
     distributed.all_gather_object(files, {name: describe(temporary / name) for name in mine})
@@ -183,26 +200,56 @@ def save(engine: Any, folder: Path, manifest: Manifest, keep: int) -> Path:
 
 
 def load(engine: Any, path: Path) -> None:
-    """Restore weights and optimizer from a checkpoint of the same layout."""
-    found, _ = engine.load_checkpoint(str(path), tag=TAG)
+    """Restore weights and optimizer from a checkpoint of the same layout, or a universal one."""
+    from stages.training import universal
+
+    if universal.is_universal(path):
+        universal.load(engine, path)
+        return
+    found, _ = engine.load_checkpoint(str(path), tag=TAG, load_module_strict=is_whole(engine))
     if found is None:
         raise RuntimeError(f"DeepSpeed did not load {path}")
 
 
+def is_whole(engine: Any) -> bool:
+    """Whether a checkpoint has all weights of the engine's module: those of LoRA have adapters."""
+    return all(parameter.requires_grad for parameter in engine.module.parameters())
+
+
 def move_into_place(temporary: Path, final: Path) -> None:
-    """Give a finished folder its name, durably, in place of a broken one of that name."""
+    """Give a finished folder its name, durably; one of that name stays until it has it."""
     for folder in {path.parent for path in temporary.rglob("*")}:
         sync_folder(folder)
-    shutil.rmtree(final, ignore_errors=True)
+    replaced = final.with_name(f"{REPLACED}{final.name}")
+    if final.exists():
+        shutil.rmtree(replaced, ignore_errors=True)
+        final.rename(replaced)
     temporary.rename(final)
     sync_folder(final.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def scratch(path: Path) -> Path:
+    """A folder beside a checkpoint for what is made of it on the way."""
+    return path.with_name(f".{path.name}-universal")
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Delete what attempts that were killed left half written."""
+    """Delete what attempts that were killed left half written, or replaced."""
+    for path in folder.glob(f"{REPLACED}*"):
+        final = path.with_name(path.name.removeprefix(REPLACED))
+        if final.exists():
+            shutil.rmtree(path)
+        else:
+            path.rename(final)
     for path in folder.glob(".step-*"):
         shutil.rmtree(path, ignore_errors=True)
     shutil.rmtree(folder / f".{FINAL}", ignore_errors=True)
+
+
+def describe_manifest(path: Path) -> str:
+    """SHA-256 of a checkpoint's manifest, which names its files by theirs."""
+    return describe(path / MANIFEST)[1]
 
 
 def describe(path: Path) -> tuple[int, str]:

@@ -4,6 +4,10 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+Normalize = Literal["token", "trajectory", "trajectory-mean"]
+GROUP_OBJECTIVES = ("grpo", "trust-grpo")
+"""Objectives that compare the rollouts of a question."""
+
 
 class Mixture(BaseModel):
     """Extra data trained on beside the trajectories."""
@@ -16,7 +20,10 @@ class Mixture(BaseModel):
     built-in world: `world:text`, `world:descriptions`."""
     weight: float = Field(1.0, gt=0)
     """Rows drawn for each trajectory that is trained on: 0.5 with 1,000 trajectories draws 500 in
-    every epoch, in a seeded random order, none twice before all were drawn once."""
+    every epoch, in a seeded random order, none twice before all were drawn once. In a warm-up,
+    which has no trajectories, rows drawn for each row of the file."""
+    rows: int | None = Field(None, ge=1)
+    """Rows drawn in every epoch, in place of `weight`."""
 
 
 class Config(BaseModel):
@@ -27,18 +34,26 @@ class Config(BaseModel):
         "micro_batch_size",
         "pack_length",
         "num_ranks",
+        "num_nodes",
         "zero_stage",
         "gradient_checkpointing",
         "checkpoint_every",
         "keep_checkpoints",
+        "peak_tflops",
+        "wandb_project",
+        "ratio_rows",
     )
     GROWING: ClassVar[tuple[str, ...]] = ()
 
-    objective: Literal["sophia", "sft"] = "sophia"
+    objective: Literal["sophia", "sft", "grpo", "trust-grpo"] = "sophia"
     """What is minimised: `sophia`, Eq. 7: each response token weighted by its rollout's reward;
-    `sft`: every response token alike."""
+    `sft`: every response token alike (in a run in which nothing was sampled yet it is the warm-up,
+    on `mix` alone); `grpo`: clipped ratios, weighted by advantages in the group; `trust-grpo`: the
+    same with SophiaVL-R1's rewards, in which thinking counts less at each step. The last two need
+    on-policy groups: reason.behavior = "image", propagate.select = "group"."""
     batch_size: int = Field(512, ge=1)
-    """Trajectories per optimizer step, mixed-in rows included; the last step takes what is left."""
+    """Trajectories per optimizer step, mixed-in rows included; the last step takes what is left.
+    Groups are not cut: a step takes as many whole ones as fit."""
     num_epochs: int = Field(1, ge=1)
     """Passes over the trajectories."""
     learning_rate: float = Field(2e-5, gt=0)
@@ -51,10 +66,41 @@ class Config(BaseModel):
     """AdamW's, on matrices; norms and biases have none."""
     gradient_clipping: float = Field(1.0, ge=0)
     """Highest L2 norm of a step's gradient; 0: not clipped."""
-    normalize: Literal["token", "trajectory"] = "token"
-    """What a step's summed loss is divided by: its response tokens, or its trajectories (Eq. 7)."""
+    normalize: Normalize = "token"
+    """What a step's summed loss is divided by: its response tokens, or its trajectories (Eq. 7).
+    `trajectory-mean`: the mean over each trajectory's tokens, then over trajectories (GRPO)."""
+    importance: Literal["none", "truncated"] = "none"
+    """The ratio pi_theta / mu in the objective `sophia`: `none`, taken as 1, as the paper does;
+    `truncated`: each trajectory weighted by min(ratio, importance_cap), without a gradient."""
+    importance_cap: float = Field(2.0, gt=0)
+    """Largest importance weight."""
+    importance_level: Literal["sequence", "token"] = "sequence"
+    """`sequence`: the ratio of a whole response's probabilities, which for long ones is as good as
+    0 or the cap; `token`: its |y|-th root, the geometric mean over tokens."""
+    ratio_rows: int = Field(256, ge=0)
+    """Trajectories, drawn at random, of which pi_theta / mu is measured before and after training.
+    Engine-only."""
+    clip: float = Field(0.2, gt=0, lt=1)
+    """GRPO's eps: ratios to the policy before training count from 1 - eps to 1 + eps."""
+    kl_weight: float = Field(0.04, ge=0)
+    """GRPO's beta: weight of the k3 estimate of KL(pi_theta || pi_ref), where pi_ref is the policy
+    before training; 0: no such term."""
+    thinking_weight: float = Field(0.3, ge=0)
+    """Trust-GRPO's alpha: weight of the thinking reward at the first step."""
+    annealing_steps: int | None = Field(None, ge=1)
+    """Trust-GRPO's T, over which that weight falls to 1/e; null: all steps, as in the paper. The
+    authors' code has 500, however long the training is."""
     freeze: tuple[Literal["vision", "projector"], ...] = ("vision", "projector")
     """Parts that are not trained. Only the language model can be, so both belong here."""
+    lora_rank: int = Field(0, ge=0)
+    """Rank of LoRA's adapters, which then train alone, beside frozen weights; 0: no LoRA, the whole
+    language model trains."""
+    lora_alpha: int = Field(32, ge=1)
+    """LoRA adds B A, times this divided by the rank."""
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    """Part of an adapter's inputs that is left out in training."""
+    lora_targets: tuple[str, ...] = ()
+    """Names of the language model's linear layers that get adapters, such as q_proj; none: all."""
     max_length: int = Field(32768, ge=2)
     """Longest row, in tokens of prompt and response; longer ones are rejected, never cut."""
     system_prompt: str = "slow_thinking"
@@ -68,8 +114,11 @@ class Config(BaseModel):
     """ZeRO: 0 every rank holds everything, 2 gradients and optimizer are spread, 3 weights too.
     Engine-only, but a checkpoint is continued with the stage that wrote it."""
     num_ranks: int | None = Field(None, ge=1)
-    """Processes started on this machine; null: one for each GPU, or one on the CPU. Engine-only,
+    """Processes started on a machine; null: one for each GPU, or one on the CPU. Engine-only,
     but a checkpoint is continued by as many ranks as wrote it."""
+    num_nodes: int = Field(1, ge=1)
+    """Nodes of a Slurm job, each with `num_ranks` ranks; `sophia slurm train` asks for them.
+    Engine-only, with the same proviso."""
     micro_batch_size: int = Field(1, ge=1)
     """Trajectories in one forward pass of one rank. Engine-only: it moves last bits alone."""
     pack_length: int | None = Field(None, ge=1)
@@ -82,11 +131,28 @@ class Config(BaseModel):
     keep_checkpoints: int = Field(2, ge=1)
     """How many checkpoints are kept, the newest. Engine-only."""
 
+    peak_tflops: float | None = Field(None, gt=0)
+    """What a rank's hardware can do, in 10^12 operations per second, for MFU; null: known for some
+    GPUs in bfloat16, and no MFU on others. Engine-only."""
+    wandb_project: str | None = None
+    """Project of Weights & Biases to log to, besides TensorBoard; null: none. Where and whether it
+    is sent is W&B's own setting (WANDB_MODE=offline). Engine-only."""
+
     @field_validator("freeze")
     @classmethod
     def _only_the_language_model_trains(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if set(value) != {"vision", "projector"}:
             raise ValueError('only ["vision", "projector"] is supported: the language model trains')
+        return value
+
+    @field_validator("lora_targets")
+    @classmethod
+    def _head_and_embeddings_get_no_adapter(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if refused := {"lm_head", "embed_tokens"}.intersection(value):
+            raise ValueError(
+                f"{refused.pop()} can't get an adapter: head and embeddings may be one tied "
+                "matrix, and the loss is computed from it without its logits"
+            )
         return value
 
     @property
@@ -97,6 +163,22 @@ class Config(BaseModel):
     def computes_in_float32(self, on_gpu: bool) -> bool:
         """Whether the arithmetic is float32, and not bfloat16."""
         return self.dtype == "float32" or (self.dtype == "auto" and not on_gpu)
+
+    @property
+    def trains_groups(self) -> bool:
+        """Whether the objective compares the rollouts of a question."""
+        return self.objective in GROUP_OBJECTIVES
+
+    @model_validator(mode="after")
+    def _objective_takes_what_is_set(self) -> Self:
+        if self.trains_groups and self.mix:
+            raise ValueError(
+                f"objective = {self.objective} compares rollouts of a question, which mixed-in "
+                "rows are not: take train.mix out, or set objective = sophia"
+            )
+        if self.importance != "none" and self.objective != "sophia":
+            raise ValueError(f"importance = {self.importance} is for objective = sophia")
+        return self
 
     @model_validator(mode="after")
     def _unspread_gradients_are_float32(self) -> Self:

@@ -22,7 +22,10 @@ class Sizes:
     """What memory and arithmetic follow from."""
 
     trained: int
-    """Parameters of language model and head, a tied one counted once."""
+    """Parameters that train: those of language model and head, a tied one counted once, or those
+    of LoRA's adapters."""
+    adapted: int = 0
+    """Parameters of language model and head that adapters sit on, and which don't train."""
     frozen: int
     """Parameters of vision tower and projector."""
     num_layers: int
@@ -30,19 +33,33 @@ class Sizes:
     intermediate_size: int
 
     @classmethod
-    def of(cls, model: Path) -> "Sizes":
-        """Read a model's folder."""
+    def of(cls, model: Path, adapters: Config | None = None) -> "Sizes":
+        """Read a model's folder.
+
+        Args:
+            model: the folder.
+            adapters: settings of LoRA; None: the language model trains.
+        """
         config = AutoConfig.from_pretrained(model)
         with torch.device("meta"):
             skeleton = AutoModelForImageTextToText.from_config(config)
         skeleton.tie_weights()
         language = {id(each): each for each in skeleton.model.language_model.parameters()}
         language |= {id(each): each for each in skeleton.lm_head.parameters()}
-        trained = sum(each.numel() for each in language.values())
+        whole = sum(each.numel() for each in language.values())
+        frozen = sum(each.numel() for each in skeleton.parameters()) - whole
+        trained = whole
+        if adapters is not None:
+            from stages.training.lora import add_adapters
+
+            with torch.device("meta"):
+                add_adapters(skeleton.requires_grad_(False), adapters, seed=0)
+            trained = sum(each.numel() for each in skeleton.parameters() if each.requires_grad)
         text = config.get_text_config()
         return cls(
             trained=trained,
-            frozen=sum(each.numel() for each in skeleton.parameters()) - trained,
+            adapted=0 if adapters is None else whole,
+            frozen=frozen,
             num_layers=text.num_hidden_layers,
             hidden_size=text.hidden_size,
             intermediate_size=text.intermediate_size,
@@ -54,12 +71,13 @@ def state_bytes(sizes: Sizes, zero_stage: int, num_ranks: int, weight_bytes: int
 
     Gradients, both moments and, for weights in bfloat16, a copy of them are float32. ZeRO-2 spreads
     these over the ranks, ZeRO-3 the weights too (Rajbhandari et al., arXiv 1910.02054, Fig. 1).
-    What is frozen is whole on every rank.
+    Weights with adapters are spread as those that train are; vision tower and projector are whole
+    on every rank.
     """
     spread = 4 + 8 + (4 if weight_bytes == 2 or zero_stage else 0)
     held = weight_bytes / (num_ranks if zero_stage == 3 else 1)
-    held += spread / (num_ranks if zero_stage else 1)
-    return round(sizes.trained * held) + sizes.frozen * weight_bytes
+    state = held + spread / (num_ranks if zero_stage else 1)
+    return round(sizes.trained * state + sizes.adapted * held) + sizes.frozen * weight_bytes
 
 
 def activation_bytes(
@@ -106,6 +124,6 @@ def estimate(plan: Plan, config: Config, sizes: Sizes, num_ranks: int) -> dict[s
             "activations": round(activations / GIB, 2),
         },
         # Forward and backward: 6 operations for each weight and token (Kaplan et al.,
-        # arXiv 2001.08361, 2.1); attention and recomputation not counted.
-        "petaflops": round(6 * sizes.trained * sum(tokens) / 1e15, 3),
+        # arXiv 2001.08361, 2.1), 4 where it is frozen; attention and recomputation not counted.
+        "petaflops": round((6 * sizes.trained + 4 * sizes.adapted) * sum(tokens) / 1e15, 3),
     }

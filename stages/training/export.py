@@ -11,6 +11,7 @@ from torch import Tensor, distributed
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
 from stages.training.checkpoint import Manifest, move_into_place
+from stages.training.config import Config
 
 WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx"}
 INDEX_SUFFIX = ".index.json"
@@ -22,49 +23,63 @@ def gather_weights(engine: Any) -> dict[str, Tensor] | None:
     All ranks call it.
     """
     if engine.zero_optimization_partition_weights():
-        state = engine._zero3_consolidated_16bit_state_dict()
+        state = engine._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)
     else:
         state = engine.module.state_dict()
     if distributed.get_rank() != 0:
         return None
+    named = engine.module.named_parameters(remove_duplicate=False)
+    trained = {name for name, each in named if each.requires_grad}
     prefix = "language_model."
     return {
         f"model.{name}" if name.startswith(prefix) else name: tensor.detach().cpu()
         for name, tensor in state.items()
+        if name in trained
     }
 
 
-def export(base: Path, weights: Mapping[str, Tensor], target: Path, manifest: Manifest) -> None:
+def export(
+    base: Path,
+    weights: Mapping[str, Tensor],
+    target: Path,
+    manifest: Manifest,
+    config: Config | None = None,
+) -> None:
     """Write the policy, complete or not at all.
 
     Frozen weights, names, types and every other file are the base model's own: weights are loaded
     into a fresh copy of it, and its tokenizer, processor, chat template and configuration are
-    copied byte for byte.
+    copied byte for byte. Adapters are merged, and lie in a folder of their own in peft's format.
 
     Args:
         base: the folder training started from.
         weights: what training changed.
         target: where it goes.
         manifest: how it came about.
+        config: what it was trained with; without LoRA it makes no difference.
     """
     temporary = target.with_name(f".{target.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     model = AutoModelForImageTextToText.from_pretrained(base, dtype="auto")
-    unknown = model.load_state_dict(weights, strict=False).unexpected_keys
-    if unknown:
+    if config is not None and config.lora_rank:
+        from stages.training import lora
+
+        lora.save_adapter(temporary / lora.FOLDER, base, model, weights, config)
+        model = lora.merge(model, temporary / lora.FOLDER)
+    elif unknown := model.load_state_dict(weights, strict=False).unexpected_keys:
         raise RuntimeError(f"The base model has no weights named {', '.join(unknown)}")
     # The base's own may be one that transformers refuses to write; its file is copied below.
     model.generation_config = GenerationConfig()
     model.save_pretrained(temporary)
     for path in temporary.iterdir():
-        if not is_weights(path):
+        if path.is_file() and not is_weights(path):
             path.unlink()
     for path in base.iterdir():
         if path.is_file() and not is_weights(path) and not path.name.startswith("."):
             shutil.copyfile(path, temporary / path.name)
     check_weights(base, temporary, set(model.all_tied_weights_keys))
     manifest.dump(temporary)
-    for path in temporary.iterdir():
+    for path in filter(Path.is_file, temporary.rglob("*")):
         with path.open("rb") as file:
             os.fsync(file.fileno())
     move_into_place(temporary, target)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,29 +13,43 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from data.errors import EngineError, Stopped
+from data.errors import ConfigError, EngineError, Stopped
 from stages.job import Job
 
 POLL_SECONDS = 0.2
 LOCK_SECONDS = 60.0
 """How long the ranks of an attempt that was killed may take to end."""
-NOT_FOR_RANKS = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+NOT_FOR_RANKS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 """They mean a stop to the command, which passes it on. Slurm may send them to every process of a
-job, and would end the ranks before their checkpoint."""
+job; torchrun would end the ranks before their checkpoint. The ranks wait for them in a thread."""
+ALREADY_SHOWN = "tokens_per_second"
+"""Of the figures of a step: every report has it."""
 RAISED = re.compile(r"^\[rank\d+\]: ([\w.]*(?:Error|Exception|Interrupt)\b.*)", re.MULTILINE)
 """An uncaught exception in what the ranks wrote."""
 
 
-def launch(job: Job, task: Path, *, num_ranks: int, progress: Path, log: Path, lock: int) -> None:
+def launch(
+    job: Job,
+    task: Path,
+    *,
+    num_ranks: int,
+    num_nodes: int = 1,
+    progress: Path,
+    log: Path,
+    lock: int,
+    module: str = "stages.training.loop",
+) -> None:
     """Run the loop to its end, or to the checkpoint at which it stops.
 
     Args:
         job: the attempt; its `should_stop` is passed on to the ranks.
         task: file that tells the ranks what to do.
-        num_ranks: how many.
+        num_ranks: how many, on each node.
+        num_nodes: nodes of the Slurm job, of which this is the first one.
         progress: where rank 0 writes a line of JSON per step.
         log: where their output goes.
         lock: the descriptor that `alone` gave; torchrun holds it as long as there are ranks.
+        module: what the ranks run, if not the loop.
 
     Raises:
         EngineError: a rank failed.
@@ -44,7 +59,7 @@ def launch(job: Job, task: Path, *, num_ranks: int, progress: Path, log: Path, l
     progress.touch()
     with log.open("ab") as output, _blocked(NOT_FOR_RANKS):
         ranks = subprocess.Popen(
-            command(task, num_ranks),
+            command(task, num_ranks, module, num_nodes),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -62,10 +77,42 @@ def launch(job: Job, task: Path, *, num_ranks: int, progress: Path, log: Path, l
         raise EngineError(f"Training failed: {last_words(log)}.", f"The whole story is in {log}.")
 
 
-def command(task: Path, num_ranks: int) -> list[str]:
-    """The torchrun command line."""
-    run = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_ranks}"]
-    return [sys.executable, *run, "-m", "stages.training.loop", str(task)]
+def command(task: Path, num_ranks: int, module: str, num_nodes: int = 1) -> list[str]:
+    """The torchrun command line; for several nodes, srun's, which runs it on each of them."""
+    ranks = [f"--nproc-per-node={num_ranks}", "-m", module, str(task)]
+    if num_nodes == 1:
+        return [sys.executable, "-m", "torch.distributed.run", "--standalone", *ranks]
+    # The ranks of all nodes meet on this one, the first of the job.
+    first, port = os.environ.get("MASTER_ADDR") or socket.gethostname(), free_port()
+    srun = ["srun", f"--nodes={num_nodes}", f"--ntasks={num_nodes}", "--ntasks-per-node=1"]
+    if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
+        srun.append(f"--cpus-per-task={cpus}")  # since 22.05 it is not taken from the job
+    meet = [f"--nnodes={num_nodes}", f"--master-addr={first}", f"--master-port={port}"]
+    node = [sys.executable, "-m", "stages.training.node"]
+    return [*srun, "--kill-on-bad-exit=1", *node, *meet, *ranks]
+
+
+def require_nodes(num_nodes: int) -> None:
+    """Look whether this is a Slurm job of so many nodes.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    nodes = os.environ.get("SLURM_JOB_NUM_NODES", "1")
+    if num_nodes > 1 and nodes != str(num_nodes):
+        raise ConfigError(
+            f"train.num_nodes = {num_nodes} needs a Slurm job of as many nodes, and there "
+            f"{'is one' if nodes == '1' else f'are {nodes}'} here.",
+            "Start it with `sophia slurm train`, or set train.num_nodes = 1.",
+        )
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def environment(num_ranks: int) -> dict[str, str]:
@@ -129,9 +176,11 @@ def _blocked(signals: Collection[signal.Signals]) -> Iterator[None]:
 
 def _follow(job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progress: Path) -> None:
     told, start = False, 0
+    figures: dict[str, float] = {}
+    job.report.watch(lambda: figures)
     while True:
         ended = ranks.poll() is not None
-        start = _report(job, progress, start)
+        start = _report(job, progress, start, figures)
         if ended:
             return
         if job.should_stop() and not told:
@@ -141,7 +190,7 @@ def _follow(job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progr
         time.sleep(POLL_SECONDS)
 
 
-def _report(job: Job, progress: Path, start: int) -> int:
+def _report(job: Job, progress: Path, start: int, figures: dict[str, float]) -> int:
     """Report the steps written since; returns where the next ones begin."""
     if not progress.exists():
         return start
@@ -150,6 +199,12 @@ def _report(job: Job, progress: Path, start: int) -> int:
         for line in file:
             if not line.endswith(b"\n"):
                 break
-            job.report.advance(rows=1, tokens=json.loads(line)["tokens"])
+            step = json.loads(line)
+            if step["note"]:
+                job.report.note(step["note"])
+            figures.update(
+                {name: step["meters"][name] for name in step["meters"] if name != ALREADY_SHOWN}
+            )
+            job.report.advance(rows=1, tokens=step["tokens"])
             start += len(line)
     return start

@@ -2,12 +2,14 @@
 
     python -m torch.distributed.run --standalone --nproc-per-node N -m stages.training.loop TASK
 
-A line on standard input means: save a checkpoint and end. The end of standard input means that
-the command which started the ranks is gone, and they with it.
+A line on standard input, or a stop signal, means: save a checkpoint and end. The end of standard
+input means that the command which started the ranks is gone, and they with it.
 """
 
+import json
 import math
 import os
+import signal
 import sys
 import threading
 import time
@@ -28,12 +30,24 @@ from stages.seeds import seed_for
 from stages.training import checkpoint
 from stages.training.checkpoint import Manifest
 from stages.training.export import export, gather_weights
-from stages.training.loss import ResponseTokens, denominator, summed_loss
-from stages.training.metrics import Metrics
-from stages.training.optimizer import gradient_norm, learning_rate, make_engine, set_learning_rate
+from stages.training.fingerprint import check_same, fingerprint
+from stages.training.launch import NOT_FOR_RANKS
+from stages.training.measure import measure_ratio
+from stages.training.meters import Stopwatch, measure_step
+from stages.training.metrics import Metrics, open_metrics
+from stages.training.objective import Objective
+from stages.training.optimizer import (
+    describe_groups,
+    gradient_norm,
+    learning_rate,
+    make_engine,
+    set_learning_rate,
+)
 from stages.training.packing_check import check_packing
+from stages.training.parts import check_frozen, describe_parts, frozen_digest
 from stages.training.plan import Plan
 from stages.training.policy import Policy
+from stages.training.scores import score_plan
 from stages.training.task import Task
 
 
@@ -41,15 +55,19 @@ def main(task_path: Path) -> None:
     """Train until the plan is done or a stop is asked for; rank 0 exports the policy."""
     task = Task.load(task_path)
     stop = threading.Event()
+    signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_RANKS)
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()
+    threading.Thread(target=_wait_for_signal, args=(stop,), daemon=True).start()
     device = start_distributed()
-    trainer = Trainer(task, device)
+    trainer = Trainer(task, device, stop)
     done = train(trainer, stop)
+    if done:
+        check_frozen(trainer.manifest.parts, frozen_digest(trainer.policy.model))
     weights = gather_weights(trainer.engine) if done else None
     distributed.barrier()
     if weights is not None:
         manifest = replace(trainer.manifest, files={})
-        export(task.model, weights, task.checkpoints / checkpoint.FINAL, manifest)
+        export(task.model, weights, task.checkpoints / checkpoint.FINAL, manifest, task.config)
 
 
 def start_distributed() -> torch.device:
@@ -71,23 +89,29 @@ def train(trainer: "Trainer", stop: threading.Event) -> bool:
     Returns:
         Whether the last one is done.
     """
+    if trainer.was_stopped:
+        return False
     task, num_steps = trainer.task, len(trainer.plan.steps)
     first = distributed.get_rank() == 0
-    with (
-        Metrics(task.metrics, task.progress, trainer.manifest.step)
-        if first
-        else nullcontext() as metrics
-    ):
+    at = (trainer.manifest.step, trainer.dtype, trainer.device)
+    with open_metrics(task, trainer.policy, *at) if first else nullcontext() as metrics:
         stopped = False
+        if metrics is not None and trainer.manifest.step == 0:
+            trainer.report_ratio(metrics, "before")
         while trainer.manifest.step < num_steps and not stopped:
             stopped = trainer.step(stop.is_set())
             step = trainer.manifest.step
             if metrics is not None:
                 metrics.write(step, trainer.manifest.last_step)
             if stopped or step % task.config.checkpoint_every == 0 or step == num_steps:
-                keep = task.config.keep_checkpoints
-                checkpoint.save(trainer.engine, task.checkpoints, trainer.manifest, keep)
-    return trainer.manifest.step == num_steps
+                keep, manifest = task.config.keep_checkpoints, trainer.described()
+                checkpoint.save(trainer.engine, task.checkpoints, manifest, keep)
+        done = trainer.manifest.step == num_steps
+        if done:
+            trainer.measure("after")
+            if metrics is not None:
+                trainer.report_ratio(metrics, "after")
+    return done
 
 
 @dataclass
@@ -96,30 +120,79 @@ class Trainer:
 
     task: Task
     device: torch.device
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when this rank is asked to stop."""
     plan: Plan = field(init=False)
     policy: Policy = field(init=False)
     engine: Any = field(init=False)
+    objective: Objective = field(init=False)
     manifest: Manifest = field(init=False)
     """Of the state at hand."""
+    data_time: Stopwatch = field(init=False, default_factory=Stopwatch)
+    """Time in which no batch was there to train on."""
+    was_stopped: bool = field(init=False, default=False)
+    """Before there was a state to train."""
 
     def __post_init__(self) -> None:
         config, dtype = self.task.config, self.dtype
         self.plan = Plan.open(self.task.plan)
-        self.policy = Policy(self.task.model, dtype, self.device)
+        adapt = self._add_adapters if config.lora_rank else None
+        self.policy = Policy(self.task.model, dtype, self.device, adapt)
+        described = describe_parts(self.policy.model)
+        check_frozen(self.task.manifest.parts, described["frozen_sha256"])
+        self.manifest = replace(self.task.manifest, parts=described)
         if config.gradient_checkpointing:
             self.policy.enable_gradient_checkpointing()
         self.engine = make_engine(self.policy.language, config, dtype, self.device)
-        self.manifest = self.task.manifest
-        if self.task.resume_from is not None:
-            checkpoint.load(self.engine, self.task.resume_from)
         if config.is_packed:
             check_packing(self.engine, self.policy, self.plan, dtype)
+        # Until a checkpoint is loaded the policy is the one before training.
+        before = None
+        if config.trains_groups:
+            scored = (self.engine, self.policy, self.plan, config)
+            before = score_plan(*scored, should_stop=self.stop.is_set)
+            self.was_stopped = before is None
+        self.objective = Objective(config, self.plan, before, dtype)
+        if self.was_stopped:
+            return
+        if "before" not in self.manifest.ratio:
+            self.measure("before")
+        if self.task.resume_from is not None:
+            checkpoint.load(self.engine, self.task.resume_from)
+            now = self.described().fingerprint
+            check_same(self.manifest.fingerprint, now, dtype, str(self.task.resume_from))
+
+    def _add_adapters(self, model: Any) -> None:
+        from stages.training.lora import add_adapters
+
+        add_adapters(model, self.task.config, seed_for(self.task.seed, "train", "lora"))
+
+    def measure(self, when: str) -> None:
+        """Enter the ratio pi_theta / mu of now into the manifest."""
+        found = measure_ratio(self.engine, self.policy, self.plan, self.task.config, self.task.seed)
+        if found is not None:
+            self.manifest = replace(self.manifest, ratio={**self.manifest.ratio, when: found})
 
     @property
     def dtype(self) -> torch.dtype:
         """Of weights and arithmetic."""
         in_float32 = self.task.config.computes_in_float32(self.device.type == "cuda")
         return torch.float32 if in_float32 else torch.bfloat16
+
+    def report_ratio(self, metrics: Metrics, when: str) -> None:
+        """Write the ratio down, where it could be measured."""
+        if (found := self.manifest.ratio.get(when)) is not None:
+            metrics.write_ratio(self.manifest.step, found)
+            path = self.task.metrics / "ratio.json"
+            path.write_text(json.dumps(self.manifest.ratio, indent=1), encoding="utf-8")
+
+    def described(self) -> Manifest:
+        """The manifest, with what the state at hand gives. All ranks call it."""
+        return replace(
+            self.manifest,
+            optimizer=describe_groups(self.engine, self.policy.language),
+            fingerprint=fingerprint(self.engine, self.policy, self.plan, self.manifest.step),
+        )
 
     def step(self, stop: bool) -> bool:
         """Do the next optimizer step and enter it into the manifest.
@@ -132,14 +205,18 @@ class Trainer:
         """
         started = time.monotonic()
         step, config = self.manifest.step, self.task.config
+        self.policy.patches.clear()  # of images that were looked at for other reasons
         rate = learning_rate(config, step, len(self.plan.steps))
         set_learning_rate(self.engine, rate)
         # Dropout follows from the step, so that no generator's state has to be restored.
         torch.manual_seed(seed_for(self.task.seed, "train", step, distributed.get_rank()))
-        loss = self.accumulate(step)
-        self.engine.step()
-        shared = torch.tensor([loss, float(stop)], dtype=torch.float64, device=self.device)
+        self.policy.patches.clear()  # of what was only looked at
+        loss, sums, largest = self.accumulate(step)
+        shared = torch.cat([loss[None], sums, sums.new_tensor([float(stop)])])
         distributed.all_reduce(shared)
+        distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+        drift = self.objective.figures(step, shared[1:-1], float(largest))
+        self.engine.step()
         seconds = time.monotonic() - started
         figures = {
             "loss": float(shared[0]),
@@ -149,36 +226,48 @@ class Trainer:
             "trained_tokens": self.plan.num_targets(step),
             "rows": len(self.plan.steps[step]),
             "seconds": seconds,
+            **measure_step(
+                self.policy, self.plan, step, config, self.device, self.data_time.take()
+            ),
+            **drift,
         }
-        if not (math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])):
+        finite = math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])
+        if not (finite and self.engine.was_step_applied()):  # DeepSpeed skips a step that is not
             raise FloatingPointError(f"step {step + 1} has no finite loss or gradient: {figures}")
         self.manifest = replace(
             self.manifest, step=step + 1, seconds=self.manifest.seconds + seconds, last_step=figures
         )
-        return bool(shared[1] > 0)
+        return bool(shared[-1] > 0)
 
-    def accumulate(self, step: int) -> float:
-        """Forward and backward over this rank's micro-batches; its part of the step's loss."""
+    def accumulate(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Forward and backward over this rank's micro-batches.
+
+        Returns:
+            Loss, sums and the largest of its parts of the step, as in `objective.Part`.
+        """
         config, rank, num_ranks = (
             self.task.config,
             distributed.get_rank(),
             distributed.get_world_size(),
         )
         rows = self.plan.steps[step]
-        divisor = denominator(config.normalize, self.plan.num_targets(step), len(rows))
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        total, largest = torch.zeros(2, dtype=torch.float64, device=self.device)
+        sums = torch.zeros(4, dtype=torch.float64, device=self.device)
         dealt = self.plan.micro_batches(
             step, config.micro_batch_size, num_ranks, config.pack_length
         )
         for part in dealt[rank]:
             # An empty part goes along with a row that does not count.
-            batch = self.policy.batch(self.plan, part or rows[:1])
-            tokens = ResponseTokens(logprob_T=self.engine(batch), reward_T=batch.reward_T)
-            loss = summed_loss(config.objective, tokens, divisor) * bool(part)
+            with self.data_time:
+                batch = self.policy.batch(self.plan, part or rows[:1])
+            own = self.objective.part(step, part or rows[:1], self.engine(batch))
             # DeepSpeed averages over the ranks, and the step's loss is their sum.
-            self.engine.backward(loss * num_ranks, scale_wrt_gas=False)
-            total += loss.detach()
-        return float(total)
+            self.engine.backward(own.loss * bool(part) * num_ranks, scale_wrt_gas=False)
+            if part:
+                total += own.loss.detach()
+                sums += own.sums
+                largest = torch.maximum(largest, own.largest)
+        return total, sums, largest
 
 
 def _listen(stop: threading.Event) -> None:
@@ -186,6 +275,12 @@ def _listen(stop: threading.Event) -> None:
     while os.read(0, 1):
         stop.set()
     os._exit(1)
+
+
+def _wait_for_signal(stop: threading.Event) -> None:
+    """On several nodes Slurm tells the ranks alone that their time is over."""
+    signal.sigwait(NOT_FOR_RANKS)
+    stop.set()
 
 
 if __name__ == "__main__":

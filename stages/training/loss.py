@@ -7,12 +7,12 @@ step is split.
 T: response tokens of a micro-batch, of all its rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from stages.trust import annealed_reward, group_advantages, trust_weight
+from stages.training.config import Normalize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class ResponseTokens:
     logprob_T: Tensor
     """log pi_theta(y_l | y_<l, x, v), float32, at temperature 1; the only part with a gradient."""
     reward_T: Tensor
-    """R of the token's trajectory, float32; 1 for mixed-in rows."""
+    """R of the token's trajectory, float32; 1 for mixed-in rows. With importance weights, times
+    the trajectory's."""
 
 
 def sophia(tokens: ResponseTokens) -> Tensor:
@@ -58,9 +59,8 @@ def grpo(tokens: RolloutTokens, *, clip: float = 0.2, kl_weight: float = 0.0) ->
 
     With r = pi_theta / pi_behavior of a token: -min(r A, clip(r, 1 - eps, 1 + eps) A) + beta KL.
     Beyond the clip a token has no gradient where it would move further the same way. The paper
-    takes the mean over each rollout's tokens, then over rollouts: sum these with a weight of
-    1 / |o_i| each, and the denominator is rollouts. With response tokens as the denominator every
-    token counts alike, and a long rollout for more.
+    takes the mean over each rollout's tokens, then over rollouts (`normalize = "trajectory-mean"`).
+    With response tokens as the denominator every token counts alike, and a long rollout for more.
 
     Args:
         tokens: of any number of rollouts.
@@ -84,51 +84,27 @@ def k3(logprob_T: Tensor, reference_logprob_T: Tensor) -> Tensor:
     return difference_T.exp() - difference_T - 1
 
 
-def trust_grpo_advantages(
-    outcome_rewards: Sequence[float],
-    thinking_rewards: Sequence[float | None],
-    *,
-    step: int,
-    num_steps: int,
-    weight: float = 0.3,
-) -> list[float]:
-    """Trust-GRPO's advantages of one group at a training step; the loss is GRPO's.
-
-    SophiaVL-R1 (arXiv 2505.17018): R = R_o + gamma alpha exp(-s / T) R_t, with gamma the trust in
-    the group's thinking rewards; then (R - mean) / standard deviation over the group. Because of s
-    they can't be made before training, as GRPO's can.
-
-    Args:
-        outcome_rewards: R_o of the group's rollouts.
-        thinking_rewards: R_t of each; None: not scored.
-        step: s, from 0.
-        num_steps: T.
-        weight: alpha.
-    """
-    trust = trust_weight(outcome_rewards, thinking_rewards)
-    return group_advantages(
-        [
-            annealed_reward(outcome, thinking, trust, step=step, num_steps=num_steps, weight=weight)
-            for outcome, thinking in zip(outcome_rewards, thinking_rewards, strict=True)
-        ]
-    )
-
-
 OBJECTIVES: dict[str, Callable[[ResponseTokens], Tensor]] = {"sophia": sophia, "sft": sft}
+"""Objectives of rows that stand for themselves. The loss of groups is `grpo`, whatever their
+advantages come from."""
 
 
-def denominator(normalize: str, num_tokens: int, num_trajectories: int) -> int:
+def denominator(normalize: Normalize, num_tokens: int, num_trajectories: int) -> int:
     """What the summed loss of a step is divided by.
 
     Args:
-        normalize: `token` or `trajectory`.
+        normalize: `token`: its response tokens; else its rows.
         num_tokens: response tokens of the whole step, over all ranks and micro-batches.
         num_trajectories: rows of the whole step.
     """
-    return {"token": num_tokens, "trajectory": num_trajectories}[normalize]
+    return num_tokens if normalize == "token" else num_trajectories
 
 
-def summed_loss(objective: str, tokens: ResponseTokens, divisor: int) -> Tensor:
-    """A micro-batch's part of its step's loss, a scalar in float32."""
-    loss: Tensor = OBJECTIVES[objective](tokens).sum() / divisor
-    return loss
+def token_weight(normalize: Normalize, num_tokens: int) -> float:
+    """What each token of a row counts in the sum; a row's mean is a sum with 1 / |y|.
+
+    Args:
+        normalize: how a step is normalised.
+        num_tokens: |y|, the row's response tokens.
+    """
+    return 1 / num_tokens if normalize == "trajectory-mean" else 1.0

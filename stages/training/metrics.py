@@ -1,26 +1,56 @@
-"""What rank 0 says of every step: TensorBoard events, and lines of JSON that the command reads."""
+"""What rank 0 says of every step: TensorBoard events, W&B, and lines of JSON for the command."""
 
 import json
 import time
+import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import torch
+from torch import distributed
 from torch.utils.tensorboard import SummaryWriter
+
+from stages.training.flops import known_peak
+from stages.training.meters import Meters
+from stages.training.policy import Policy
+from stages.training.task import Task
+
+TRAIN = ("loss", "learning_rate", "gradient_norm")
+"""Figures of a step under `train/`; its rates are under `speed/`."""
+POLICY_FIGURES = (
+    *("clip_fraction", "kl", "mean_ratio", "largest_ratio_deviation"),
+    *("mean_importance_weight", "largest_importance_weight", "importance_capped_fraction"),
+)
+"""What some objectives say of a step, besides."""
 
 
 class Metrics:
     """Writer of a run's training metrics. Use as a context manager.
 
     Args:
-        folder: where TensorBoard events go.
+        folder: where TensorBoard events go, and W&B's own files.
         progress: the attempt's own file of JSON lines.
         first_step: steps done before this attempt; events of an earlier one beyond are dropped.
+        meters: turns figures into rates.
+        note: something to say with the first step.
+        wandb_project: where W&B puts the run; None: no W&B.
     """
 
-    def __init__(self, folder: Path, progress: Path, first_step: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        progress: Path,
+        first_step: int,
+        meters: Meters,
+        note: str | None = None,
+        wandb_project: str | None = None,
+    ) -> None:
         self.file = progress.open("w", encoding="utf-8")
         self.board = SummaryWriter(str(folder), purge_step=first_step + 1)
+        self.meters = meters
+        self.note = note
+        self.wandb = start_wandb(wandb_project, folder) if wandb_project else None
 
     def __enter__(self) -> Self:
         return self
@@ -33,23 +63,73 @@ class Metrics:
     ) -> None:
         self.file.close()
         self.board.close()
+        if self.wandb is not None:
+            self.wandb.finish(exit_code=0 if kind is None else 1)
 
     def write(self, step: int, figures: dict[str, Any]) -> None:
         """Record a step.
 
         Args:
             step: 1, 2, ...
-            figures: loss, learning_rate, gradient_norm, tokens, trained_tokens, seconds.
+            figures: as the loop enters them into the manifest.
         """
-        self.file.write(json.dumps({"step": step, **figures}) + "\n")
+        meters = self.meters.read(figures)
+        line = {"step": step, **figures, "meters": meters, "note": self.note}
+        self.note = None
+        self.file.write(json.dumps(line) + "\n")
         self.file.flush()
-        seconds = figures["seconds"]
+        scalars = {f"train/{name}": figures[name] for name in TRAIN}
+        scalars |= {f"speed/{name}": meters[name] for name in meters if name not in TRAIN}
+        scalars |= {f"policy/{name}": figures[name] for name in POLICY_FIGURES if name in figures}
+        self._add(step, scalars)
+
+    def write_ratio(self, step: int, found: dict[str, Any]) -> None:
+        """Record the ratio pi_theta / mu.
+
+        Args:
+            step: steps done.
+            found: what `measure_ratio` gives.
+        """
         scalars = {
-            "train/loss": figures["loss"],
-            "train/learning_rate": figures["learning_rate"],
-            "train/gradient_norm": figures["gradient_norm"],
-            "speed/tokens_per_second": figures["tokens"] / seconds,
-            "speed/trained_tokens_per_second": figures["trained_tokens"] / seconds,
+            f"ratio/{name}_{quantile}": value
+            for name in ("log_ratio_per_sequence", "log_ratio_per_token")
+            for quantile, value in found[name].items()
         }
+        sizes = ("effective_sample_size", "effective_sample_size_per_token")
+        scalars |= {f"ratio/{name}": found[name] for name in sizes}
+        self._add(step, scalars)
+
+    def _add(self, step: int, scalars: dict[str, float]) -> None:
         for name, value in scalars.items():
             self.board.add_scalar(name, value, step, walltime=time.time())
+        if self.wandb is not None:
+            self.wandb.log(scalars, step=step)
+
+
+def open_metrics(
+    task: Task, policy: Policy, first_step: int, dtype: torch.dtype, device: torch.device
+) -> Metrics:
+    """Where an attempt's steps are recorded, with MFU where the hardware's peak is known."""
+    config, peak = task.config, known_peak(dtype, device)
+    if config.peak_tflops is not None:
+        peak = config.peak_tflops * 1e12
+    note = None if peak is None else policy.work.formula(peak)
+    if peak is None and device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        note = f"no MFU: the peak of {name} in {dtype} is not known; set train.peak_tflops"
+    meters = Meters(distributed.get_world_size(), peak)
+    progress, project = task.progress, config.wandb_project
+    return Metrics(task.metrics, progress, first_step, meters, note, project)
+
+
+def start_wandb(project: str, folder: Path) -> Any:
+    """A W&B run that all attempts at this training share."""
+    import wandb
+
+    name = folder.absolute().parent.name
+    path = folder / "wandb-run"
+    if not path.exists():
+        path.write_text(uuid.uuid4().hex[:8])
+    return wandb.init(
+        project=project, name=name, id=path.read_text(), resume="allow", dir=str(folder)
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from data.errors import InputError
+from data.errors import ConfigError, InputError
 from data.tables import open_parquet
 from data.world import (
     PREFIX,
@@ -16,6 +16,7 @@ from data.world import (
     iterate_dialogues,
 )
 from stages.seeds import seed_for
+from stages.training.config import Mixture
 from stages.training.render import Example
 
 WORLD_SPLITS = ("text", "descriptions")
@@ -28,6 +29,28 @@ def draw(num_rows: int, num_draws: int, seed: int) -> list[int]:
     while len(drawn) < num_draws:
         drawn += rng.sample(range(num_rows), min(num_rows, num_draws - len(drawn)))
     return drawn
+
+
+def rows_per_epoch(name: str, mixture: Mixture, num_trajectories: int) -> int:
+    """How many rows of an entry of `train.mix` an epoch has.
+
+    Args:
+        name: the entry's.
+        mixture: its settings.
+        num_trajectories: that are trained on; none: the entry's own rows stand in for them.
+
+    Raises:
+        ConfigError: there is nothing that the number would follow from.
+    """
+    if mixture.rows is not None:
+        return mixture.rows
+    if not num_trajectories and mixture.path.startswith(PREFIX):
+        raise ConfigError(
+            f"{mixture.path} has as many rows as one asks for, and there are no trajectories to "
+            "go by.",
+            f"Set train.mix.{name}.rows.",
+        )
+    return round(mixture.weight * (num_trajectories or _count_rows(Path(mixture.path))))
 
 
 class Source:

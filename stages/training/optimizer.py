@@ -67,13 +67,34 @@ def engine_config(config: Config, dtype: torch.dtype) -> dict[str, Any]:
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Matrices decay; norms and biases do not."""
-    matrices = [parameter for parameter in module.parameters() if parameter.ndim >= 2]
-    others = [parameter for parameter in module.parameters() if parameter.ndim < 2]
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trained if len(shape_of(parameter)) >= 2]
+    others = [parameter for parameter in trained if len(shape_of(parameter)) < 2]
     groups: list[dict[str, Any]] = [
         {"params": matrices, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def shape_of(parameter: nn.Parameter) -> tuple[int, ...]:
+    """Shape of a whole parameter, of which ZeRO-3 leaves a part in place."""
+    return tuple(getattr(parameter, "ds_shape", parameter.shape))
+
+
+def describe_groups(engine: Any, module: nn.Module) -> list[dict[str, Any]]:
+    """AdamW's parameter groups as they are, for the manifest."""
+    parameters = [group["params"] for group in parameter_groups(module, 0.0)]
+    return [
+        {
+            "weight_decay": group["weight_decay"],
+            "betas": list(group["betas"]),
+            "eps": group["eps"],
+            "tensors": len(each),
+            "parameters": sum(math.prod(shape_of(one)) for one in each),
+        }
+        for group, each in zip(engine.optimizer.param_groups, parameters, strict=True)
+    ]
 
 
 def learning_rate(config: Config, step: int, num_steps: int) -> float:

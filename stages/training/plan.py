@@ -20,7 +20,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.training.packing import deal, first_fit_decreasing
+from stages.trust import Group
 
+GROUP_TYPE = pa.struct(
+    [
+        ("outcomes", pa.list_(pa.float32())),
+        ("thinkings", pa.list_(pa.float32())),
+        ("trust", pa.float32()),
+    ]
+)
 ROW_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string()),
@@ -28,8 +36,14 @@ ROW_SCHEMA = pa.schema(
         pa.field("response_ids", pa.list_(pa.int32())),
         pa.field("reward", pa.float32()),
         pa.field("images", pa.list_(pa.int32())),
+        pa.field("is_own", pa.bool_()),
+        pa.field("behavior_logprob", pa.float64()),
+        pa.field("advantage", pa.float32()),
+        pa.field("group", GROUP_TYPE),
+        pa.field("place", pa.int32()),
     ]
 )
+SCALARS = ("is_own", "behavior_logprob", "advantage", "group", "place")
 IMAGE_SCHEMA = pa.schema([pa.field("image", pa.large_binary())])
 
 
@@ -42,6 +56,16 @@ class Row:
     reward: float
     images: tuple[int, ...]
     """Numbers of its images in the plan."""
+    is_own: bool = False
+    """The policy itself wrote it, in these tokens."""
+    behavior_logprob: float | None = None
+    """log mu(y); None: not known, or a mixed-in row."""
+    advantage: float | None = None
+    """GRPO's, of outcome rewards alone; None: the row is of no group."""
+    group: Group | None = None
+    """The rollouts it is compared with, those that are not trained on included."""
+    place: int = 0
+    """Its own place among them."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +111,17 @@ class Plan:
         """Tokens of each row's prompt and response."""
         return [*map(sum, zip(self.prompt_lengths, self.response_lengths, strict=True))]
 
+    @cached_property
+    def image_counts(self) -> Sequence[int]:
+        """Images of each row."""
+        return _lengths(self._rows["images"])
+
+    @cached_property
+    def rows_with_behavior(self) -> Sequence[int]:
+        """The trajectories whose probability under the model that wrote them is known."""
+        known = self._rows["behavior_logprob"].is_valid().to_numpy()
+        return [int(row) for row in np.flatnonzero(known) if row < self.num_trajectories]
+
     @property
     def num_rows(self) -> int:
         """Rows that are trained on, mixed-in rows included."""
@@ -94,11 +129,15 @@ class Plan:
 
     def row(self, number: int) -> Row:
         """One row; its arrays are views of the mapped file."""
+        values = {name: self._rows[name][number].as_py() for name in SCALARS}
+        if values["group"] is not None:
+            values["group"] = Group(**values["group"])
         return Row(
             prompt_ids=self._rows["prompt_ids"][number].values.to_numpy(),
             response_ids=self._rows["response_ids"][number].values.to_numpy(),
             reward=self._rows["reward"][number].as_py(),
             images=tuple(self._rows["images"][number].as_py()),
+            **values,
         )
 
     def image(self, number: int) -> bytes:
@@ -128,6 +167,12 @@ class Plan:
         rows = self.steps[step]
         return first_fit_decreasing(rows, [self.lengths[row] for row in rows], capacity)
 
+    def pack_fill(self, step: int, capacity: int | None) -> float | None:
+        """Share of a step's packs that is tokens; None where rows are not packed by tokens."""
+        if capacity is None:
+            return None
+        return self.num_tokens(step) / (len(self.packs(step, capacity)) * capacity)
+
     def micro_batches(
         self, step: int, size: int, num_ranks: int, pack_length: int | None = None
     ) -> list[list[list[int]]]:
@@ -142,9 +187,16 @@ class Plan:
             num_ranks: how many ranks there are.
             pack_length: tokens of a micro-batch at most, in place of rows.
         """
+        return self.split(self.steps[step], size, num_ranks, pack_length)
+
+    def split(
+        self, rows: Sequence[int], size: int, num_ranks: int, pack_length: int | None = None
+    ) -> list[list[list[int]]]:
+        """Any rows by rank and micro-batch, as `micro_batches` does those of a step."""
         if pack_length is not None:
-            return deal(self.packs(step, pack_length), num_ranks)
-        rows = sorted(self.steps[step], key=lambda row: (-self.lengths[row], row))
+            lengths = [self.lengths[row] for row in rows]
+            return deal(first_fit_decreasing(rows, lengths, pack_length), num_ranks)
+        rows = sorted(rows, key=lambda row: (-self.lengths[row], row))
         rounds = -(-len(rows) // (size * num_ranks))
         count = rounds * num_ranks
         cuts = [len(rows) * i // count for i in range(count + 1)]

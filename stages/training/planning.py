@@ -21,9 +21,10 @@ from data.errors import InputError
 from data.tables import sync_folder
 from stages.seeds import seed_for
 from stages.training.config import Config
-from stages.training.mixture import Source
+from stages.training.mixture import Source, rows_per_epoch
 from stages.training.plan import IMAGE_SCHEMA, ROW_SCHEMA, Plan
 from stages.training.render import Example, Renderer, read_image
+from stages.trust import Group
 
 ROWS_PER_BATCH = 256
 
@@ -64,6 +65,11 @@ class PlanWriter:
                 "response_ids": rendered.response_ids,
                 "reward": example.reward,
                 "images": [self._image(image) for image in example.sample.get("images") or []],
+                "is_own": example.is_own,
+                "behavior_logprob": example.behavior_logprob,
+                "advantage": example.advantage,
+                "group": None if example.group is None else vars(example.group),
+                "place": example.place,
             }
         )
         if len(self._waiting) == ROWS_PER_BATCH:
@@ -88,7 +94,7 @@ class PlanWriter:
 def make_plan(
     folder: Path,
     digest: str,
-    trajectories: Iterator[Example],
+    trajectories: Iterator[Example] | None,
     make_renderer: Callable[[], Renderer],
     config: Config,
     seed: int,
@@ -99,7 +105,7 @@ def make_plan(
     Args:
         folder: where it goes.
         digest: of everything it depends on.
-        trajectories: what is trained on.
+        trajectories: what is trained on; None: a warm-up, of what is mixed in alone.
         make_renderer: makes what turns examples into tokens, if it is needed.
         config: batch size, epochs and mixture.
         seed: the run's.
@@ -114,19 +120,21 @@ def make_plan(
     if (folder / "plan.json").is_file() and (plan := Plan.open(folder)).digest == digest:
         return plan
     with PlanWriter(folder, make_renderer()) as writer:
-        for example in trajectories:
+        units = Units(config)
+        for example in trajectories or ():
             if should_stop():
                 return None
             if reason := unusable(example, config):
                 writer.rejected[reason] += 1
-            else:
-                writer.add(example)
+            elif (number := writer.add(example)) is not None:
+                units.add(number, example)
         num_trajectories = writer.num_rows
-        if not num_trajectories:
+        if not num_trajectories and trajectories is not None:
             raise no_trajectories(writer.rejected)
+        units.check()
         mixed: list[list[int]] = [[] for _ in range(config.num_epochs)]
         for name, mixture in sorted(config.mix.items()):
-            per_epoch = round(mixture.weight * num_trajectories)
+            per_epoch = rows_per_epoch(name, mixture, num_trajectories)
             source = Source(name, mixture.path, per_epoch * config.num_epochs, seed)
             numbers = {}
             for number, example in source.examples():
@@ -137,9 +145,11 @@ def make_plan(
             for epoch, rows in enumerate(mixed):
                 part = drawn[epoch * per_epoch : (epoch + 1) * per_epoch]
                 rows += [row for row in part if row is not None]
+        if not writer.num_rows:
+            raise nothing_left(writer.rejected)
     values = {
         "digest": digest,
-        "steps": make_steps(num_trajectories, mixed, config.batch_size, seed),
+        "steps": make_steps(units.rows, mixed, config.batch_size, seed),
         "num_trajectories": num_trajectories,
         "rejected": dict(sorted(writer.rejected.items())),
     }
@@ -155,29 +165,72 @@ def _finish(folder: Path, values: Mapping[str, Any]) -> None:
     sync_folder(folder)
 
 
+@dataclass
+class Units:
+    """What is dealt out to steps: rows or, where the objective compares them, groups."""
+
+    config: Config
+    rows: list[list[int]] = field(default_factory=list)
+    is_scored: bool = False
+    """Whether any group has a thinking reward."""
+    _newest: Group | None = None
+
+    def add(self, number: int, example: Example) -> None:
+        """Take in a row; those of a group follow each other."""
+        if not self.config.trains_groups or example.group is not self._newest:
+            self.rows.append([])
+        self.rows[-1].append(number)
+        self._newest = example.group
+        if example.group is not None:
+            self.is_scored |= any(score is not None for score in example.group.thinkings)
+
+    def check(self) -> None:
+        """Refuse Trust-GRPO where nobody has scored any thinking.
+
+        Raises:
+            InputError: it is so.
+        """
+        if self.config.objective == "trust-grpo" and not self.is_scored:
+            raise InputError(
+                "No trajectory has a thinking reward, which train.objective = trust-grpo is about.",
+                "Run `sophia judge`, delete rewards/ and trajectories/ and run `sophia "
+                "propagate-reward` again; or set train.objective = grpo.",
+            )
+
+
 def make_steps(
-    num_trajectories: int, mixed: Sequence[Sequence[int]], batch_size: int, seed: int
+    units: Sequence[Sequence[int]], mixed: Sequence[Sequence[int]], batch_size: int, seed: int
 ) -> list[list[int]]:
     """Cut the shuffled epochs, one behind the other, into optimizer steps.
 
     Args:
-        num_trajectories: rows 0, 1, ... that every epoch has.
+        units: rows that every epoch has, those that belong in the same step together.
         mixed: the mixed-in rows of each epoch.
-        batch_size: rows of a step; the last one may have fewer.
+        batch_size: rows of a step; one has fewer where the next unit does not fit, and the last
+            one.
         seed: the run's.
     """
-    order: list[int] = []
+    steps: list[list[int]] = []
     for epoch, extra in enumerate(mixed):
-        rows = [*range(num_trajectories), *extra]
-        random.Random(seed_for(seed, "train", "order", epoch)).shuffle(rows)
-        order += rows
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        order = [*units, *([row] for row in extra)]
+        random.Random(seed_for(seed, "train", "order", epoch)).shuffle(order)
+        for unit in order:
+            if not steps or len(steps[-1]) + len(unit) > batch_size:
+                steps.append([])
+            steps[-1] += unit
+    return steps
 
 
 def unusable(example: Example, config: Config) -> str | None:
     """Why a trajectory teaches nothing under the objective; None: it does."""
     if config.objective == "sophia" and not example.reward > 0:
         return "the reward is not positive"
+    if config.importance != "none" and example.behavior_logprob is None:
+        return "its log-probability under the behavior model is not known"
+    if config.trains_groups and example.group is None:
+        return 'it is of no group, as propagate.select = "group" makes them'
+    if config.objective == "grpo" and example.advantage is None:
+        return "it has no advantage"
     return None
 
 
@@ -189,8 +242,14 @@ def no_trajectories(rejected: Mapping[str, int]) -> InputError:
             "Look at the funnel in `sophia status`; lower propagate.alpha, raise "
             "reason.num_rollouts, or bring more or easier samples.",
         )
+    return nothing_left(rejected, "trajectories")
+
+
+def nothing_left(rejected: Mapping[str, int], what: str = "rows of train.mix") -> InputError:
+    """There was something to train on, and none of it can be."""
     reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.items())
     return InputError(
-        f"All trajectories were rejected ({reasons}).",
-        "Raise train.max_length if they are too long; else repair the rows.",
+        f"All {what} were rejected ({reasons}).",
+        "Raise train.max_length if they are too long; else change the settings named, or repair "
+        "the rows.",
     )

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from data.errors import EngineError
 from data.images import open_image
 from stages.families import Family, ImageFeatures, load_family, model_type
 from stages.training.attention import PACKED, Segments
+from stages.training.flops import Work, patches_of
 from stages.training.head import Head
 from stages.training.plan import Plan, Row
 
@@ -45,8 +48,6 @@ class Batch:
     """Where in the pack each response token is predicted."""
     target_T: Tensor
     """The response tokens."""
-    reward_T: Tensor
-    """Reward of each response token's row, float32."""
 
 
 class LanguageModel(nn.Module):
@@ -96,15 +97,29 @@ class Policy:
         folder: Hugging Face layout.
         dtype: of weights and arithmetic.
         device: where the frozen part goes; DeepSpeed moves the other.
+        adapt: puts adapters into the model, which then train alone.
     """
 
-    def __init__(self, folder: Path, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        dtype: torch.dtype,
+        device: torch.device,
+        adapt: Callable[[Any], None] | None = None,
+    ) -> None:
         self.family: Family = load_family(model_type(folder))
         self.device = device
         self.processor = AutoProcessor.from_pretrained(folder)
         self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
         self.model.requires_grad_(False).eval()
-        self.language = LanguageModel(self.model).requires_grad_(True).train()
+        if adapt is not None:
+            adapt(self.model)
+        self.work = Work.of(self.model)
+        self.patches: list[tuple[int, float]] = []
+        """Of the images that went through the vision tower since the loop looked."""
+        self.language = LanguageModel(self.model).train()
+        if adapt is None:
+            self.language.requires_grad_(True)
         for part in self.model.model.children():
             if part is not self.language.language_model:
                 part.to(device)
@@ -139,12 +154,19 @@ class Policy:
             self._features.move_to_end(images)
             return _map(found, lambda tensor: tensor.to(self.device))
         opened = [open_image(plan.image(number)) for number in images]
-        text = self.processor.image_token * len(opened)
-        pixels = self.processor(text=[text], images=opened, return_tensors="pt")
-        del pixels["input_ids"]
+        pixels = self.pixels(opened)
+        self.patches += patches_of(pixels, self.model.config.vision_config)
         features = self.family.image_features(self.model, pixels.to(self.device))
         self._remember(images, _map(features, lambda tensor: tensor.cpu()))
         return features
+
+    def pixels(self, images: Sequence[Image]) -> Any:
+        """What the processor makes of images, tensors by name.
+
+        The whole processor takes three times as long, most of it to check its own arguments.
+        """
+        options = self.processor.valid_processor_kwargs._defaults.get("images_kwargs", {})
+        return self.processor.image_processor(list(images), return_tensors="pt", **options)
 
     def _remember(self, images: tuple[int, ...], features: ImageFeatures) -> None:
         self._features[images] = features
@@ -168,10 +190,14 @@ def make_batch(
         rows: one or more.
         images: features of each row's images; None: it has none.
         device: where the tensors go.
+
+    Raises:
+        EngineError: a row's placeholders are not as many as its images' features.
     """
-    ids, positions, source, target, reward = [], [], [], [], []
+    ids, positions, source, target = [], [], [], []
     start = 0
     for row, features in zip(rows, images, strict=True):
+        check_features(row, features, model.config.image_token_id)
         prompt, response = torch.tensor(row.prompt_ids), torch.tensor(row.response_ids).long()
         ids_L = torch.cat([prompt, response])[:-1].to(device)
         ids.append(ids_L)
@@ -180,7 +206,6 @@ def make_batch(
         # Token l is predicted at position l - 1: the first one by the prompt's last token.
         source.append(torch.arange(len(prompt) - 1, len(ids_L)) + start)
         target.append(response)
-        reward.append(torch.full((len(response),), row.reward))
         start += len(ids_L)
     return Batch(
         input_ids_L=torch.cat(ids),
@@ -189,8 +214,22 @@ def make_batch(
         images=join_features([each for each in images if each is not None]),
         source_T=torch.cat(source).to(device),
         target_T=torch.cat(target).to(device),
-        reward_T=torch.cat(reward).to(device),
     )
+
+
+def check_features(row: Row, features: ImageFeatures | None, image_token_id: int) -> None:
+    """Refuse a row into which its images' features would not fit.
+
+    Raises:
+        EngineError: they are more or fewer than its placeholders.
+    """
+    placeholders = int((row.prompt_ids == image_token_id).sum())
+    found = 0 if features is None else len(features.embeddings_NH)
+    if placeholders != found:
+        raise EngineError(
+            f"A row has {placeholders} image placeholders, but its images make {found} features.",
+            "The policy's processor and its weights do not belong together.",
+        )
 
 
 def join_features(images: Sequence[ImageFeatures]) -> ImageFeatures | None:

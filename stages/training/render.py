@@ -17,6 +17,7 @@ from data.images import ImageError, open_image
 from stages.engines.checkpoints import open_checkpoint
 from stages.engines.conversation import THINK_PREFILL
 from stages.prompts import answer_messages
+from stages.trust import Group
 
 THINK = "<think>"
 
@@ -37,6 +38,19 @@ class Example:
     """System prompt; None: chosen by whether the response thinks."""
     key: str = ""
     """What the row is called in messages."""
+    behavior_logprob: float | None = None
+    """log mu(y), the log-probability under the model that wrote it; None: not known."""
+    advantage: float | None = None
+    """GRPO's."""
+    group: Group | None = None
+    """The on-policy rollouts it is one of; None: it is of no group."""
+    place: int = 0
+    """Which one of them."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the policy itself wrote it, always under the system prompt."""
+        return self.token_ids is not None or self.group is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +82,8 @@ class Renderer:
 
     def render(self, example: Example) -> Tokens | str:
         """Tokens of an example, or the reason why it is rejected."""
-        system = example.system or (self.system if THINK in example.response else None)
+        is_asked_to_think = example.is_own or THINK in example.response
+        system = example.system or (self.system if is_asked_to_think else None)
         try:
             images = [open_image(read_image(row)) for row in example.sample.get("images") or []]
             text: str = self.processor.apply_chat_template(

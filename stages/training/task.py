@@ -8,6 +8,9 @@ from typing import Any, Self
 from stages.training.checkpoint import Manifest
 from stages.training.config import Config
 
+WORK = ".work"
+"""Folder of the plan and the ranks' task, as long as training is not finished."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from stages.verifiers import graded
 from stages.verifiers.decide import decide
 from stages.verifiers.extract import extract_answer
 from stages.verifiers.golds import type_gold
@@ -33,11 +34,13 @@ class Judgement:
     extracted_answer: str | None = None
     verifier: str | None = None
     """The rule that decided."""
+    grade: float | None = None
+    """R_o of an answer that may be right in part, from 0 to 1; None: it is right or wrong."""
 
     @property
     def outcome_reward(self) -> float | None:
         """R(y) of Eq. 4; None where it was not judged: never 0 for a failure of ours."""
-        return JUDGED.get(self.status)
+        return JUDGED.get(self.status) if self.grade is None else self.grade
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,8 @@ class Attempt:
     """The response, with what the chat template wrote of it in front."""
     finish_reason: str = "stop"
     error: str | None = None
+    answer: str | None = None
+    """The final answer, where something else than the rules has read it from the text."""
 
     @classmethod
     def of(cls, sample: Mapping[str, Any], rollout: Mapping[str, Any]) -> "Attempt":
@@ -97,9 +102,11 @@ def _by_rule(attempt: Attempt) -> Judgement | tuple[str, str, str]:
     gold = type_gold(attempt.gold or "", attempt.asked, attempt.answer_type, attempt.choices)
     if gold.problem:
         return Judgement(status="unverifiable", verifier="gold")
-    answer = extract_answer(attempt.text or "", attempt.asked, gold.kind)
+    answer = attempt.answer or _extract(attempt, gold.kind)
     if answer is None:
         return Judgement(status="no_answer", verifier="extract")
+    if gold.kind in graded.KINDS:
+        return _graded(gold.kind, gold.text, answer)
     decision = decide(
         attempt.gold or "", answer, attempt.asked, attempt.answer_type, attempt.choices
     )
@@ -108,6 +115,20 @@ def _by_rule(attempt: Attempt) -> Judgement | tuple[str, str, str]:
             return Judgement(status="timeout", extracted_answer=answer, verifier=decision.rule)
         return (*decision.engine, answer)
     return _judged(decision.correct, answer, decision.rule)
+
+
+def _extract(attempt: Attempt, kind: str) -> str | None:
+    if kind in graded.KINDS:
+        return graded.extract_text(attempt.text or "")
+    return extract_answer(attempt.text or "", attempt.asked, kind)
+
+
+def _graded(kind: str, gold: str, answer: str) -> Judgement:
+    found = graded.grade(kind, gold, answer)
+    if found is None:
+        return Judgement(status="timeout", extracted_answer=answer, verifier=kind)
+    status = "correct" if found >= graded.RIGHT else "incorrect"
+    return Judgement(status=status, extracted_answer=answer, verifier=kind, grade=found)
 
 
 def explain(attempt: Attempt) -> dict[str, Any]:

@@ -4,9 +4,11 @@ import ast
 import functools
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from stages.verifiers.choice import gold_letters
 from stages.verifiers.clean import LONGEST_ANSWER, restore, tidy
+from stages.verifiers.graded import graded_kind, problem_of
 from stages.verifiers.options import options_in
 from stages.verifiers.reading import read
 from stages.verifiers.regions import is_region
@@ -31,6 +33,12 @@ PREFIX = re.compile(
 )
 BROKEN = re.compile(r"[\x00-\x08\x0b-\x1f\ufffd]")
 
+Kind = Literal[
+    "choice", "yes/no", "number", "formula", "equation", "inequality", "region", "set", "tuple",
+    "several", "matrix", "ratio", "time", "text",
+]  # fmt: skip
+"""What a gold answer that is right or wrong can be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gold:
@@ -38,8 +46,8 @@ class Gold:
 
     text: str
     kind: str
-    """`choice`, `yes/no`, `number`, `formula`, `equation`, `inequality`, `region`, `set`, `tuple`,
-    `several`, `matrix`, `ratio`, `time`, `text`, or `none` where it can't be verified."""
+    """A `Kind`; `ocr` or `free text`, which are right in part; or `none` where it can't be
+    verified."""
     problem: str | None = None
     """Why it can't be verified; None: it can."""
     alternatives: tuple[str, ...] = ()
@@ -65,6 +73,8 @@ def type_gold(
         answer_type: what the data set says of the answer's kind.
         choices: the options, in the order of their letters.
     """
+    if kind := graded_kind(answer_type):
+        return _typed_text(gold.strip(), kind)
     text = restore(gold).strip()
     terms = terms_of(question)
     options = choices or options_in(question)
@@ -87,6 +97,13 @@ def type_gold(
         options=tuple(options),
         terms=terms,
     )
+
+
+def _typed_text(text: str, kind: str) -> Gold:
+    """A gold answer that is compared word by word."""
+    if problem := problem_of(text):
+        return Gold(text, "none", problem=problem)
+    return Gold(text, kind, alternatives=(text,))
 
 
 def _problem(text: str, options: tuple[str, ...]) -> str | None:

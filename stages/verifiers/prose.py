@@ -98,7 +98,7 @@ PART = re.compile(r"[\s*#-]{0,8}[(（]?(\d|[ivx]{1,3}|[a-e])[)）.]\s*")
 SEVERAL = frozenset(["several", "set", "tuple", "equation"])
 LABELLED_KINDS = SEVERAL | {"text", "region"}
 CLOSING = re.compile(
-    r"\s*(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
+    r"(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
 )
 MATH = re.compile(
     r"(?<![\\$])\$([^$\n]{1,300})(?<!\\)\$|\\\((.{1,300}?)\\\)|\\\[(.{1,600}?)\\\]"

@@ -44,7 +44,7 @@ from transformers import (
 from data import tables
 from data.records import Caption, Sample
 from data.world import resolve
-from stages import caption, generation, reason
+from stages import caption, reason, serving
 from stages.engines import Completion, ModelConfig, Request
 from stages.job import Job
 from tests.performance.runner import measure_runner
@@ -234,7 +234,7 @@ class Arms:
             metadata=tables.Metadata(stage=table, digest="d", root="d"),
             report=SilentReport(),
         )
-        generation.load_engine = lambda role, config: self.ours  # type: ignore[assignment]
+        serving.load_engine = lambda role, config, should_stop: self.ours  # type: ignore[assignment]
         started = time.monotonic()
         outcome = module.run(job, config)
         seconds = time.monotonic() - started

@@ -34,7 +34,7 @@ from data import tables
 from data.records import Rollout, Verdict, schema
 from stages import propagate_reward
 from stages.job import Job
-from stages.reward_tables import BATCH_ROWS, ROLLOUT_COLUMNS, VERDICT_COLUMNS
+from stages.rollout_shard import BATCH_ROWS, ROLLOUT_COLUMNS, VERDICT_COLUMNS
 from tests.reports import SilentReport
 
 K, N = 8, 8

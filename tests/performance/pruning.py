@@ -23,7 +23,7 @@ import numpy as np
 
 from data import tables
 from data.records import Caption, Rollout, Sample, Trajectory
-from stages import generation, propagate_reward, reason, verify
+from stages import propagate_reward, reason, serving, verify
 from stages.engines import Completion, ModelConfig, Request
 from stages.job import Job, Key, Outcome
 from tests.reports import SilentReport
@@ -38,6 +38,8 @@ BORROWED = {
     "propagate.select": "shortest",
     "verify.timeout_seconds": 5.0,
     "verify.num_workers": 1,
+    "verify.llm_judge": False,
+    "verify.llm_extractor": "off",
 }
 
 World = dict[Key, tuple[int, bool]]
@@ -164,7 +166,7 @@ def write_rollouts(
     run_dir: Path, engine: SimulatedEngine, job: Job | None = None, **settings: Any
 ) -> Outcome:
     """Run the reason stage, or do what is left of it."""
-    generation.load_engine = lambda role, model: engine  # type: ignore[assignment]
+    serving.load_engine = lambda *_: engine  # type: ignore[assignment]
     config = reason.Config.model_validate({"num_rollouts": N} | settings)
     return reason.run(job or make_job("reason", run_dir), config)
 

@@ -1,6 +1,6 @@
-"""What training costs: its steps against a bare loop, and the fused head against all logits.
+"""What training costs: its steps against TRL's and a bare loop, fused head against all logits.
 
-Steps: see `training_steps`; both arms take the same packs in turns. Head: each arm runs in a
+Steps: see `training_steps`; all arms take the same rows in turns. Head: each arm runs in a
 process of its own, whose peak resident memory says what it took beyond its inputs: one forward and
 backward pass of a head over the response tokens of a long trajectory, in float32 on the CPU.
 
@@ -80,7 +80,10 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", choices=["steps", "head"])
-    parser.add_argument("--steps", type=int, default=12, help="timed, after two to warm up")
+    parser.add_argument("--steps", type=int, default=6, help="timed, after two to warm up")
+    parser.add_argument("--width", type=int, default=64, help="of the steps' model")
+    clocks = ["wall", "processor"]
+    parser.add_argument("--clock", choices=clocks, default="wall", help="of steps")
     parser.add_argument("--rounds", type=int, default=1, help="of the head's arms")
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--vocabulary", type=int, default=151_674)
@@ -95,9 +98,7 @@ def main(given: Sequence[str] | None = None) -> None:
     if arguments.only in (None, "steps"):
         from tests.performance.training_steps import measure_steps
 
-        speeds = measure_steps(arguments.steps)
-        result["vs_bare_loop"] = round(speeds["ours"] / speeds["bare"], 3)
-        result["steps_tokens_per_second"] = speeds
+        result |= measure_steps(arguments.steps, arguments.width, arguments.clock)
     if arguments.only in (None, "head"):
         result |= measure_head(arguments)
     if arguments.json:

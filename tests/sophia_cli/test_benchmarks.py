@@ -2,14 +2,17 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pyarrow.parquet as pq
 import pytest
 
 from data import tables
 from data.records import Attempted
+from sophia_cli.run_dir import RunDir, stage_rates
 from stages.benchmarks import PAPER
 from tests.command import assert_refused, result_of, sophia
 from tests.stages.benchmarks import layouts
@@ -66,6 +69,8 @@ def test_every_benchmark_is_asked_and_scored(
     assert set(found["pass_at_k"]) <= {"2"}
     written = json.loads((folder / "run" / "evals" / f"{name}@base" / "results.json").read_text())
     assert written == found
+    assert len(found["provenance"]["scorers"]) == 1
+    assert (found["provenance"]["top_p"], found["provenance"]["num_samples"]) == (0.8, 2)
 
 
 def test_variants_are_a_cluster_and_have_a_worst_case(results: dict[str, Any]) -> None:
@@ -81,19 +86,20 @@ def test_results_are_printed_beside_the_papers(folder: Path, results: dict[str, 
 
 def test_an_evaluation_compared_with_itself(folder: Path, results: dict[str, Any]) -> None:
     evaluation = folder / "run" / "evals" / "mmmu@base"
-    found = result_of("compare", evaluation, evaluation / "results.json")
+    found = result_of("eval", "compare", evaluation, evaluation / "results.json")
     assert (found["difference"], found["p_value"]) == (0.0, 1.0)
     assert found["num_questions"] == NUM_QUESTIONS["mmmu"]
+    assert found["differing_terms"] == {}
     other = folder / "run" / "evals" / "mathvista@base"
-    assert_refused(sophia("compare", evaluation, other), 5, "share no question")
-    assert_refused(sophia("compare", evaluation, folder), 5, "holds no evaluation")
+    assert_refused(sophia("eval", "compare", evaluation, other), 5, "share no question")
+    assert_refused(sophia("eval", "compare", evaluation, folder), 5, "holds no evaluation")
 
 
 def test_predictions_are_a_table_for_other_scorers(
     folder: Path, results: dict[str, Any], tmp_path: Path
 ) -> None:
     evaluation, file = folder / "run" / "evals" / "mathvision@base", tmp_path / "predictions.tsv"
-    done = sophia("export-predictions", evaluation, file, "--sample", "1")
+    done = sophia("eval", "export", evaluation, file, "--sample", "1")
     assert done.returncode == 0, done.stderr
     with file.open(encoding="utf-8", newline="") as lines:
         found = list(csv.DictReader(lines, delimiter="\t"))
@@ -102,8 +108,90 @@ def test_predictions_are_a_table_for_other_scorers(
     answers = {row["sample_id"]: row for row in rows(evaluation) if row["rollout_index"] == 1}
     assert [row["prediction"] for row in found] == [answers[row["id"]]["text"] for row in found]
     assert {row["level"] for row in found} == {"3"}
-    done = sophia("export-predictions", evaluation, file, "--sample", "2")
+    done = sophia("eval", "export", evaluation, file, "--sample", "2")
     assert_refused(done, 5, "no answer number 2")
+
+
+def printable(text: str) -> str:
+    """Without spaces, and the control characters that an untrained policy writes."""
+    return "".join(letter for letter in text if letter.isprintable() and letter != " ")
+
+
+def test_a_comparison_says_what_else_was_different(
+    folder: Path, results: dict[str, Any], tmp_path: Path
+) -> None:
+    evaluation, other = folder / "run" / "evals" / "mathvista@base", tmp_path / "other"
+    shutil.copytree(evaluation, other)
+    changed = json.loads((other / "results.json").read_text())
+    changed["provenance"]["max_tokens"] = 16384
+    (other / "results.json").write_text(json.dumps(changed))
+    done = sophia("eval", "compare", evaluation, other)
+    assert "They differ in max tokens, too: 4, 16384" in done.stdout
+    assert "seed" not in done.stdout
+
+
+MINI = [
+    # As VLMEvalKit's MathVista_MINI.tsv has it: an index of its own, and an order.
+    {"index": 7, "pid": 3, "question": "Hint: ...", "answer": "1.2", "answer_type": "float"},
+    {"index": 9, "pid": 1, "question": "Hint: ...", "answer": "red", "answer_type": "text"},
+    {"index": 12, "pid": 4, "question": "Hint: ...", "answer": "[1, 2.5]", "answer_type": "list"},
+    {"index": 15, "pid": 2, "question": "Hint: ...", "answer": "12", "answer_type": "integer"},
+    {"index": 16, "pid": 5, "question": "Not asked", "answer": "12", "answer_type": "integer"},
+]
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".xlsx"])
+def test_predictions_in_the_table_of_vlmevalkit(
+    folder: Path, results: dict[str, Any], tmp_path: Path, suffix: str
+) -> None:
+    table, file = tmp_path / "MathVista_MINI.tsv", tmp_path / f"tiny_MathVista_MINI{suffix}"
+    theirs = pandas.DataFrame(MINI).assign(image="aGVsbG8=", choices="[]")
+    theirs.to_csv(table, sep="\t", index=False, quoting=csv.QUOTE_ALL)
+    evaluation = folder / "run" / "evals" / "mathvista@base"
+    done = sophia("eval", "export", evaluation, file, "--table", table)
+    assert done.returncode == 0, done.stderr
+    # What VLMEvalKit reads it with.
+    found = pandas.read_csv(file, sep="\t") if suffix == ".tsv" else pandas.read_excel(file)
+    assert list(found.columns) == [n for n in theirs.columns if n != "image"] + ["prediction"]
+    assert list(found["index"]) == [7, 9, 12, 15], "those that were asked, in its own order"
+    texts = {row["sample_id"]: row["text"] for row in rows(evaluation) if not row["rollout_index"]}
+    said = [printable(text) for text in found["prediction"].fillna("")]
+    assert said == [printable(texts[name]) for name in "3142"]
+
+
+def test_questions_of_a_table_without_names_are_found_by_their_text(
+    folder: Path, results: dict[str, Any], tmp_path: Path
+) -> None:
+    table, file = tmp_path / "DynaMath.tsv", tmp_path / "tiny_DynaMath.tsv"
+    theirs = [
+        {
+            "index": 100 * variant,
+            "question": f"What is the {kind} of figure {variant}?",
+            "answer": gold,
+        }
+        for variant in range(10, 0, -1)
+        for kind, gold in (("float", f"{variant}.700000000000001"), ("text", "odd"))
+    ]
+    pandas.DataFrame([*theirs, {"index": 7, "question": "Not asked"}]).to_csv(
+        table, sep="\t", index=False
+    )
+    evaluation = folder / "run" / "evals" / "dynamath@base"
+    done = sophia("eval", "export", evaluation, file, "--table", table)
+    assert done.returncode == 0, done.stderr
+    assert list(pandas.read_csv(file, sep="\t")["index"]) == [row["index"] for row in theirs]
+
+
+def test_a_table_of_another_benchmark_is_refused(
+    folder: Path, results: dict[str, Any], tmp_path: Path
+) -> None:
+    table = tmp_path / "other.tsv"
+    others = [{**row, "answer": "another"} for row in MINI]
+    pandas.DataFrame(others).to_csv(table, sep="\t", index=False)
+    evaluation = folder / "run" / "evals" / "mathvista@base"
+    done = sophia("eval", "export", evaluation, tmp_path / "out.tsv", "--table", table)
+    assert_refused(done, 5, "does not hold the questions", "MathVista_MINI.tsv")
+    done = sophia("eval", "export", evaluation, tmp_path / "out.parquet")
+    assert_refused(done, 2, "neither .tsv nor .xlsx")
 
 
 def test_two_workers_share_a_benchmark(folder: Path, tmp_path: Path) -> None:
@@ -125,11 +213,27 @@ def test_two_workers_share_a_benchmark(folder: Path, tmp_path: Path) -> None:
         (evaluations[1] / "results.json").read_text()
     )
 
+    tables.shards(evaluations[1])[0].unlink()
+    status = RunDir(shared).status()["evaluating"]["world@base"]
+    assert (status["finished_shards"], status["num_shards"], status["rows"]) == (1, 2, 12)
+    assert "evals/world@base: 12 answers, not complete" in sophia("status", "--run", shared).stdout
+
+
+def test_an_evaluation_has_an_eta() -> None:
+    pulses = [
+        {"stage": "eval", "is_alive": True, "total": 140, "rows_per_second": speed}
+        | {"tokens_per_second": 10.0}
+        for speed in (1.5, 0.5)
+    ]
+    under_way = {"rows": 12, "rows_under_way": 8}
+    assert stage_rates(pulses, {}, [under_way])["eval"]["eta_seconds"] == 60
+    assert stage_rates(pulses, {}, []) == {}, "none has begun"
+
 
 def test_an_unknown_benchmark_names_the_nearest(folder: Path) -> None:
     done = sophia(
         "eval", "--run", folder / "run", *settings(folder), "--set", "eval.benchmarks=mathvison"
     )
     assert_refused(done, 5, "mathvison", "mathvision")
-    done = sophia("fetch-benchmarks", "mmu", "--root", folder / "none")
+    done = sophia("eval", "fetch", "mmu", "--root", folder / "none")
     assert_refused(done, 2, "mmu", "mmmu")

@@ -142,6 +142,24 @@ def test_a_second_teacher_is_part_of_identity_where_there_is_one() -> None:
     assert "hard_reasoner" not in resolve_config([], [], {}).config.models.by_role()
 
 
+def test_a_model_that_judges_is_part_of_identity_while_it_is_asked() -> None:
+    def settings(stage: str, *assignments: str) -> dict[str, object]:
+        return stage_settings(resolve_config([], assignments, {}).config, stage)
+
+    path = "models.verifier.path=judge"
+    for stage, switch in (("verify", "verify.llm_judge=true"), ("eval", "eval.llm_judge=authors")):
+        assert not any("llm" in name or "verifier" in name for name in settings(stage))
+        assert settings(stage, path) == settings(stage)
+        assert settings(stage, f"{stage}.llm_max_tokens=9") == settings(stage)
+        assert settings(stage).items() < settings(stage, switch, path).items()
+        others = (f"{stage}.llm_max_tokens=9", f"{stage}.llm_extractor=missing")
+        for changed in (*others, "models.verifier.path=b", f"{stage}.llm_judge_prompt=judge"):
+            assert settings(stage, switch, path, changed) != settings(stage, switch, path)
+    exact = "reason.prune=exact"
+    assert settings("reason", exact, path) == settings("reason", exact)
+    assert settings("reason", exact, "verify.llm_judge=true") != settings("reason", exact)
+
+
 def test_what_rollouts_were_pruned_for_does_not_grow() -> None:
     config = resolve_config([], ["reason.prune=exact"], {}).config
     assert config.reason.GROWING == ()

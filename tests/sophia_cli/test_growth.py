@@ -3,6 +3,8 @@
 The tables are those of a run that was asked for as many from the start, byte for byte.
 """
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data import tables
+from data.records import Caption
 from tests.command import assert_refused, result_of, sophia
 
 STAGES = ("caption", "reason", "reward")
@@ -66,3 +69,38 @@ def test_a_higher_limit_lets_what_was_cut_off_go_on(tmp_path: Path) -> None:
     assert_refused(done, 3, f"reason.max_tokens = {limit}, now 384", "--redo length")
     result_of("reason", "--run", run, *long, "--redo", "length")
     assert content(run, "rollouts") == content(patient, "rollouts")
+
+
+def lose_a_caption(run: Path) -> tuple[str, int]:
+    """Have the first caption's row say that it failed. Its key."""
+    path = tables.shards(run / "captions")[0]
+    metadata = tables.read_metadata(path)
+    assert metadata is not None
+    first, *others = tables.read_rows(path, Caption)
+    key = (first["sample_id"], first["caption_index"])
+    failed = Caption(sample_id=key[0], caption_index=key[1], error="server: it was down")
+    rows = [failed, *(Caption(**row) for row in others)]
+    path.unlink()
+    tables.write_atomically(path, tables.to_table(rows, Caption), replace(metadata, num_errors=1))
+    return key
+
+
+@pytest.mark.timeout(600)
+def test_what_was_made_from_failed_rows_is_made_again_with_them(tmp_path: Path) -> None:
+    run, whole = ingest(tmp_path / "run"), tmp_path / "whole"
+    options = [*settings(2, 2), "--set", "run.max_error_rate=1.0"]
+    result_of("caption", "--run", run, *options)
+    shutil.copytree(run, whole)
+    lost = lose_a_caption(run)
+    for stage in STAGES[1:]:
+        result_of(stage, "--run", whole, *options)
+        result_of(stage, "--run", run, *options)
+    before = content(run, "rollouts")
+    failed = [row for row in before if row["error"]]
+    assert [(row["sample_id"], row["caption_index"]) for row in failed] == [lost, lost]
+
+    result_of("caption", "--run", run, *options, "--redo", "errors")
+    assert result_of("reason", "--run", run, *options)["reason"]["rows"] == len(before)
+    result_of("reward", "--run", run, *options)
+    for table in TABLES:
+        assert content(run, table) == content(whole, table), table

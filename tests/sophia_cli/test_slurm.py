@@ -57,6 +57,18 @@ def test_stages_that_can_be_shared_are_arrays() -> None:
     assert '--worker "slurm-$task"' in found["caption"].text
 
 
+def test_a_training_may_have_several_nodes() -> None:
+    one = scripts_of("train caption")
+    assert all("--nodes=1" in directives(script) for script in one.values())
+    assert re.search(r"^srun \S+ train$", one["train"].text.replace(" \\", ""), re.MULTILINE)
+    script = scripts_of("train caption", "train.num_nodes=4", "slurm.gpus_per_task=8")
+    asked = directives(script["train"])
+    assert {"--nodes=4", "--ntasks-per-node=1", "--gres=gpu:8"} <= {*asked}
+    assert "export MASTER_ADDR=$(scontrol show hostnames" in script["train"].text
+    assert "\nsrun" not in script["train"].text, "the command itself runs it"
+    assert "--nodes=1" in directives(script["caption"])
+
+
 def test_only_stages_that_run_models_ask_for_gpus() -> None:
     def gpus(*assignments: str) -> dict[str, list[str]]:
         found = scripts_of("caption reason reward train", *assignments)

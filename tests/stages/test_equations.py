@@ -14,7 +14,7 @@ import pytest
 from data import tables
 from data.errors import InputError
 from data.records import Reward, Trajectory
-from stages import reward_tables
+from stages import reward_tables, rollout_shard
 from stages.job import Job
 from stages.propagate_reward import Config, run
 from tests.reports import SilentReport
@@ -131,8 +131,8 @@ def check_reason(reason: str, row: Scored, state: str, is_chosen: bool, config: 
 def test_selection_rewards_and_reasons(
     select: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reward_tables, "PIECE_ROWS", 300)
-    monkeypatch.setattr(reward_tables, "BATCH_ROWS", 70)
+    monkeypatch.setattr(rollout_shard, "PIECE_ROWS", 300)
+    monkeypatch.setattr(rollout_shard, "BATCH_ROWS", 70)
     monkeypatch.setattr(reward_tables, "TEXT_BATCH_ROWS", 30)
     seen = Counter[str]()
     for seed, (alpha, keep) in enumerate(product(ALPHAS, (1, 2, 3))):

@@ -9,10 +9,11 @@ import pytest
 
 from data import tables
 from data.errors import EngineError
-from stages import generation
+from stages import generation, serving
 from stages.engines import Completion, ModelConfig, Request, Sampling
 from stages.generation import complete, group_rows
 from stages.job import Job, Key, Planned
+from stages.serving import Model
 from tests.reports import SilentReport
 
 JOB = Job(
@@ -90,7 +91,7 @@ class FailingEngine:
 
 def answer(monkeypatch: pytest.MonkeyPatch, failures: list[int]) -> list[tuple[object, str | None]]:
     monkeypatch.setattr(FailingEngine, "answers_before_failure", failures)
-    monkeypatch.setattr(generation, "load_engine", lambda role, config: FailingEngine())
+    monkeypatch.setattr(serving, "load_engine", lambda *_: FailingEngine())
     planned = (Planned(key=(str(index),), group=index, item=index) for index in range(20))
 
     def request(row: Planned) -> Request | Completion:
@@ -98,7 +99,9 @@ def answer(monkeypatch: pytest.MonkeyPatch, failures: list[int]) -> list[tuple[o
             return Completion(id=row.key, error="image: broken")
         return Request(id=row.key, messages=[], sampling=Sampling(), seed=0)
 
-    return list(complete(JOB, "policy", planned, request, lambda row, done: (row.item, done.error)))
+    return list(
+        complete(Model(JOB, "policy"), planned, request, lambda row, done: (row.item, done.error))
+    )
 
 
 def test_every_row_is_answered_once_though_the_engine_fails(
@@ -115,27 +118,50 @@ def test_an_engine_that_fails_repeatedly_is_given_up(monkeypatch: pytest.MonkeyP
         answer(monkeypatch, [4, 0, 0, 100])
 
 
+def test_an_engine_stays_for_rows_that_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that waits for shards of its input goes on with the model it has."""
+    engines: list[FailingEngine] = []
+    monkeypatch.setattr(FailingEngine, "answers_before_failure", [100, 100])
+    monkeypatch.setattr(FailingEngine, "close", lambda engine: engines.remove(engine))
+
+    def load(*_: object) -> FailingEngine:
+        engines.append(FailingEngine())
+        return engines[-1]
+
+    def request(row: Planned) -> Request:
+        return Request(id=row.key, messages=[], sampling=Sampling(), seed=0)
+
+    monkeypatch.setattr(serving, "load_engine", load)
+    with Model(JOB, "policy") as model:
+        for _ in range(2):
+            planned = (Planned(key=(str(index),), group=index, item=index) for index in range(5))
+            rows = complete(model, planned, request, lambda row, done: done.text)
+            assert list(rows) == ["ok"] * 5
+            assert len(engines) == 1
+    assert engines == []
+
+
 def test_no_engine_is_started_for_rows_that_cannot_be_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(role: str, config: ModelConfig) -> FailingEngine:
+    def refuse(*_: object) -> FailingEngine:
         raise AssertionError("an engine was started")
 
-    monkeypatch.setattr(generation, "load_engine", refuse)
+    monkeypatch.setattr(serving, "load_engine", refuse)
     planned = (Planned(key=(str(index),), group=index, item=index) for index in range(3))
 
     def request(row: Planned) -> Request | Completion:
         return Completion(id=row.key, error="no")
 
-    rows = complete(JOB, "policy", planned, request, lambda row, done: done.error)
+    rows = complete(Model(JOB, "policy"), planned, request, lambda row, done: done.error)
     assert list(rows) == ["no", "no", "no"]
 
 
 def test_rows_that_need_no_model_don_t_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_engine(role: str, config: ModelConfig) -> object:
+    def no_engine(*_: object) -> object:
         raise AssertionError("no row needs it")
 
-    monkeypatch.setattr(generation, "load_engine", no_engine)
+    monkeypatch.setattr(serving, "load_engine", no_engine)
     read = 0
 
     def planned() -> Iterator[Planned]:
@@ -147,7 +173,7 @@ def test_rows_that_need_no_model_don_t_pile_up(monkeypatch: pytest.MonkeyPatch) 
         return Completion(id=row.key, error="image: broken")
 
     most = 0
-    rows = complete(JOB, "policy", planned(), request, lambda row, done: row.key)
+    rows = complete(Model(JOB, "policy"), planned(), request, lambda row, done: row.key)
     for number, _ in enumerate(rows, 1):
         most = max(most, read + 1 - number)
     assert number == 5000

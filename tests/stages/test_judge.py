@@ -7,7 +7,7 @@ import pytest
 
 from data import tables
 from data.records import Rollout, Sample, Thinking
-from stages import generation, judge
+from stages import judge, serving
 from stages.engines import Completion, ModelConfig, Request
 from stages.job import Job
 from stages.judge import parse_score, thinking_of
@@ -94,7 +94,7 @@ def test_every_rollout_gets_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         path = tables.shard_path(tmp_path / name, 0, 1)
         tables.write_atomically(path, tables.to_table(rows, record), metadata)
     engine = Listener({0: "Fine.\nScore: 0.9", 1: "no score"})
-    monkeypatch.setattr(generation, "load_engine", lambda role, config: engine)
+    monkeypatch.setattr(serving, "load_engine", lambda *_: engine)
     job = Job(
         stage="judge",
         run_dir=tmp_path,
@@ -104,15 +104,16 @@ def test_every_rollout_gets_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         report=SilentReport(),
     )
     outcome = judge.run(job, judge.Config())
-    assert (outcome.complete, outcome.rows, outcome.errors) == (True, 4, 3)
+    assert (outcome.complete, outcome.rows, outcome.errors) == (True, 4, 2)
     (path,) = tables.shards(tmp_path / "thinking")
     rows = list(tables.read_rows(path, Thinking))
     scores = [row["thinking_reward"] for row in rows]
-    assert scores == [pytest.approx(0.9), None, None, None]
+    assert scores == [pytest.approx(0.9), None, 0.0, None], "one does not think at all"
+    assert [row["text"] for row in rows] == ["Fine.\nScore: 0.9", "no score", None, None]
     assert [row["error"] for row in rows] == [
         None,
         "score: the judge named none",
-        "thinking: the rollout has none",
+        None,
         "image: broken",
     ]
     asked = str(engine.requests[0].messages)

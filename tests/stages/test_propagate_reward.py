@@ -11,8 +11,9 @@ from data import tables
 from data.errors import InputError, RefusedError
 from data.records import Reward, Trajectory
 from stages.job import Job, Outcome
-from stages.propagate_reward import Config, caption_rewards, run
-from stages.reward_tables import read_shard
+from stages.propagate_reward import Config, run
+from stages.rollout_shard import read_shard
+from stages.selection import caption_rewards
 from tests.reports import SilentReport
 from tests.stages.equations import Scored, caption_reward
 

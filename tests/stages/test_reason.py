@@ -8,7 +8,7 @@ import pytest
 from data import tables
 from data.errors import ConfigError
 from data.records import Reward, Rollout, Verdict
-from stages import generation
+from stages import serving
 from stages.engines import ModelConfig
 from tests.performance.pruning import (
     BORROWED,
@@ -26,7 +26,7 @@ from tests.performance.pruning import (
 @pytest.fixture(autouse=True)
 def engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulated ones take the place of real ones for one test."""
-    monkeypatch.setattr(generation, "load_engine", generation.load_engine)
+    monkeypatch.setattr(serving, "load_engine", serving.load_engine)
 
 
 def rows_of(run_dir: Path, table: str, record: type) -> dict[tuple[object, ...], dict[str, object]]:
@@ -109,8 +109,16 @@ def test_batches_are_those_of_a_run_without_pruning(tmp_path: Path) -> None:
     assert select(tmp_path / "off") == select(tmp_path / "exact")
 
 
-def test_pruning_serves_eq_6_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("propagate.select", "random"),
+        ("verify.llm_judge", True),
+        ("verify.llm_extractor", "missing"),
+    ],
+)
+def test_pruning_serves_eq_6_and_the_rules_alone(tmp_path: Path, key: str, value: object) -> None:
     job = make_job("reason", tmp_path)
-    job = replace(job, borrowed=BORROWED | {"propagate.select": "random"})
-    with pytest.raises(ConfigError, match=r"propagate\.select"):
+    job = replace(job, borrowed=BORROWED | {key: value})
+    with pytest.raises(ConfigError, match=key):
         write_rollouts(tmp_path, SimulatedEngine({}, 1), job, prune="exact")

@@ -44,6 +44,20 @@ def test_the_standard_error_is_that_of_a_bootstrap(variants: int) -> None:
         assert naive < 0.6 * (score.standard_error or 0.0)
 
 
+def test_the_standard_error_is_the_spread_of_evaluations_done_anew() -> None:
+    """Other questions and other answers to each; the answers alone would say too little."""
+    generator = np.random.default_rng(1)
+    values, errors = [], []
+    for _ in range(600):
+        skill = generator.beta(0.6, 0.6, size=80)
+        score = pass_at_1((generator.random((80, 4)) < skill[:, None]).astype(float).tolist())
+        values.append(score.value)
+        errors.append(score.standard_error or 0.0)
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.08)
+    answers_alone = np.sqrt(0.25 / (80 * 4))
+    assert np.mean(errors) > 1.4 * answers_alone
+
+
 def test_clusters_of_different_size() -> None:
     # Mean 0.5; the deviations 1, -0.5 and -0.5 of the clusters sum up to 0: (1 + .25 + .25) * 3/2.
     score = pass_at_1([[1.0], [1.0], [0.0], [0.0]], ["a", "a", "b", "c"])
@@ -78,6 +92,17 @@ def test_the_worst_case_wants_every_variant_right() -> None:
     assert worst_case(rows).value == pytest.approx(0.25)
 
 
+def test_truncated_answers_and_missing_ones_are_counted() -> None:
+    rows = [
+        {**row("a", 0, 0.0), "status": "truncated", "num_tokens": 16},
+        {**row("a", 1, 0.0), "status": "no_answer", "num_tokens": 8},
+        {**row("b", 0, 1.0), "num_tokens": 6},
+    ]
+    results = summarize(rows)
+    assert (results["num_truncated"], results["num_no_answer"]) == (1, 1)
+    assert results["mean_tokens_per_answer"] == 10.0
+
+
 def test_results_have_sub_scores_and_both_figures() -> None:
     def labels(subject: str) -> str:
         return json.dumps({"subject": subject})
@@ -94,6 +119,14 @@ def test_results_have_sub_scores_and_both_figures() -> None:
     assert (results["by_verifier"], results["num_disagreements"]) == (0.25, 1)
     assert results["pass_at_k"] == {"2": 1.0}
     subjects = results["sub_scores"]["subject"]
+    assert all(
+        found.keys()
+        >= {
+            *("pass_at_1", "standard_error", "num_questions", "num_truncated", "num_no_answer"),
+            *("num_unjudged", "mean_tokens_per_answer"),
+        }
+        for found in subjects.values()
+    )
     assert {name: found["pass_at_1"] for name, found in subjects.items()} == {
         "Art": 0.0,
         "Physics": 1.0,

@@ -16,7 +16,7 @@ from data.world.scenes import make_scene
 from sophia_cli.config import resolve_config
 from sophia_cli.execute import Session
 from sophia_cli.run_dir import RunDir
-from stages import generation
+from stages import serving
 from stages.job import Outcome
 from stages.verifiers.extract import extract_answer
 from tests.reports import SilentReport
@@ -32,7 +32,7 @@ class Report(SilentReport):
     def close(self) -> None:
         pass
 
-    total = 0
+    total = done = 0
     counts: dict[str, int]
 
     def __init__(self) -> None:
@@ -54,13 +54,13 @@ def hard_reasoner(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The roles whose engines were started."""
     roles = []
-    load = generation.load_engine
+    load = serving.load_engine
 
-    def note(role: str, model: Any) -> Any:
+    def note(role: str, *others: Any) -> Any:
         roles.append(role)
-        return load(role, model)
+        return load(role, *others)
 
-    monkeypatch.setattr(generation, "load_engine", note)
+    monkeypatch.setattr(serving, "load_engine", note)
     return roles
 
 

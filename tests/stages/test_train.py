@@ -1,6 +1,7 @@
 """What a user gets from `sophia train`."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.total = self.done = self.tokens = 0
+        self.notes: list[str] = []
 
     def start(self, what: str, total: int, done: int) -> None:
         self.total, self.done = total, done
@@ -43,8 +45,11 @@ class Counting:
         self.done += rows
         self.tokens += tokens
 
+    def watch(self, figures: Callable[[], Mapping[str, float]]) -> None:
+        self.figures = figures
+
     def note(self, text: str) -> None:
-        pass
+        self.notes.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,7 @@ def trained(
         learning_rate=5e-3,
         checkpoint_every=3,
         keep_checkpoints=2,
+        peak_tflops=1.0,
     )
     report = Counting()
     outcome = train.run(make_job(run_dir, policy, config, report=report), config)
@@ -80,8 +86,13 @@ def test_it_learns_and_says_what_it_did(trained: tuple[Path, Config, Any, Any]) 
     assert figures["num_trajectories"] == 11
     assert figures["rejected"] == {"the reward is not positive": 1}
     assert figures["loss"] == steps[-1]["loss"]
+    assert "ratio" not in figures, "nobody knows what the behavior model gave these rows"
     assert figures["tokens"] == sum(step["tokens"] for step in steps) == report.tokens
     assert report.total == report.done == 11
+    shown = report.figures()
+    assert 0 < shown["mfu_rate"] < 1 and 0 < shown["data_wait_rate"] < 1
+    assert shown["loss"] == steps[-1]["loss"] and shown["images_per_second"] > 0
+    assert [note for note in report.notes if note.startswith("MFU = ")] == [report.notes[-1]]
     assert list((run_dir / "metrics").glob("events.*"))
     assert list((run_dir / "logs").glob("train-*-ranks.log"))
 

@@ -1,6 +1,6 @@
 """Small sets in the layouts that the benchmarks were published in, with invented questions.
 
-`write_all(ROOT)` puts a local copy of each under a folder, as `sophia fetch-benchmarks` does.
+`write_all(ROOT)` puts a local copy of each under a folder, as `sophia eval fetch` does.
 """
 
 import json
@@ -133,6 +133,10 @@ def mmmu_pro(part: Part) -> Rows:
 def mathvista(part: Part) -> Rows:
     def row(pid: str, **own: Any) -> dict[str, Any]:
         metadata = {"task": "figure question answering", "category": "math-targeted-vqa"}
+        listed = "".join(
+            f"\n({chr(65 + i)}) {text}" for i, text in enumerate(own.get("choices", ()))
+        )
+        unit = f" (Unit: {own['unit']})" if "unit" in own else ""
         shared = {
             "pid": pid,
             "question": "How high is the bar?",
@@ -140,6 +144,8 @@ def mathvista(part: Part) -> Rows:
             "decoded_image": image(int(pid)),
             "question_type": "free_form",
             "metadata": {**metadata, "grade": "high school", "skills": ["statistical reasoning"]},
+            "query": f"Hint: Answer it.\nQuestion: How high is the bar?{unit}"
+            + (f"\nChoices:{listed}" if listed else ""),
         }
         return {**shared, **own}
 

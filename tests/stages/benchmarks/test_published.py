@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from data.errors import ConfigError, InputError
 from stages.benchmarks import PAPER, Benchmark, Question, load_benchmark
 from stages.benchmarks.mmmu import PUBLISHED as MMMU
 from stages.benchmarks.mmmu_pro import PUBLISHED as MMMU_PRO
+from stages.benchmarks.published import fetch
 from stages.prompts import answer_messages
 from tests.data.pictures import png
 from tests.stages.benchmarks import layouts
@@ -67,13 +70,12 @@ def test_mmmu_places_images_where_question_and_options_mention_them(root: Path) 
         for part in answer_messages(vars(sample), None)[0]["content"]
     ]
     assert kinds == [
-        "Answer with the option's letter from the given choices directly.",
         "IMAGE",
-        "shows a bar. Which of these is as tall?\nA.",
+        "shows a bar. Which of these is as tall?\n\n(A)",
         "IMAGE",
-        "B.",
+        "(B)",
         "IMAGE",
-        "C. neither",
+        "(C) neither\n\n\nAnswer with the option's letter from the given choices directly.",
     ]
 
 
@@ -93,11 +95,15 @@ def test_vision_only_benchmarks_show_no_options_but_know_them(root: Path) -> Non
         assert not any(option in text for option in question.options)
 
 
-def test_mathvista_asks_with_its_hints_and_units(root: Path) -> None:
+def test_mathvista_asks_the_published_query(root: Path) -> None:
     found = named(root, "mathvista")
-    assert found["2"].sample.question == "How high is the bar? (Unit: cm)"
-    assert "one decimal place" in (found["3"].sample.hint or "")
-    assert found["1"].sample.choices == ["red", "blue", "red"]
+    assert found["1"].options == ("red", "blue", "red")
+    text = answer_messages(vars(found["1"].sample), None)[0]["content"][-1]["text"]
+    assert text == (
+        "Hint: Answer it.\nQuestion: How high is the bar?\nChoices:\n(A) red\n(B) blue\n(C) red"
+    )
+    assert (found["2"].sample.question or "").endswith("(Unit: cm)")
+    assert found["3"].details == {"kind": "float", "decimals": 1}
 
 
 def test_dynamath_variants_of_a_question_are_a_cluster(root: Path) -> None:
@@ -110,9 +116,10 @@ def test_dynamath_variants_of_a_question_are_a_cluster(root: Path) -> None:
 def test_mathvision_golds_and_options_are_put_right(root: Path) -> None:
     found = named(root, "mathvision")
     assert found["3"].sample.answer == r"\frac{36}{13}"
-    assert found["1"].sample.question == "How long is the side?"
-    assert found["1"].sample.choices == ["2", "3", "4", "5", "6"]
-    assert found["2"].sample.choices is None, "the image shows them"
+    asked = "How long is the side?"
+    assert found["1"].sample.question == f"{asked}\n(A) 2\n(B) 3\n(C) 4\n(D) 5\n(E) 6\n"
+    assert found["1"].options == ("2", "3", "4", "5", "6")
+    assert (found["2"].sample.question, found["2"].options) == (asked, ()), "the image shows them"
 
 
 def test_mv_math_alternatives_and_images(root: Path) -> None:
@@ -179,6 +186,34 @@ def test_what_a_row_lacks_is_its_own_error(
     assert found[1].sample.error is None
 
 
+@pytest.mark.parametrize(
+    ("name", "image", "answer"),
+    [
+        ("mmmu", "image_1", "answer"),
+        ("mmmu_pro", "image", "answer"),
+        ("mathvista", "decoded_image", "answer"),
+        ("mathverse", "image", "answer"),
+        ("dynamath", "decoded_image", "ground_truth"),
+        ("mathvision", "decoded_image", "answer"),
+        ("olympiadbench", "image_1", "final_answer"),
+    ],
+)
+def test_every_benchmark_says_what_a_row_lacks(
+    tmp_path: Path, name: str, image: str, answer: str
+) -> None:
+    published = next(each for each in layouts.ALL if each.name == name)
+    for part in published.parts:
+        rows = layouts.ROWS[name](part)
+        asked = [row for row in rows if row.get("problem_version") != "Text Dominant"]
+        asked[0][image] = None
+        asked[-1][answer] = None
+        layouts.write_part(tmp_path, published, part, rows)
+    found = questions(load_benchmark(name, 0, tmp_path))
+    errors = [each.sample.error or "" for each in found]
+    assert any(error.startswith("image: the row has none") for error in errors)
+    assert any(error.startswith("answer: the row has none") for error in errors)
+
+
 def test_an_image_that_is_mentioned_must_be_there(tmp_path: Path) -> None:
     for part in MMMU.parts:
         rows = [{**row, "image_3": None} for row in layouts.mmmu(part)]
@@ -199,6 +234,23 @@ def test_a_missing_image_file_or_answer_is_an_error_of_its_row(tmp_path: Path) -
     assert found["3"].sample.error is None
 
 
+def test_images_may_lie_in_an_archive_or_any_folder(tmp_path: Path) -> None:
+    layouts.write_mv_math(tmp_path)
+    images = tmp_path / "mv_math" / "images"
+    with zipfile.ZipFile(tmp_path / "mv_math" / "images.zip", "w") as archive:
+        archive.write(images / "a.png", "MV-MATH/images/a.png")
+    (images / "a.png").unlink()
+    found = named(tmp_path, "mv_math")["1"].sample
+    assert [image["bytes"] for image in found.images or []] == [png(0), png(1)]
+
+
+def test_images_that_were_not_unpacked_are_no_failed_rows(tmp_path: Path) -> None:
+    layouts.write_mv_math(tmp_path)
+    shutil.rmtree(tmp_path / "mv_math" / "images")
+    with pytest.raises(InputError, match="names 2 images"):
+        load_benchmark("mv_math", 0, tmp_path)
+
+
 def test_two_questions_of_one_name_are_refused(tmp_path: Path) -> None:
     layouts.write_mv_math(tmp_path, [layouts.MV_MATH_ROWS[0]] * 2)
     with pytest.raises(InputError, match="two questions called 1"):
@@ -206,20 +258,46 @@ def test_two_questions_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_copy_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sophia fetch-benchmarks mmmu"):
+    with pytest.raises(InputError, match="sophia eval fetch mmmu"):
         load_benchmark("mmmu", 0, tmp_path)
 
 
-def test_a_clone_of_the_hub_repository_is_a_copy(tmp_path: Path) -> None:
+def write_clone(folder: Path) -> None:
+    """MMMU-Pro as its repository on the hub holds it: Parquet files and a card."""
     import datasets
 
     part = MMMU_PRO.parts[0]
-    layouts.write_part(tmp_path / "made", MMMU_PRO, part, layouts.mmmu_pro(part))
-    made = datasets.load_from_disk(tmp_path / "made" / "mmmu_pro" / "vision" / "test")
-    clone = tmp_path / "mmmu_pro"
-    (clone / "vision").mkdir(parents=True)
-    made.to_parquet(clone / "vision" / "test-00000-of-00001.parquet")
+    made = folder.parent / "made"
+    layouts.write_part(made, MMMU_PRO, part, layouts.mmmu_pro(part))
+    (folder / "vision").mkdir(parents=True)
+    datasets.load_from_disk(made / "mmmu_pro" / "vision" / "test").to_parquet(
+        folder / "vision" / "test-00000-of-00001.parquet"
+    )
     files = [{"split": "test", "path": "vision/test-*"}]
     card = {"configs": [{"config_name": "vision", "data_files": files}]}
-    (clone / "README.md").write_text(f"---\n{json.dumps(card)}\n---\n")
+    (folder / "README.md").write_text(f"---\n{json.dumps(card)}\n---\n")
+
+
+def test_a_clone_of_the_hub_repository_is_a_copy(tmp_path: Path) -> None:
+    write_clone(tmp_path / "mmmu_pro")
     assert load_benchmark("mmmu_pro", 0, tmp_path).num_questions == 2
+
+
+def test_a_fetched_copy_is_what_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clone(tmp_path / "MMMU" / "MMMU_Pro")  # which `datasets` takes before the hub's own
+    monkeypatch.chdir(tmp_path)
+    direct = load_benchmark("mmmu_pro", 0)
+    for _ in range(2):  # what is there already is left as it is
+        assert list(fetch(["mmmu_pro"], tmp_path / "copies")) == [tmp_path / "copies" / "mmmu_pro"]
+    assert load_benchmark("mmmu_pro", 0, tmp_path / "copies").digest == direct.digest
+
+
+def test_a_hub_that_can_not_be_reached_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="MathLLMs/MathVision"):
+        list(fetch(["mathvision"], tmp_path))

@@ -9,15 +9,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from data.errors import ConfigError, EngineError
+from data.errors import ConfigError, EngineError, Stopped
 from stages.engines import Completion, Engine, ModelConfig, Prefix, Request
 from stages.engines.transformers import TransformersEngine
 from tests.stages.engines.asking import END_TURN, Model, answers, ask, picture
-from tests.stages.engines.contract import PolicyContract, ReasonerContract
+from tests.stages.engines.contract import PolicyContract, ReasonerContract, ordered
+from tests.tiny_models import CONTEXT_LENGTH
+
+if TYPE_CHECKING:
+    from stages.engines.vllm import VllmEngine
 
 pytest.importorskip("vllm")
 
@@ -214,6 +219,39 @@ class TestPolicy(PolicyContract):
             for i in range(8)
         ]
         same_as_transformers(engine, policy_path, requests)
+
+    def test_a_picture_whose_first_request_was_refused(self, engine: "VllmEngine") -> None:
+        """Its pixels made the prompt too long, so that the engine has not seen it."""
+        purple = picture("purple")
+        long = next(
+            request
+            for request in (ask(0, "word " * n, images=[purple]) for n in range(CONTEXT_LENGTH))
+            if len(engine.renderer.prompt(request).token_ids) > CONTEXT_LENGTH - 8
+        )
+        refused, answer = ordered(engine, [long, ask(1, images=[purple])])
+        assert refused.error is not None
+        assert refused.error.startswith("prompt_too_long: ")
+        assert answer.error is None
+
+
+def test_a_stop_while_the_model_is_loaded(reasoner_path: Path) -> None:
+    from stages.engines.vllm import VllmEngine
+
+    def num_processes() -> int:
+        return len(psutil.Process().children(recursive=True))
+
+    before = num_processes()
+    began = False
+
+    def has_begun() -> bool:
+        nonlocal began
+        began = began or num_processes() > before + 1  # one may be Python's resource tracker
+        return began
+
+    with pytest.raises(Stopped):
+        VllmEngine(ModelConfig(path=str(reasoner_path), engine="vllm"), has_begun)
+    assert began
+    assert num_processes() <= before + 1
 
 
 def test_an_unknown_engine_argument(reasoner_path: Path) -> None:

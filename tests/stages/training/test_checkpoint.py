@@ -74,6 +74,17 @@ def test_what_was_not_finished_is_ignored_and_removed(folder: Path) -> None:
     assert not (folder / ".step-000004").exists()
 
 
+def test_one_that_was_being_replaced_is_put_back(folder: Path) -> None:
+    replaced = folder / f"{checkpoint.REPLACED}step-000004"
+    (folder / "step-000004").rename(replaced)
+    checkpoint.remove_unfinished(folder)
+    assert newest_step(folder) == 4
+    write_checkpoint(folder / "other", replace(START, step=4)).rename(replaced)
+    checkpoint.remove_unfinished(folder)
+    assert newest_step(folder) == 4
+    assert not replaced.exists()
+
+
 def test_other_settings_are_refused_by_name(folder: Path) -> None:
     changed = replace(START.metadata, digest="other", settings={"train.learning_rate": 2e-3})
     with pytest.raises(RefusedError, match=r"train\.learning_rate = 0\.001, now 0\.002"):
@@ -93,6 +104,11 @@ def test_other_extra_data_is_refused(folder: Path) -> None:
 def test_another_layout_is_refused_with_the_way_out(folder: Path, changes: dict[str, int]) -> None:
     with pytest.raises(RefusedError, match=r"train\.num_ranks = 2 and train\.zero_stage = 2"):
         checkpoint.newest(folder, replace(START, **changes))
+
+
+def test_other_ranks_are_shown_the_way(folder: Path) -> None:
+    with pytest.raises(RefusedError, match="convert it for 4 with `sophia train reshard`"):
+        checkpoint.newest(folder, replace(START, num_ranks=4))
 
 
 def test_steps_are_ordered_by_number(tmp_path: Path) -> None:

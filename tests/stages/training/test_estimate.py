@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 
+from stages.training.config import Config
 from stages.training.estimate import Sizes, activation_bytes, state_bytes
 
 QWEN_7B = Sizes(
@@ -24,6 +27,17 @@ def test_state(zero_stage: int, num_ranks: int, weight_bytes: int, bytes_each: f
     found = state_bytes(QWEN_7B, zero_stage, num_ranks, weight_bytes)
     expected = QWEN_7B.trained * bytes_each + QWEN_7B.frozen * weight_bytes
     assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_with_lora_only_adapters_have_a_state(policy: Path) -> None:
+    whole = Sizes.of(policy)
+    adapted = Sizes.of(policy, Config(lora_rank=2))
+    assert (adapted.adapted, adapted.frozen) == (whole.trained, whole.frozen)
+    assert 0 < adapted.trained < whole.trained / 5
+    weights = 2 * (whole.trained + whole.frozen + adapted.trained)
+    assert state_bytes(adapted, 2, 4, 2) == weights + 16 * adapted.trained // 4
+    spread = 2 * whole.frozen + (2 * whole.trained + 18 * adapted.trained) // 4
+    assert state_bytes(adapted, 3, 4, 2) == pytest.approx(spread, abs=4)
 
 
 def test_a_long_row_fits_with_gradient_checkpointing_alone() -> None:

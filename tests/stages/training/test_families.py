@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import (
     CLIPVisionConfig,
+    DataCollatorWithFlattening,
     InternVLConfig,
     InternVLForConditionalGeneration,
     LlamaConfig,
@@ -23,8 +24,8 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
-from data.errors import ConfigError
-from stages.families import FAMILIES, load_family
+from data.errors import ConfigError, EngineError
+from stages.families import FAMILIES, ImageFeatures, load_family
 from stages.training.attention import PACKED, Segments
 from stages.training.plan import Row
 from stages.training.policy import LanguageModel, make_batch
@@ -228,19 +229,70 @@ def test_a_pack_gives_the_gradient_of_its_rows_alone(name: str) -> None:
         torch.testing.assert_close(gradient, alone[key], atol=1e-6 * norm, rtol=1e-5)
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", BUILDERS)
-def test_a_row_does_not_see_its_neighbours(name: str) -> None:
+def test_a_row_does_not_see_its_neighbours(name: str, training: bool) -> None:
+    """Bit by bit, and with whatever cache the model's configuration asks for."""
     case = Case.of(name)
+    case.model.model.language_model.train(training)
+    assert case.model.config.get_text_config().use_cache
     with torch.no_grad():
         before = case.logprobs(packed=True)
         case.rows[0].response_ids[:] = 7
         case.pixels[0] = {
-            key: each.flip(-1) if each.ndim > 2 else each for key, each in case.pixels[0].items()
+            key: each.flip(-1) if each.is_floating_point() else each
+            for key, each in case.pixels[0].items()
         }
         after = case.logprobs(packed=True)
     assert not torch.equal(before[0], after[0])
     assert torch.equal(before[1], after[1])
     assert torch.equal(before[2], after[2])
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl"])
+def test_what_generation_left_on_the_model_does_not_matter(name: str) -> None:
+    """Qwen keeps how far positions lie behind tokens, of the images it saw last."""
+    case = Case.of(name)
+    with torch.no_grad():
+        before = case.logprobs(packed=True)
+        case.model.model.rope_deltas = torch.tensor([[-17]])
+        after = case.logprobs(packed=True)
+    assert all(map(torch.equal, before, after))
+
+
+def test_a_pack_of_text_is_what_transformers_makes_of_it() -> None:
+    """Its collator labels each token of a row but the first, at the place of the token itself."""
+    rows = [make_row([], prompt, response) for prompt, response in ((3, 4), (1, 6), (5, 1))]
+    batch = make_batch(
+        load_family("internvl"), internvl()[0], rows, [None] * 3, torch.device("cpu")
+    )
+    features = []
+    for row in rows:
+        ids = [*row.prompt_ids.tolist(), *row.response_ids.tolist()]
+        labels = [-100] * len(row.prompt_ids) + row.response_ids.tolist()
+        features.append({"input_ids": ids, "labels": labels})
+    theirs = DataCollatorWithFlattening(return_flash_attn_kwargs=True)(features)
+    ids, labels, positions = (
+        torch.as_tensor(theirs[name])[0] for name in ("input_ids", "labels", "position_ids")
+    )
+    # A row's last token predicts nothing: it is not in our packs.
+    last = torch.cat([positions[1:] == 0, torch.tensor([True])])
+    assert batch.input_ids_L.tolist() == ids[~last].tolist()
+    assert batch.position_ids[0].tolist() == positions[~last].tolist()
+    ours = torch.full_like(ids, -100)[~last]
+    ours[batch.source_T] = batch.target_T
+    assert ours.tolist() == labels.roll(-1)[~last].tolist()
+    bounds = torch.as_tensor(theirs["cu_seq_lens_q"]).tolist()
+    assert batch.segments.bounds.tolist() == [end - row for row, end in enumerate(bounds)]
+
+
+@pytest.mark.parametrize("placeholders", [0, 3, 5])
+def test_a_row_that_its_images_do_not_fit_is_refused(placeholders: int) -> None:
+    row = make_row([placeholders] if placeholders else [], 3, 2)
+    features = ImageFeatures(torch.zeros(4, LANGUAGE["hidden_size"]))
+    model = internvl()[0]
+    with pytest.raises(EngineError, match=f"has {placeholders} image placeholders.* make 4"):
+        make_batch(load_family("internvl"), model, [row], [features], torch.device("cpu"))
 
 
 def test_attention_honours_sliding_windows() -> None:

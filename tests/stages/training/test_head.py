@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.training.head import Head, token_logprobs
-from stages.training.loss import ResponseTokens, summed_loss
+from stages.training.loss import ResponseTokens, sophia
 
 T, H, V = 23, 16, 301
 
@@ -61,9 +61,8 @@ def test_gradient_of_sophia_is_the_weighted_score() -> None:
     # d/dz of -R log softmax(z)_y is R (softmax(z) - onehot(y)).
     logits = torch.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
     logprob = token_logprobs(logits, torch.eye(3), None, torch.tensor([1]))
-    summed_loss(
-        "sophia", ResponseTokens(logprob_T=logprob, reward_T=torch.tensor([0.75])), 2
-    ).backward()
+    loss = sophia(ResponseTokens(logprob_T=logprob, reward_T=torch.tensor([0.75]))).sum() / 2
+    loss.backward()
     expected = 0.75 / 2 * (torch.softmax(logits, -1) - torch.tensor([[0.0, 1.0, 0.0]]))
     assert logits.grad is not None
     torch.testing.assert_close(logits.grad, expected)

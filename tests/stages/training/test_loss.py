@@ -10,8 +10,9 @@ from stages.training.loss import (
     denominator,
     grpo,
     k3,
-    summed_loss,
-    trust_grpo_advantages,
+    sft,
+    sophia,
+    token_weight,
 )
 
 
@@ -25,12 +26,12 @@ def tokens(reward: list[float]) -> ResponseTokens:
 def test_sophia_weighs_each_token_by_the_reward_of_its_rollout() -> None:
     # Two rollouts, R = 1 with tokens 1/2 and 1/4, and R = 0.5 with the token 1/8:
     # -(1 * (log 1/2 + log 1/4) + 0.5 * log 1/8) = (1 + 2 + 1.5) log 2
-    loss = summed_loss("sophia", tokens([1.0, 1.0, 0.5]), 1)
+    loss = sophia(tokens([1.0, 1.0, 0.5])).sum()
     assert loss.item() == pytest.approx(4.5 * math.log(2), abs=1e-6)
 
 
 def test_sft_ignores_rewards() -> None:
-    loss = summed_loss("sft", tokens([1.0, 0.0, 0.5]), 3)
+    loss = sft(tokens([1.0, 0.0, 0.5])).sum() / 3
     assert loss.item() == pytest.approx(2 * math.log(2), abs=1e-6)
 
 
@@ -42,6 +43,16 @@ def test_objectives_give_one_loss_per_token(objective: str) -> None:
 def test_denominators() -> None:
     assert denominator("token", num_tokens=30, num_trajectories=4) == 30
     assert denominator("trajectory", num_tokens=30, num_trajectories=4) == 4
+    assert denominator("trajectory-mean", num_tokens=30, num_trajectories=4) == 4
+
+
+def test_a_trajectorys_mean_is_a_sum_of_weighted_tokens() -> None:
+    # Rows of 2 and 3 tokens: (1 + 2) / 2 and (3 + 4 + 5) / 3, and then the mean of both.
+    weights = [token_weight("trajectory-mean", 2)] * 2 + [token_weight("trajectory-mean", 3)] * 3
+    losses = [1.0, 2.0, 3.0, 4.0, 5.0]
+    summed = sum(loss * weight for loss, weight in zip(losses, weights, strict=True))
+    assert summed / denominator("trajectory-mean", 5, 2) == pytest.approx((1.5 + 4) / 2)
+    assert token_weight("token", 3) == token_weight("trajectory", 3) == 1
 
 
 def rollout_tokens(
@@ -87,21 +98,3 @@ def test_k3_by_hand() -> None:
     with_kl = grpo(tokens, kl_weight=0.1)
     assert with_kl.tolist() == pytest.approx([-1 + 0.1 * each for each in expected], abs=1e-6)
     assert grpo(tokens).tolist() == pytest.approx([-1.0] * 3), "beta is 0"
-
-
-def test_trust_grpo_advantages_by_hand() -> None:
-    # mu_c = 0.2 and mu_w = 0.8: gamma = exp(-0.6). At s = 0 with alpha = 0.5, R is
-    # 1 + 0.1 gamma and 0.4 gamma, and of two the advantages are +-1.
-    assert trust_grpo_advantages(
-        [1.0, 0.0], [0.2, 0.8], step=0, num_steps=10, weight=0.5
-    ) == pytest.approx([1.0, -1.0])
-    # All right, so trusted in full: R = 1 + 0.3 exp(-1) R_t, and what is left is R_t's order.
-    found = trust_grpo_advantages([1.0] * 3, [0.0, 0.5, 1.0], step=5, num_steps=5)
-    assert found == pytest.approx([-math.sqrt(1.5), 0.0, math.sqrt(1.5)])
-    # gamma = exp(-0.6) again, and a rollout that was not scored has its outcome alone.
-    gamma, annealed = math.exp(-0.6), math.exp(-0.5)
-    rewards = [1 + 0.3 * gamma * annealed * 0.2, 0.3 * gamma * annealed * 0.8, 0.0]
-    mean = sum(rewards) / 3
-    deviation = math.sqrt(sum((reward - mean) ** 2 for reward in rewards) / 3)
-    found = trust_grpo_advantages([1.0, 0.0, 0.0], [0.2, 0.8, None], step=5, num_steps=10)
-    assert found == pytest.approx([(reward - mean) / deviation for reward in rewards])

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.errors import InputError
+from stages.training.config import Mixture
 from stages.training.mixture import Source, draw
 from stages.training.plan import Plan
 from stages.training.planning import make_plan, make_steps
@@ -46,8 +47,12 @@ def plan_rows(
     return plan
 
 
+def alone(count: int) -> list[list[int]]:
+    return [[row] for row in range(count)]
+
+
 def test_every_row_is_in_each_epoch_once() -> None:
-    steps = make_steps(10, [[10, 11], [12, 12]], 5, seed=1)
+    steps = make_steps(alone(10), [[10, 11], [12, 12]], 5, seed=1)
     assert [len(step) for step in steps] == [5, 5, 5, 5, 4]
     order = [row for step in steps for row in step]
     assert Counter(order[:12]) == Counter(range(12))
@@ -56,8 +61,17 @@ def test_every_row_is_in_each_epoch_once() -> None:
 
 
 def test_the_order_follows_from_the_seed() -> None:
-    assert make_steps(50, [[]], 8, seed=1) == make_steps(50, [[]], 8, seed=1)
-    assert make_steps(50, [[]], 8, seed=1) != make_steps(50, [[]], 8, seed=2)
+    assert make_steps(alone(50), [[]], 8, seed=1) == make_steps(alone(50), [[]], 8, seed=1)
+    assert make_steps(alone(50), [[]], 8, seed=1) != make_steps(alone(50), [[]], 8, seed=2)
+
+
+def test_groups_are_in_a_step_together() -> None:
+    groups = [[3 * number, 3 * number + 1, 3 * number + 2] for number in range(5)]
+    steps = make_steps(groups, [[], []], 7, seed=1)
+    assert [len(step) for step in steps] == [6, 6, 6, 6, 6]
+    assert all(step[start : start + 3] in groups for step in steps for start in (0, 3))
+    assert Counter(row for step in steps for row in step) == Counter([*range(15)] * 2)
+    assert make_steps([[0, 1, 2]], [[]], 2, seed=1) == [[0, 1, 2]], "a group is never cut"
 
 
 def test_draws_repeat_nothing_before_all_were_drawn() -> None:
@@ -166,3 +180,26 @@ def test_planning_can_be_stopped(tmp_path: Path, policy: Path) -> None:
     )
     assert plan is None
     assert not (tmp_path / "plan" / "plan.json").exists()
+
+
+def test_a_warm_up_takes_the_files_of_the_mixture_whole(tmp_path: Path, policy: Path) -> None:
+    rows = [{"question": f"{number}?", "response": f"{number}."} for number in range(6)]
+    rows.append({"question": "?", "response": ""})
+    path = tmp_path / "extra.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    mix = {"whole": Mixture(path=str(path)), "part": Mixture(path=str(path), rows=3)}
+    config = make_config(tmp_path, mix=mix, num_epochs=2, objective="sft")
+    plan = make_plan(
+        tmp_path / "plan",
+        "d",
+        None,
+        partial(Renderer, policy, config.max_length, "Think."),
+        config,
+        seed=7,
+        should_stop=lambda: False,
+    )
+    assert plan is not None
+    assert plan.num_trajectories == 0
+    assert plan.rejected == {"the response is empty": 2}
+    drawn = [row for step in plan.steps for row in step]
+    assert 2 * (6 + 3) - 2 <= len(drawn) <= 2 * (6 + 3)

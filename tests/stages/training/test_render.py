@@ -41,6 +41,12 @@ def test_a_direct_response_keeps_the_models_default(renderer: Renderer) -> None:
     assert prompt == "<|im_start|>user\nHow many?<|im_end|>\n<|im_start|>assistant\n"
 
 
+def test_the_policys_own_response_keeps_the_prompt_that_it_answered(renderer: Renderer) -> None:
+    own = renderer.tokenizer("2", add_special_tokens=False)["input_ids"]
+    prompt, _ = decoded(renderer, renderer.render(example("2", token_ids=own)))
+    assert prompt.startswith("<|im_start|>system\nThink slowly.<|im_end|>\n")
+
+
 def test_every_image_is_as_many_placeholders_as_it_has_features(renderer: Renderer) -> None:
     prompt, _ = decoded(renderer, renderer.render(example("2", images=2)))
     assert prompt.count("<img>" + "<IMG_CONTEXT>" * 4 + "</img>") == 2

@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stages import train
@@ -59,13 +60,15 @@ def test_killed_and_run_again_ends_in_the_same_weights(
     assert weights_hash(killed / final) == weights_hash(undisturbed / final)
 
 
-def test_sigterm_saves_a_checkpoint_and_ends(tmp_path: Path, policy: Path) -> None:
+def test_sigterm_to_all_of_a_job_saves_a_checkpoint_and_ends(tmp_path: Path, policy: Path) -> None:
     run_dir = write_run(tmp_path / "run", make_rows(40))
     config = make_config(
         run_dir, num_epochs=200, checkpoint_every=10_000, zero_stage=2, num_ranks=2
     )
     attempt = start_attempt(run_dir, policy, config)
     wait_for_step(run_dir, 2)
+    for process in psutil.Process(attempt.pid).children(recursive=True):
+        process.terminate()  # as Slurm does
     attempt.send_signal(signal.SIGTERM)
     assert attempt.wait(60) == 75
     (saved,) = checkpoint.steps(run_dir / "checkpoints")

@@ -1,0 +1,193 @@
+"""Data to train a judge of one's own on: judgements of a larger one, evenly over their scores.
+
+Input tables: samples, rollouts, thinking of a run. Output tables: samples and trajectories of
+another one, for `train.objective = "sft"`.
+
+SophiaVL-R1 had responses scored by a 72B model, sampled these evenly over ten bins of scores, and
+fine-tuned a 3B model on them. A question of the new run is what the judge is asked, in the words of
+`judge.prompt`; the response is what the larger one said.
+
+    sophia judge-data --run RUN --to JUDGE_RUN --per-bin 15000
+    sophia train --run JUDGE_RUN --set train.objective=sft --set models.policy.path=MODEL
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data import tables
+from data.errors import InputError, RefusedError, Stopped
+from data.records import Rollout, Sample, Thinking, Trajectory
+from data.report import Report
+from stages.generation import require_table, unknown_sample
+from stages.judge import ROLLOUT_COLUMNS, Config, thinking_of
+from stages.prompts import fill, load_prompt, question_text
+from stages.seeds import seed_for
+
+NUM_BINS = 10
+JUDGEMENT_COLUMNS = (
+    *("sample_id", "caption_index", "rollout_index"),
+    *("thinking_reward", "text", "num_tokens", "finish_reason"),
+)
+Key = tuple[str, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeData:
+    """What was taken of each bin of scores."""
+
+    there: list[int]
+    """Judgements with a score from 0.0 to below 0.1, ..., from 0.9 to 1.0."""
+    taken: list[int]
+
+
+def bin_of(score: float) -> int:
+    """0 for scores below 0.1, ..., 9 for 0.9 and 1.0."""
+    return min(int(score * NUM_BINS + 1e-3), NUM_BINS - 1)  # 0.3 as float32 is a little less
+
+
+def sample_evenly(scores: Mapping[Key, float], per_bin: int, seed: int) -> set[Key]:
+    """At most so many of each bin, at random; which ones follows from their keys.
+
+    Args:
+        scores: the score of each.
+        per_bin: most of a bin; one that has fewer gives all.
+        seed: the run's.
+    """
+    bins: dict[int, list[tuple[int, Key]]] = defaultdict(list)
+    for key, score in scores.items():
+        bins[bin_of(score)].append((seed_for(seed, "judge-data", *key), key))
+    return {key for members in bins.values() for _, key in sorted(members)[:per_bin]}
+
+
+def make_judge_data(
+    run_dir: Path,
+    target: Path,
+    *,
+    config: Config,
+    per_bin: int,
+    seed: int,
+    report: Report,
+    should_stop: Callable[[], bool],
+) -> JudgeData:
+    """Write the new run's tables.
+
+    Args:
+        run_dir: the run with the judgements.
+        target: the new run.
+        config: what the new judge is asked, and whether it sees the images.
+        per_bin: most judgements of a bin.
+        seed: of the draw.
+        report: where progress goes.
+        should_stop: turns true on a signal.
+
+    Raises:
+        InputError: a table is missing, or there is no judgement.
+        RefusedError: the new run holds something else.
+        Stopped: on a signal.
+    """
+    count = require_table(run_dir / "samples", "sophia ingest")
+    require_table(run_dir / "rollouts", "sophia reason --set reason.behavior=image", count)
+    require_table(run_dir / "thinking", "sophia judge", count)
+    prompt = load_prompt(config.prompt)
+    settings = {"prompt": prompt, "with_images": config.with_images, "per_bin": per_bin}
+    inputs = [tables.table_digest(run_dir / name) for name in ("samples", "thinking")]
+    metadata = tables.Metadata(
+        stage="judge-data",
+        digest=tables.digest_of("judge-data", settings, inputs, seed),
+        settings={"run.seed": seed, **settings},
+    )
+    _refuse_others(target, metadata)
+    scores = dict(_scores(run_dir, count))
+    if not scores:
+        raise InputError(
+            f"{run_dir / 'thinking'} holds no judgement that names a score.",
+            "Look at its `error` column, and run `sophia judge --redo errors`.",
+        )
+    chosen = sample_evenly(scores, per_bin, seed)
+    report.start("judge data", count, 0)
+    for index in range(count):
+        if should_stop():
+            raise Stopped("Stopped early.", "Run the same command again to go on.")
+        made = list(_conversations(run_dir, index, count, chosen, config, prompt))
+        for record, name in ((Trajectory, "trajectories"), (Sample, "samples")):
+            rows = [row for pair in made for row in pair if isinstance(row, record)]
+            path = tables.shard_path(target / name, index, count)
+            tables.write_atomically(path, tables.to_table(rows, record), metadata)
+        report.advance(rows=1)
+    there, taken = [0] * NUM_BINS, [0] * NUM_BINS
+    for key, score in scores.items():
+        there[bin_of(score)] += 1
+        taken[bin_of(score)] += key in chosen
+    return JudgeData(there=there, taken=taken)
+
+
+def _refuse_others(target: Path, metadata: tables.Metadata) -> None:
+    for name in ("samples", "trajectories"):
+        for path in tables.shards(target / name):
+            found = tables.read_metadata(path)
+            if found is None or found.digest != metadata.digest:
+                raise RefusedError(
+                    f"{target} holds {name} that were made in another way.",
+                    "Name another folder with --to, or delete this one.",
+                )
+
+
+def _judgements(run_dir: Path, index: int, count: int) -> Iterator[tuple[Key, dict[str, Any]]]:
+    """A shard's judgements that ended and name a score."""
+    path = tables.shard_path(run_dir / "thinking", index, count)
+    for row in tables.read_rows(path, Thinking, JUDGEMENT_COLUMNS):
+        is_scored = row["thinking_reward"] is not None and row["text"] is not None
+        if is_scored and row["finish_reason"] == "stop":
+            yield (row["sample_id"], row["caption_index"], row["rollout_index"]), row
+
+
+def _scores(run_dir: Path, count: int) -> Iterator[tuple[Key, float]]:
+    for index in range(count):
+        for key, row in _judgements(run_dir, index, count):
+            yield key, row["thinking_reward"]
+
+
+def _conversations(
+    run_dir: Path, index: int, count: int, chosen: set[Key], config: Config, prompt: str
+) -> Iterator[tuple[Sample, Trajectory]]:
+    """What the judge is asked about each chosen rollout, and what it is to say."""
+    judged = {key: row for key, row in _judgements(run_dir, index, count) if key in chosen}
+    wanted = {sample_id for sample_id, *_ in judged}
+    path = tables.shard_path(run_dir / "samples", index, count)
+    samples = {
+        row["sample_id"]: row
+        for row in tables.read_rows(path, Sample)
+        if row["sample_id"] in wanted
+    }
+    path = tables.shard_path(run_dir / "rollouts", index, count)
+    for row in tables.read_rows(path, Rollout, ROLLOUT_COLUMNS):
+        key = (row["sample_id"], row["caption_index"], row["rollout_index"])
+        thinking = thinking_of(row)
+        if key not in judged or thinking is None:
+            continue
+        if (sample := samples.get(key[0])) is None:
+            raise unknown_sample(path, key[0])
+        name = "/".join(map(str, key))
+        asked = fill(prompt, {"question": question_text(sample), "thinking": thinking})
+        yield (
+            Sample(
+                sample_id=name,
+                images=sample["images"] if config.with_images else [],
+                question=asked,
+                source="judge-data",
+            ),
+            Trajectory(
+                sample_id=name,
+                caption_index=0,
+                rollout_index=0,
+                # What a judge that thinks weighs in its head is not what the new one has to say.
+                response=judged[key]["text"].rpartition("</think>")[2].strip(),
+                reward=1.0,
+                advantage=1.0,
+                num_tokens=judged[key]["num_tokens"],
+                finish_reason="stop",
+            ),
+        )

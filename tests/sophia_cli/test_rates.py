@@ -1,0 +1,26 @@
+"""When a training will be done, from the signs of life of the command that runs it."""
+
+from pathlib import Path
+
+from sophia_cli.console import ConsoleReport
+from sophia_cli.pulse import pulse, read_pulses
+from sophia_cli.run_dir import stage_rates
+
+
+def test_a_training_that_was_resumed_counts_from_its_checkpoint(tmp_path: Path) -> None:
+    report = ConsoleReport()
+    report.start("train", total=100, done=40)
+    with pulse(tmp_path / "train-1.json", "train", "node1", report):
+        report.advance(rows=1, tokens=10)
+        (alive,) = read_pulses(tmp_path)
+        alive |= {"done": 41, "rows_per_second": 0.5, "tokens_per_second": 5.0}
+        assert stage_rates([alive], {}, [])["train"] == {
+            **{"workers": 1, "rows": 41, "total": 100, "rows_per_second": 0.5},
+            **{"tokens_per_second": 5.0, "eta_seconds": 118},
+        }
+        assert (
+            stage_rates([alive | {"rows_per_second": 0.0}], {}, [])["train"]["eta_seconds"] is None
+        )
+    (ended,) = read_pulses(tmp_path)
+    assert (ended["done"], ended["total"]) == (41, 100)
+    assert stage_rates([ended], {}, []) == {}

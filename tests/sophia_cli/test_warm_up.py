@@ -1,0 +1,36 @@
+"""Step 1 of the method: the policy is trained on descriptions and general data alone."""
+
+from pathlib import Path
+
+from tests.command import assert_refused, result_of, sophia
+
+SETTINGS = (
+    *("--config", "world:demo.toml", "--set", "train.objective=sft", "--set", "train.num_epochs=1"),
+    *("--set", "train.mix.descriptions.rows=8", "--set", "train.mix.text.rows=4"),
+)
+
+
+def test_a_warm_up_needs_no_samples_and_gives_a_policy(tmp_path: Path) -> None:
+    warm, run = tmp_path / "warm", tmp_path / "run"
+    found = result_of("train", "--run", warm, *SETTINGS)["train"]
+    assert found["complete"]
+    assert (found["rows"], found["figures"]["num_trajectories"]) == (12, 0)
+    result_of("ingest", "world:train", "--run", run, "--limit", "2")
+    policy = f"models.policy.path={warm / 'checkpoints' / 'final'}"
+    limits = ("--set", "caption.max_tokens=8", "--set", "caption.num_captions=1")
+    done = result_of("caption", "--run", run, *SETTINGS, "--set", policy, *limits)
+    assert (done["caption"]["rows"], done["caption"]["errors"]) == (2, 0)
+
+    # What comes next in this run is no warm-up: trajectories are missing.
+    assert_refused(sophia("train", "--run", run, *SETTINGS), 5, "propagate-reward")
+
+
+def test_the_world_has_to_be_told_how_much(tmp_path: Path) -> None:
+    refused = sophia("train", "--run", tmp_path, *SETTINGS[:6])
+    assert_refused(refused, 2, "train.mix.descriptions.rows")
+
+
+def test_without_extra_data_there_is_no_warm_up(tmp_path: Path) -> None:
+    settings = ("--set", "train.objective=sft", "--set", "models.policy.path=world:policy")
+    assert_refused(sophia("train", "--run", tmp_path / "none", *settings), 5, "sophia ingest")
+    assert not (tmp_path / "none").exists()

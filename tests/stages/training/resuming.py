@@ -1,0 +1,49 @@
+"""Ranks that train at each ZeRO stage, once undisturbed and once from a checkpoint in between."""
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from torch import distributed
+
+from stages.training import checkpoint
+from stages.training.export import gather_weights
+from stages.training.loop import Trainer, start_distributed
+from stages.training.task import Task
+
+ZERO_STAGES = (0, 2, 3)
+NUM_STEPS = 4
+
+
+def main(task_path: str, folder: str) -> None:
+    task, device = Task.load(Path(task_path)), start_distributed()
+    for zero_stage in ZERO_STAGES:
+        config = task.config.model_copy(update={"zero_stage": zero_stage})
+        task = replace(task, config=config, checkpoints=Path(folder) / str(zero_stage))
+        undisturbed, stopped = Trainer(task, device), Trainer(task, device)
+        for _ in range(NUM_STEPS):
+            undisturbed.step(stop=False)
+        for _ in range(NUM_STEPS // 2):
+            stopped.step(stop=False)
+        saved = checkpoint.save(stopped.engine, task.checkpoints, stopped.described(), keep=1)
+        resumed = Trainer(replace(task, manifest=stopped.described(), resume_from=saved), device)
+        for _ in range(NUM_STEPS - NUM_STEPS // 2):
+            resumed.step(stop=False)
+        weights = [gather_weights(trainer.engine) for trainer in (undisturbed, resumed)]
+        if weights[0] is not None and weights[1] is not None:
+            assert weights[0].keys() == weights[1].keys()
+            apart = [(weights[0][name] - weights[1][name]).abs().max() for name in weights[0]]
+            facts = {
+                "names": sorted(weights[0]),
+                "difference": float(max(apart)),
+                "bytes": sum(path.stat().st_size for path in saved.rglob("*.pt")),
+            }
+            (Path(folder) / f"{zero_stage}.json").write_text(json.dumps(facts))
+    distributed.barrier()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
+    os._exit(0)  # as in the loop

@@ -1,0 +1,107 @@
+"""Log-probabilities from before training: made once, and the same after a kill."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from stages import train
+from stages.engines import ModelConfig, Request, Sampling, load_engine
+from stages.prompts import answer_messages
+from stages.training.scores import SCORES
+from tests.stages.training.group_runs import write_group_run
+from tests.stages.training.runs import (
+    make_config,
+    make_job,
+    make_rows,
+    start_attempt,
+    steps_done,
+    weights_hash,
+    write_run,
+)
+from tests.stages.training.test_resume import wait_for_step
+
+
+@pytest.mark.parametrize(
+    ("objective", "zero_stage", "num_ranks", "pack_length", "kills"),
+    [("trust-grpo", 2, 2, 250, (0, 8)), ("grpo", 3, 1, None, (5, 8))],
+)
+def test_killed_and_run_again_nothing_is_scored_twice_and_the_weights_are_the_same(
+    objective: str,
+    zero_stage: int,
+    num_ranks: int,
+    pack_length: int | None,
+    kills: tuple[int, ...],
+    tmp_path: Path,
+    policy: Path,
+) -> None:
+    undisturbed = write_group_run(tmp_path / "undisturbed", 12)
+    killed = write_group_run(tmp_path / "killed", 12)
+    config = make_config(
+        undisturbed,
+        objective=objective,
+        batch_size=8,
+        num_epochs=2,
+        zero_stage=zero_stage,
+        num_ranks=num_ranks,
+        pack_length=pack_length,
+        checkpoint_every=3,
+    )
+    whole = train.run(make_job(undisturbed, policy, config), config)
+    assert whole.figures["steps"] == 12
+    first = steps_done(undisturbed)[0]
+    assert first["largest_ratio_deviation"] < 1e-3
+    assert first["kl"] < 1e-6 < steps_done(undisturbed)[-1]["kl"]
+
+    scores = killed / "checkpoints" / train.WORK / "plan" / SCORES
+    written = None
+    for step in kills:
+        attempt = start_attempt(killed, policy, config)
+        if step:
+            wait_for_step(killed, step)
+        while not list(scores.parent.glob("scores*")):  # whole or in parts
+            time.sleep(0.01)
+        attempt.send_signal(signal.SIGKILL)
+        attempt.wait()
+        if step:
+            assert written in (None, scores.stat().st_mtime_ns), "they were made again"
+            written = scores.stat().st_mtime_ns
+    assert train.run(make_job(killed, policy, config), config).complete
+    final = Path("checkpoints") / "final"
+    assert weights_hash(killed / final) == weights_hash(undisturbed / final)
+
+
+def test_the_ratio_to_the_behavior_model_before_and_after(tmp_path: Path, policy: Path) -> None:
+    rows = make_rows(6)
+    samples = [
+        {"question": row["question"], "images": [{"bytes": each} for each in row["images"]]}
+        for row in rows
+    ]
+    engine = load_engine("policy", ModelConfig(path=str(policy)))
+    requests = [
+        Request(
+            id=number,
+            messages=answer_messages(sample, "Think."),
+            images=[image["bytes"] for image in sample["images"]],
+            sampling=Sampling(max_tokens=30),
+            seed=number,
+            group=0,
+        )
+        for number, sample in enumerate(samples)
+    ]
+    for made in engine.generate(iter(requests), lambda: False):
+        rows[made.id] |= {"response": made.text, "token_ids": list(made.token_ids)}
+        rows[made.id] |= {"behavior_logprob": made.logprob, "finish_reason": made.finish_reason}
+    engine.close()
+    run_dir = write_run(tmp_path / "run", rows)
+    config = make_config(run_dir, num_epochs=6, learning_rate=5e-3)
+    ratio = train.run(make_job(run_dir, policy, config), config).figures["ratio"]
+    before, after = ratio["before"], ratio["after"]
+    assert before["written_by"] == "policy" and "warning" not in ratio
+    assert before["num_rows"] == 6
+    assert before["delta"] < 1e-3, "the policy wrote them, under this very prompt"
+    assert before["effective_sample_size"] == pytest.approx(6, rel=1e-5)
+    assert after["delta"] > 10 * before["delta"]
+    assert after["log_ratio_per_sequence"]["median"] > 0, "they became more likely"
+    assert (run_dir / "metrics" / "ratio.json").exists()
