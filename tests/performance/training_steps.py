@@ -4,8 +4,9 @@ Two processes with the same number of threads take the same steps over the same 
 and in turns: the trainer with the bare loop, and TRL. Rows have lognormal lengths, as reasoning
 has; TRL takes them at several batch sizes, of which the best one counts.
 
-The bare loop runs forward and backward over batches that lie ready: what it does not do, and the
-trainer does, is the engine, the optimizer, making the batches and writing things down.
+The bare loop runs the whole model, vision tower included, forward and backward over packs whose
+tokens and pixels lie ready: what it does not do, and the trainer does, is decoding images, the
+engine, the optimizer and writing things down.
 """
 
 import os
@@ -84,6 +85,7 @@ def make_run(folder: Path, num_steps: int, width: int) -> tuple[Path, list[int]]
         pack_length=PACK_LENGTH,
         max_length=2048,
     )
+    (run_dir / "metrics").mkdir()
     train.launch = lambda *_, **__: None  # type: ignore[attr-defined]
     train.run(make_job(run_dir, folder / "policy", config), config)
     work = run_dir / "checkpoints" / train.WORK
@@ -187,9 +189,11 @@ def run_ours(
 
     import torch
 
+    from data.images import open_image
     from stages.training.loop import Trainer, start_distributed
-    from stages.training.metrics import Metrics
-    from stages.training.policy import Policy
+    from stages.training.metrics import open_metrics
+    from stages.training.plan import Row
+    from stages.training.policy import Policy, make_batch
     from stages.training.task import Task
 
     task, device = Task.load(task_path), start_distributed()
@@ -197,12 +201,24 @@ def run_ours(
     bare = Policy(task.model, torch.float32, device)
     bare.use_packed_attention(True)
 
+    def pixels_of(row: Row) -> Any:
+        opened = [open_image(trainer.plan.image(number)) for number in row.images]
+        return bare.pixels(opened) if opened else None
+
     def take(arm: str, step: int) -> float:
         if arm == "bare":
-            packs = trainer.plan.packs(step, PACK_LENGTH)
-            batches = [bare.batch(trainer.plan, pack) for pack in packs]
+            packs = [
+                [trainer.plan.row(row) for row in pack]
+                for pack in trainer.plan.packs(step, PACK_LENGTH)
+            ]
+            pixels = [[pixels_of(row) for row in pack] for pack in packs]
             started = now()
-            for batch in batches:
+            for pack, ready in zip(packs, pixels, strict=True):
+                with torch.no_grad():
+                    images = [
+                        each and bare.family.image_features(bare.model, each) for each in ready
+                    ]
+                batch = make_batch(bare.family, bare.model, pack, images, device)
                 (-bare.language(batch).sum() / trainer.plan.num_targets(step)).backward()
             seconds = now() - started
             bare.language.zero_grad()
@@ -215,7 +231,7 @@ def run_ours(
         metrics.write(step + 1, trainer.manifest.last_step)
         return now() - started
 
-    with Metrics(folder / "metrics", folder / "progress.jsonl", 0) as metrics:
+    with open_metrics(task, trainer.policy, 0, torch.float32, device) as metrics:
         while True:
             connection.send(take(*connection.recv()))
 
