@@ -75,7 +75,7 @@ EQUATIONS = re.compile(
     r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40}(?:\s*(?:,|，|;|\bor\b|\band\b|或|和)\s*(?:and |or )?"
     r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40})+$"
 )
-NEARLY = re.compile(r"[^\s=≈$]*\d[^\s=≈$]*\s*≈\s*[\d.]+$")
+NEARLY = re.compile(r"(?<![^\s=≈$])[^\s=≈$]{1,60}\s?≈\s?[\d.]{1,40}$")
 JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
 LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
 MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
@@ -131,6 +131,7 @@ BETWEEN = re.compile(r"\bbetween\s+(\$?\d[\d.,]*\$?)\s+and\s+(\$?\d[\d.]*\$?)", 
 LABELLED = re.compile(r"[\w\s-]{1,24}[:：]\s*(.+)")
 SENTENCE = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z\\$*(])|(?<=\d[.!?])\s+(?=[A-Z*])|(?<=[。！？])")
 LONGEST_PHRASE = 160
+LONGEST_SENTENCE = 1000
 SHORT_PHRASE = 40
 CODE = re.compile(r"\bif\b.*\belse\b|__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\(")
 
@@ -249,6 +250,7 @@ def first_phrase(text: str, kind: str = "") -> str | None:
 
 def _stated(sentence: str, kind: str) -> str | None:
     """What a sentence states: its end after a verb, its last formula, or its last number."""
+    sentence = sentence[-LONGEST_SENTENCE:]
     plain = BULLET.sub("", sentence.replace("**", "").strip()).strip("*_ ").rstrip(".。")
     plain = NOT_BUT.sub("", TICKS.sub("", plain))
     if not plain or HEDGED.search(plain) or CODE.search(plain) or QUESTION.search(plain):
@@ -322,7 +324,7 @@ def _found(plain: str, kind: str) -> str | None:
             return content + (f" {unit[1]}" if unit and len(rest) < 24 else "")
     verbs = list((COPULA if kind == "text" else VERB).finditer(plain))
     end = plain[verbs[-1].end() :].strip() if verbs else ""
-    if nearly := NEARLY.search(plain):
+    if "≈" in plain and (nearly := NEARLY.search(plain)):
         return nearly[0]
     numbers = list(NUMBER.finditer(plain))
     wordy = kind in NUMERIC and numbers and not re.search(r"[\d\\]", end)

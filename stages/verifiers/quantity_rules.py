@@ -186,8 +186,10 @@ def _converted(
     literal = answer.literal if size == 1.0 else _rescaled(answer.literal)
     converted = other * mpmath.mpf(size)
     # The factor is a float, so that exact numbers come out with its rounding.
-    return same_number(value, converted, FLOAT) or near(
-        value, gold.literal, converted, literal, terms.tolerance
+    return (
+        same_number(value, converted, FLOAT)
+        or near(value, gold.literal, converted, literal, terms.tolerance)
+        or near(value / size, None, other, answer.literal, terms.tolerance)
     )
 
 

@@ -11,6 +11,7 @@ LARGE_BOUND = re.compile(r"\\(?:sum|prod|int)(?![A-Za-z])[^$]{0,80}?\^\s*\{?\s*(
 LARGE_CHOICE = re.compile(r"\\binom\s*\{[^{}]*\d{4,}")
 LONG_NUMBER = re.compile(r"\d{60,}")
 MATHEMATICAL = re.compile(r"\\[a-zA-Z]|[\^_=+*/<>|]|\d")
+HOLLOW = re.compile(r"\\(?:frac|sqrt)\s*\{\s*\}|\\frac\s*\{[^{}]*\}\s*\{\s*\}")
 FORMULA = re.compile(r"\\[a-zA-Z]|[\^_=]")
 CODE = re.compile(
     r"\"|\bif\b.*\belse\b|__|\bimport\b|\blambda\s+\w*:|\w\.\w+\s*\(|\bexec\b|\beval\b"
@@ -27,7 +28,7 @@ def too_hard(text: str) -> bool:
 
 def is_mathematical(text: str) -> bool:
     """Whether there is anything in a text that algebra could say something about."""
-    if CODE.search(text):
+    if CODE.search(text) or HOLLOW.search(text):
         return False
     plain = re.sub(r"\\[a-zA-Z]+", " ", text)
     words = re.findall(r"[A-Za-z]{4,}", plain)

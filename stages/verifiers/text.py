@@ -200,7 +200,9 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
         at = right.find(left)
         if at < 0 or len(theirs) > 20 or AROUND_HAN.search(right):
             return False
-        return not NOUN.search(left) or BEFORE_HAN.search(right[:at]) is not None
+        return (
+            not (len(left) == 1 or NOUN.search(left)) or BEFORE_HAN.search(right[:at]) is not None
+        )
     if ours[: len(theirs)] == theirs and set(ours[len(theirs) :]) <= set(words_of(question)):
         return True  # acute, of a triangle that was asked about
     if len(theirs) == 1 and len(ours) == 2 and ours[-1] == theirs[0]:

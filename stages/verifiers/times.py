@@ -8,9 +8,12 @@ CLOCK = re.compile(
     r"(?:at )?(\d{1,2})\s*:\s*(\d{1,2})(?:\s*:\s*(\d{2}))?\s*(a\.?m\.?|p\.?m\.?)?",
     re.IGNORECASE,
 )
-HOUR = re.compile(r"(?:at )?(\d{1,2})\s*(o'clock|a\.?m\.?|p\.?m\.?)(?: sharp)?", re.IGNORECASE)
-HAN_CLOCK = re.compile(r"(上午|下午|晚上)?(\d{1,2})\s*[时点]\s*(?:(\d{1,2})\s*分?|(半))?")
 HOURS = "one two three four five six seven eight nine ten eleven twelve".split()
+HOUR = re.compile(
+    rf"(?:at )?(\d{{1,2}}|{'|'.join(HOURS)})\s*(o'clock|a\.?m\.?|p\.?m\.?)(?: sharp)?",
+    re.IGNORECASE,
+)
+HAN_CLOCK = re.compile(r"(上午|下午|晚上)?(\d{1,2})\s*[时点]\s*(?:(\d{1,2})\s*分?|(半))?")
 MINUTES = {
     "five": 5, "ten": 10, "quarter": 15, "twenty": 20, "twenty-five": 25, "twenty five": 25,
     "half": 30,
@@ -66,7 +69,8 @@ def _clock(text: str, clock: bool, ratio: bool) -> Moment | None:
         return _at(hour, minute, second, half)
     if match := HOUR.fullmatch(text):
         half = match[2].replace(".", "").lower()
-        return _at(int(match[1]), 0, 0, half if half in ("am", "pm") else "")
+        hour = int(match[1]) if match[1].isdigit() else HOURS.index(match[1].lower()) + 1
+        return _at(hour, 0, 0, half if half in ("am", "pm") else "")
     if match := PAST.fullmatch(text):
         hour = int(match[3]) if match[3].isdigit() else HOURS.index(match[3].lower()) + 1
         minute = int(match[1]) if match[1].isdigit() else MINUTES[match[1].lower()]

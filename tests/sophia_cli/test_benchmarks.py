@@ -12,7 +12,7 @@ import pytest
 
 from data import tables
 from data.records import Attempted
-from sophia_cli.run_dir import stage_rates
+from sophia_cli.run_dir import RunDir, stage_rates
 from stages.benchmarks import PAPER
 from tests.command import assert_refused, result_of, sophia
 from tests.stages.benchmarks import layouts
@@ -214,7 +214,7 @@ def test_two_workers_share_a_benchmark(folder: Path, tmp_path: Path) -> None:
     )
 
     tables.shards(evaluations[1])[0].unlink()
-    status = result_of("status", "--run", shared)["evaluating"]["world@base"]
+    status = RunDir(shared).status()["evaluating"]["world@base"]
     assert (status["finished_shards"], status["num_shards"], status["rows"]) == (1, 2, 12)
     assert "evals/world@base: 12 answers, not complete" in sophia("status", "--run", shared).stdout
 

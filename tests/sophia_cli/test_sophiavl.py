@@ -120,6 +120,7 @@ def rows_of(run: Path, table: str, record: type) -> list[dict[str, Any]]:
     return list(tables.read_rows(tables.shard_path(run / table, 0, 1), record))
 
 
+@pytest.mark.timeout(1800)  # eight commands, and two trainings before them
 def test_the_recipe(judge: Path, policy: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     settings = (

@@ -126,6 +126,23 @@ def test_no_trajectories_selected(run: Path) -> None:
     assert_refused(done, 5, "traject", "alpha")
 
 
+def test_ingest_counts_the_answers_that_cannot_be_verified(tmp_path: Path) -> None:
+    source = tmp_path / "questions.jsonl"
+    golds = ["12", "  ", "['3', '4']", "\u0001\u0002", "\\frac{1}{2}"]
+    rows = [{"question": f"What is number {n}?", "answer": gold} for n, gold in enumerate(golds)]
+    rows.append({"question": "Which is it?\n(A) 3\n(B) 3\n(C) 5", "answer": "A"})
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    summary = result_of("ingest", source, "--run", tmp_path / "run")
+    counted = summary["num_unverifiable"]
+    assert sum(counted.values()) == 3
+    assert {reason.split(":")[0] for reason in counted} == {
+        "a list of texts",
+        "it holds characters that no reader can make sense of",
+        "several options are the same",
+    }
+    assert summary["num_without_answer"] == 1
+
+
 def test_ingest_of_nothing_that_exists(tmp_path: Path) -> None:
     done = sophia("ingest", tmp_path / "none.jsonl", "--run", tmp_path / "run")
     assert_refused(done, 5, "none.jsonl")

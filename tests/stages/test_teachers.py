@@ -32,7 +32,7 @@ class Report(SilentReport):
     def close(self) -> None:
         pass
 
-    total = 0
+    total = done = 0
     counts: dict[str, int]
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ all tables but `responses.txt` the answer stands in a box.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pytest
 
@@ -14,27 +14,31 @@ from stages.verifiers import Attempt
 from stages.verifiers.pool import Judge
 
 STATUS = {"+": "correct", "-": "incorrect", "0": "no_answer", "u": "unverifiable"}
-WRONG = ("incorrect", "no_answer")
 
 
-def read_cases() -> Iterator[Any]:
-    for path in sorted((Path(__file__).parent / "cases").glob("*.txt")):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if not line.strip() or line.startswith("#"):
-                continue
-            verdict, gold, answer, *question = (part.strip() for part in line.split("¦"))
-            gold = gold.replace("␌", "\x0c").replace("␀", "\x00")
-            text = answer.replace("\\n", "\n") if path.stem == "responses" else None
-            yield pytest.param(
-                STATUS[verdict],
-                gold,
-                f"Therefore \\boxed{{{answer}}}." if text is None else text,
-                question[0].replace("\\n", "\n") if question else None,
-                id=f"{path.stem}:{number}",
-            )
+TABLES = sorted((Path(__file__).parent / "cases").glob("*.txt"))
 
 
-CASES = list(read_cases())
+class Case(NamedTuple):
+    """A line of a table."""
+
+    line: int
+    status: str
+    gold: str
+    text: str
+    question: str | None
+
+
+def read_cases(path: Path) -> Iterator[Case]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        verdict, gold, answer, *question = (part.strip() for part in line.split("¦"))
+        gold = gold.replace("␌", "\x0c").replace("␀", "\x00")
+        whole = path.stem == "responses"
+        text = answer.replace("\\n", "\n") if whole else f"Therefore \\boxed{{{answer}}}."
+        asked = question[0].replace("\\n", "\n") if question else None
+        yield Case(number, STATUS[verdict], gold, text, asked)
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +47,25 @@ def judge() -> Iterator[Judge]:
         yield judge
 
 
-@pytest.mark.parametrize(("status", "gold", "text", "question"), CASES)
-def test_case(status: str, gold: str, text: str, question: str | None, judge: Judge) -> None:
-    attempt = Attempt(gold=gold, text=text, question=question)
-    ((_, found),) = judge.judge([(0, attempt)])
-    assert found.status == status, (found.extracted_answer, found.verifier)
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_cases(path: Path, judge: Judge) -> None:
+    attempts = (
+        (case, Attempt(gold=case.gold, text=case.text, question=case.question))
+        for case in read_cases(path)
+    )
+    wrong = [
+        (case, found.status, found.extracted_answer, found.verifier)
+        for case, found in judge.judge(attempts)
+        if found.status != case.status
+    ]
+    assert wrong == []
 
 
 def test_every_gold_answer_is_equal_to_itself(judge: Judge) -> None:
     golds = {
         gold: question
-        for status, gold, _, question in (case.values for case in CASES)
+        for path in TABLES
+        for _, status, gold, _, question in read_cases(path)
         if status == "correct" and not gold.startswith("['") and not {"#", "\x0c"} & set(gold)
     }
     attempts = (

@@ -118,7 +118,31 @@ def test_hanging_comparison_is_a_timeout_and_harms_nobody() -> None:
         seconds = time.monotonic() - started
     assert found["bomb"].status == "timeout" and found["bomb"].outcome_reward is None
     assert (found["fine"].status, found["wrong"].status) == ("correct", "incorrect")
-    assert seconds < 4 + 20, "two tries share the deadline; a worker starts anew after each"
+    assert seconds < 2 * 4 + 1, "two tries share the deadline, and the others take no time"
+
+
+def test_an_answer_takes_no_longer_than_the_deadline_and_a_second() -> None:
+    with Judge(timeout_seconds=4, num_workers=1) as judge:
+        list(judge.judge([(0, attempt(SUM, r"\sum_{k=1}^{2} k"))]))  # the worker has started
+        for number in range(2):
+            bomb = rf"\int_0^1 x^x \sin(\cos(x^{{x+{number}}})) dx"
+            started = time.monotonic()
+            ((_, found),) = judge.judge([(0, attempt(SUM, bomb))])
+            assert found.status == "timeout"
+            assert time.monotonic() - started < 4 + 1
+
+
+@pytest.mark.parametrize(
+    "unit", ["$", " ", "\n", "$$", "1", "(1) 2 ", "\\[", "x=", "a, ", "either "]
+)
+@pytest.mark.parametrize("wrapped", ["{}", "\\boxed{{{}}}", "The answer is {} 5.", "So {}x!"])
+def test_no_repetition_keeps_the_rules_busy(unit: str, wrapped: str) -> None:
+    for size in (1_900, 20_000):
+        text = wrapped.format(unit * (size // len(unit)))
+        for gold in ("5", "[0,1)", "1, 2", "Evelyn"):
+            started = time.perf_counter()
+            judge_by_rule(Attempt(gold=gold, text=text))
+            assert time.perf_counter() - started < 5, "it takes a tenth of that on an idle core"
 
 
 def test_a_timeout_is_tried_once_more_alone() -> None:
