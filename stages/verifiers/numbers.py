@@ -117,8 +117,8 @@ def _worded(text: str) -> tuple[int, int] | None:
     if (match := AND_A_HALF.fullmatch(text)) and (whole := _counted(match[1].lower().split())):
         return 2 * whole + 1, 2
     sign, _, rest = text.lower().partition(" ")
-    if sign in ("negative", "minus") and (value := _worded(rest)) is not None:
-        return -value[0], value[1]
+    if sign in ("negative", "minus") and (positive := _worded(rest)) is not None:
+        return -positive[0], positive[1]
     words = text.lower().replace("-", " ").replace(" and ", " ").split()
     if len(words) > 12 or not words:
         return None

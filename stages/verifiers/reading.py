@@ -10,17 +10,16 @@ import re
 from dataclasses import dataclass
 
 from stages.verifiers import splitting
-from stages.verifiers.arithmetic import Undefined, constant, same_number
 from stages.verifiers.clean import LONGEST_ANSWER, tidy
-from stages.verifiers.expressions import Node, Unreadable, symbols
+from stages.verifiers.expressions import Node, Unreadable
 from stages.verifiers.grammar import parse
 from stages.verifiers.numbers import CIRCLED, plain_number
 from stages.verifiers.quantities import compound, read_quantity
 from stages.verifiers.screen import DEEPEST, bracket_depth
+from stages.verifiers.shorthand import MOST_ITEMS, counted_out, said_twice, signs
 from stages.verifiers.times import read_moment
 from stages.verifiers.values import (
     Line,
-    Literal,
     Matrix,
     Quantity,
     Ratio,
@@ -73,11 +72,9 @@ RATIO_WORD = re.compile(r"(?<=[\d}\s])\s*(?:to|比)\s*(?=[\d\\])")
 PROSE = re.compile(r"(?<![\\A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}(?![A-Za-z(])")
 GROUPS = re.compile(r"(?<![\d,.(\[{])(?!0)\d{1,3}(?:,\d{3})+(?![\d,])")
 SAID_TWICE = re.compile(r"([^()]{1,60}?)\s*\((?:\\approx|~|=|or|about|≈)?\s*([^()]{1,40})\)")
-NEARLY = 0.02
 LABEL = re.compile(r"(?!.*\b(?:is|are|of)\b)[^\d]*[^\d\s]\s*\d{0,2}|\D+")
 MOST_WORDS = 6
 """With more words than this an answer is a sentence, and its commas separate clauses."""
-MOST_ITEMS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,7 @@ def _read(text: str, hints: Hints) -> Value:
         text = GROUPS.sub(lambda match: match[0].replace(",", ""), text)
     if (parts := _numbered(text)) is not None:
         return Sequence(tuple(_read(part, hints) for part in parts), ordered=True)
-    if (match := SAID_TWICE.fullmatch(text)) and (value := _said_twice(match)) is not None:
+    if (match := SAID_TWICE.fullmatch(text)) and (value := said_twice(match)) is not None:
         return value
     for reader in (_region, _several, _relation, _enclosed, _ratio):
         if (value := reader(text, hints)) is not None:
@@ -132,21 +129,6 @@ def _opened(match: re.Match[str]) -> str:
     """An interval with `]` and `[` for its open ends, with round brackets there."""
     opening = "(" if match[1] == "]" else "["
     return f"{opening}{match[2]}{')' if match[3] == '[' else ']'}"
-
-
-def _said_twice(match: re.Match[str]) -> Value | None:
-    """A number that stands in brackets once more, `nine (9)`; None where it is another one."""
-    first, second = (read_quantity(match[group]) for group in (1, 2))
-    if first is None or second is None or symbols(first.node) or symbols(second.node):
-        return None
-    try:
-        one, other = (
-            constant(quantity.node) / (100 if quantity.unit == "percent" else 1)
-            for quantity in (first, second)
-        )
-    except Undefined:
-        return None
-    return first if same_number(one, other, NEARLY) and one != 0 else None
 
 
 def _special(text: str, hints: Hints) -> Value | None:
@@ -278,49 +260,7 @@ def _flat(values: list[Value]) -> Sequence:
             items.extend(value.items)
         else:
             items.append(value)
-    return Sequence(tuple(_counted_out(items)))
-
-
-def _counted_out(items: list[Value]) -> list[Value]:
-    r"""Integers from the first to the last, where `\ldots` leaves out those between."""
-    at = next((at for at, one in enumerate(items) if _integer(one, "ldots") is not None), 0)
-    if at < 2 or at != len(items) - 2:
-        return items
-    before = [_integer(one) for one in items[:at]]
-    last = _integer(items[-1])
-    if last is None or None in before:
-        return items
-    known = [one for one in before if one is not None]
-    step = known[1] - known[0]
-    steps = {other - one for one, other in itertools.pairwise(known)}
-    if steps != {step} or step == 0 or (last - known[-1]) % step or last == known[-1]:
-        return items
-    run = range(known[-1] + step, last + (1 if step > 0 else -1), step)
-    if not 0 < len(run) <= MOST_ITEMS:
-        return items
-    texts = [str(abs(one)) for one in run]
-    numbers = [Node("number", text) for text in texts]
-    nodes = [
-        Node("neg", "", (node,)) if one < 0 else node
-        for node, one in zip(numbers, run, strict=True)
-    ]
-    found = [
-        Quantity(node, Literal(0, len(text), exact=True))
-        for node, text in zip(nodes, texts, strict=True)
-    ]
-    return [*items[:at], *found]
-
-
-def _integer(value: Value, symbol: str = "") -> int | None:
-    """The integer that a value is, or 0 where it is a certain symbol; else None."""
-    if not isinstance(value, Quantity) or value.unit:
-        return None
-    node, sign = value.node, 1
-    if symbol:
-        return 0 if node.kind == "symbol" and node.name == symbol else None
-    if node.kind == "neg":
-        node, sign = node.parts[0], -1
-    return sign * int(node.name) if node.kind == "number" and node.name.isdigit() else None
+    return Sequence(tuple(counted_out(items)))
 
 
 def _relation(text: str, hints: Hints) -> Value | None:
@@ -420,31 +360,10 @@ def _single(text: str) -> Value:
     quantity = read_quantity(text)
     if quantity is None:
         return Words(text)
-    nodes = _signs(quantity.node)
+    nodes = signs(quantity.node)
     if len(nodes) == 1:
         return quantity
     return Sequence(tuple(Quantity(node, unit=quantity.unit) for node in nodes))
-
-
-def _signs(node: Node) -> list[Node]:
-    r"""A formula once with every `\pm` as plus and every `\mp` as minus, and once the other way."""
-    if not _has_signs(node):
-        return [node]
-    return [_with_sign(node, "+", "-"), _with_sign(node, "-", "+")]
-
-
-def _has_signs(node: Node) -> bool:
-    return node.kind in ("\\pm", "\\mp") or any(_has_signs(part) for part in node.parts)
-
-
-def _with_sign(node: Node, plus: str, minus: str) -> Node:
-    parts = tuple(_with_sign(part, plus, minus) for part in node.parts)
-    if node.kind not in ("\\pm", "\\mp"):
-        return Node(node.kind, node.name, parts)
-    sign = plus if node.kind == "\\pm" else minus
-    if len(parts) == 2:
-        return Node(sign, "", parts)
-    return parts[0] if sign == "+" else Node("neg", "", parts)
 
 
 def formula(text: str) -> Node | None:
