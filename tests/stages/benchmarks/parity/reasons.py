@@ -15,6 +15,7 @@ REASONS = (
     (r"option text", r".*", r"green", "any text is taken for the most similar option"),
     (r"integer|float", r".*", r".*", LLM),
     (r"list", r".*", r".*", "lists are compared as texts"),
+    (r"free-form", "bare", r"5!", "we take the exclamation mark after a number for enthusiasm"),
     (r"free-form", r"marked|headed|last line|explained|bold|in Chinese|tagged", r".*",
      "where there is no box and no `answer is` it takes the whole response for the answer"),
     (r"free-form", r".*", r".*\\text.*|\d+ triangles", "a unit is a product of unknowns to it"),
