@@ -216,7 +216,7 @@ def phrase(line: str, kind: str = "") -> str | None:
         return said[0] if said else None
     if PARTS.match(line):
         return line
-    if kind == "number":
+    if kind == "number" and re.search("[a-z]", sentences[-1]):
         sentences[-1] = EXCLAIMED.sub("", sentences[-1])
     return _stated(sentences[-1], kind)
 
