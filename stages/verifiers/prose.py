@@ -75,7 +75,7 @@ EQUATIONS = re.compile(
     r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40}(?:\s*(?:,|，|;|\bor\b|\band\b|或|和)\s*(?:and |or )?"
     r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40})+$"
 )
-NEARLY = re.compile(r"[^\s=≈$]*\d[^\s=≈$]*\s*≈\s*[\d.]+$")
+NEARLY = re.compile(r"[^\s=≈$]{0,40}\d[^\s=≈$]{0,40}\s*≈\s*[\d.]+$")
 JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
 LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
 MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
@@ -322,7 +322,7 @@ def _found(plain: str, kind: str) -> str | None:
             return content + (f" {unit[1]}" if unit and len(rest) < 24 else "")
     verbs = list((COPULA if kind == "text" else VERB).finditer(plain))
     end = plain[verbs[-1].end() :].strip() if verbs else ""
-    if nearly := NEARLY.search(plain):
+    if "≈" in plain and (nearly := NEARLY.search(plain)):
         return nearly[0]
     numbers = list(NUMBER.finditer(plain))
     wordy = kind in NUMERIC and numbers and not re.search(r"[\d\\]", end)
