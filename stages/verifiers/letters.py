@@ -19,7 +19,8 @@ SET_ASIDE = re.compile(r"(?:\bnot|n't|不是|不)\s*(?:option\s*|be\s*)?$", re.I
 ANY_LETTER = re.compile(r"(?<![A-Za-z\\])([A-J])(?![A-Za-z'])")
 OUT = re.compile(
     r"[A-J]\s*选?项?\s*(?:错误|错|不正确|不对|不符合?)[^;；,，。.]*|"
-    r"(?:options?|choices?)?\s*[A-J](?:\s*(?:,|and|or)\s*[A-J])*\s+(?:can be|are|is|was|were)\s+"
+    r"(?:options?|choices?)?\s*[A-J](?:\s*(?:,|and|or)\s*[A-J]){0,9}\s+"
+    r"(?:can be|are|is|was|were)\s+"
     r"(?:eliminated|ruled out|wrong|incorrect|not)[^.;]*?(?=,|;|\.|$)",
     re.IGNORECASE,
 )

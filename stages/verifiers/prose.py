@@ -8,20 +8,6 @@ from stages.verifiers.quantities import read_quantity
 from stages.verifiers.text import polarity
 from stages.verifiers.units import unit_of
 
-ASIDE = re.compile(r"(?:\bnot|n't|不是|不)\s*(?:option\s*|be\s*)?$", re.IGNORECASE)
-ANY_LETTER = re.compile(r"(?<![A-Za-z\\])([A-J])(?![A-Za-z'])")
-OUT = re.compile(
-    r"(?:options?|choices?)?\s*[A-J](?:\s*(?:,|and|or)\s*[A-J])*\s+(?:can be|are|is|was|were)\s+"
-    r"(?:eliminated|ruled out|wrong|incorrect|not)[^.;]*?(?=,|;|\.|$)",
-    re.IGNORECASE,
-)
-ASIDE = re.compile(r"(?:\bnot|n't|不是|不)\s*(?:option\s*|be\s*)?$", re.IGNORECASE)
-ANY_LETTER = re.compile(r"(?<![A-Za-z\\])([A-J])(?![A-Za-z'])")
-OUT = re.compile(
-    r"(?:options?|choices?)?\s*[A-J](?:\s*(?:,|and|or)\s*[A-J])*\s+(?:can be|are|is|was|were)\s+"
-    r"(?:eliminated|ruled out|wrong|incorrect|not)[^.;]*?(?=,|;|\.|$)",
-    re.IGNORECASE,
-)
 ASIDE = re.compile(
     r",\s*(?:which|so that|because|since|where|meaning|as|with|having|after|given|not"
     r"|not counting|rather|instead)\b.*$|\s*[(（](?:that is|i\.e\.|since|because|namely|which"
@@ -275,7 +261,7 @@ def _stated(sentence: str, kind: str) -> str | None:
     if match := BETWEEN.search(plain):
         return f"{match[1]} and {match[2]}".rstrip(".")
     answer = _found(plain, kind)
-    if answer and kind not in WORDED and not re.search(r"[\d\\=<>^]", answer):
+    if answer and kind not in WORDED and not re.search(r"[\d\\=<>^/+*]", answer):
         symbol = kind not in ("number", "ratio", "time") and len(answer) <= 2
         return answer if symbol or _is_quantity(answer) or NOTHING.search(answer) else None
     return answer

@@ -19,9 +19,6 @@ from tests.stages.benchmarks.parity.report import (
 KNOWN_WRONG = {
     ("free-form", "headed", "120", "5!"),
     ("free-form", "explained", "120", "5!"),
-    ("free-form", "bare", "120", "5!"),
-    ("free-form", "last line", "120", "5!"),
-    ("olympiad expression", "dollars", "\\frac{F}{m+M}", "F/(m+M)"),
     ("olympiad interval", "either", "(-\\infty,2]", ""),
     ("olympiad tuple", "either", "(0,1),(1,0)", ""),
     ("olympiad several", "either", "1,4", ""),
