@@ -17,6 +17,7 @@ import pytest
 
 from data import tables
 from data.records import Rollout, Verdict
+from data.tables import metadata, reading, writing
 from stages import joining, leases, shard, shard_writer
 from stages.job import Job, Key, Outcome, Planned
 from stages.leases import Holder, claim, holder_of
@@ -69,7 +70,7 @@ def test_leases_are_kept_while_a_shard_is_merged(
             holders.append(holder_of(parts_folder(tmp_path / "verdicts", 1), seconds))
         return link(temporary, path)
 
-    monkeypatch.setattr(tables, "link_into_place", slow_disk)
+    monkeypatch.setattr(writing, "link_into_place", slow_disk)
 
     def two_at_once(rows: Iterator[Planned]) -> Iterator[Verdict]:
         ahead = [next(rows) for _ in range(SAMPLES * ATTEMPTS + 1)]
@@ -195,7 +196,8 @@ def test_a_finished_table_costs_one_look_per_shard(
         opened.append(path)
         return open_parquet(path)
 
-    monkeypatch.setattr(tables, "open_parquet", counted)
+    for module in (tables, metadata, reading):
+        monkeypatch.setattr(module, "open_parquet", counted)
     assert run(make_job(tmp_path), lambda rows: map(verdict, rows)).rows == ROWS
     assert len(opened) == NUM_SHARDS
 
