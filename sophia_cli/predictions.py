@@ -21,7 +21,7 @@ FIRST = ("index", "id", "question")
 LAST = ("answer", "prediction", "finish_reason", "hit")
 COLUMNS = (
     *("sample_id", "rollout_index", "text", "finish_reason", "outcome_reward", "gold", "labels"),
-    *("question", "choices"),
+    *("question", "choices", "prefill"),
 )
 NAMES = (
     *(("id",), ("pid",), ("sample_index",), ("qid", "varid"), ("source", "id")),
@@ -98,10 +98,15 @@ def _exported(row: dict[str, Any]) -> dict[str, Any]:
         "id": row["sample_id"],
         "question": row["question"],
         "answer": row["gold"],
-        "prediction": row["text"],
+        "prediction": _written(row),
         "finish_reason": row["finish_reason"],
-        "hit": None if row["outcome_reward"] is None else str(int(row["outcome_reward"])),
+        "hit": None if row["outcome_reward"] is None else f"{row['outcome_reward']:g}",
     }
+
+
+def _written(row: Mapping[str, Any]) -> str | None:
+    """What the model wrote, behind what its chat template had written for it."""
+    return None if row["text"] is None else (row["prefill"] or "") + row["text"]
 
 
 def _joined(answers: Mapping[str, dict[str, Any]], table: Path) -> Any:
@@ -120,7 +125,7 @@ def _joined(answers: Mapping[str, dict[str, Any]], table: Path) -> Any:
         found = theirs[keys.isin(answers)].copy()
         ours = [answers[key] for key in keys[keys.isin(answers)]]
         if len(found) == len(answers) == keys[keys.isin(answers)].nunique() and _agree(found, ours):
-            found["prediction"] = [row["text"] or "" for row in ours]
+            found["prediction"] = [_written(row) or "" for row in ours]
             return found
     raise InputError(
         f"{table} does not hold the questions of this evaluation.",

@@ -53,7 +53,7 @@ def show_outcome(stage: str, outcome: Outcome) -> None:
     state = "complete" if outcome.complete else "stopped early"
     if outcome.figures.get("dry_run"):
         state = "planned, nothing trained"
-    if "ranks_before" in outcome.figures:
+    if outcome.complete and "ranks_before" in outcome.figures:
         state = "resharded, nothing trained"
     errors = f", {outcome.errors} failed" if outcome.errors else ""
     out.print(f"{stage}: {state}, {outcome.rows} rows{errors}")

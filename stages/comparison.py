@@ -77,7 +77,11 @@ def compare(first: Mapping[str, Answered], second: Mapping[str, Answered]) -> Co
     value, error = score.value or 0.0, score.standard_error
     gained = [n for n in shared if first[n].mean <= 0.5 < second[n].mean]
     lost = [n for n in shared if second[n].mean <= 0.5 < first[n].mean]
-    single = all(first[n].num_answers == second[n].num_answers == 1 for n in shared)
+    single = all(
+        each[name].num_answers == 1 and each[name].mean in (0, 1)
+        for each in (first, second)
+        for name in shared
+    )
     if single and not any(clusters):
         test, p_value = "exact McNemar", mcnemar(len(gained), len(lost))
     else:

@@ -62,8 +62,10 @@ def _summarize_judged(
 
     Returns:
         As `summarize`, and `llm`, `num_asked`, `num_changed`; None where the judged table is not
-        there, or is not of all these rows.
+        there, or is not of all these rows as they are now.
     """
+    if not all(map(_is_newer, tables.shards(folder / JUDGED))):
+        return None
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for path in tables.shards(folder / JUDGED):
         for row in tables.read_rows(path, Verdict, JUDGED_COLUMNS):
@@ -82,3 +84,10 @@ def _summarize_judged(
         "num_asked": len(asked),
         "num_changed": sum(old["outcome_reward"] != new["outcome_reward"] for old, new in pairs),
     }
+
+
+def _is_newer(judged: Path) -> bool:
+    """Whether a judged shard was made after its answers, which may have been made again since."""
+    answers = tables.read_metadata(judged.parents[1] / judged.name)
+    made = tables.read_metadata(judged)
+    return answers is None or made is None or made.finished_at >= answers.finished_at

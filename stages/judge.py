@@ -32,6 +32,7 @@ from stages.prompts import judge_messages, load_prompt
 from stages.seeds import seed_for
 from stages.serving import Model
 from stages.shards import map_shards
+from stages.verifiers.extract import after_thinking
 
 ROLLOUT_COLUMNS = (
     *("sample_id", "caption_index", "rollout_index"),
@@ -41,6 +42,7 @@ NO_THINKING = 0.0
 """R_t of a rollout that does not think; its row has no text, and no tokens."""
 THINKING = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 SCORE = re.compile(r"(?:score|rating)\W{0,12}((?:0|1)(?:\.\d+)?)(?![\d.]*\d)", re.IGNORECASE)
+SCORE_LINE = re.compile(rf"^\W*{SCORE.pattern}\W*$", re.IGNORECASE | re.MULTILINE)
 ALONE = re.compile(r"\s*((?:0|1)(?:\.\d+)?)\s*")
 
 
@@ -132,13 +134,22 @@ def thinking_of(rollout: Mapping[str, Any]) -> str | None:
 
 
 def parse_score(text: str) -> float | None:
-    """The last score that a judgement names, in [0, 1], to the nearest tenth; None without one."""
-    alone = ALONE.fullmatch(text)
-    found = [alone[1]] if alone else SCORE.findall(text)
+    """The last score that a judgement names, in [0, 1], to the nearest tenth; None without one.
+
+    A line that gives the score, as asked for, goes before one that only speaks of it; what a judge
+    thinks before it judges does not count.
+    """
+    said = after_thinking(text) or ""
+    alone = ALONE.fullmatch(said)
+    found = [alone[1]] if alone else SCORE_LINE.findall(said) or SCORE.findall(said)
     if not found:
         return None
     score = float(found[-1])
     return round(score, 1) if score <= 1 else None
+
+
+def _judgement(completion: Completion) -> str:
+    return (completion.prefill or "") + (completion.text or "")
 
 
 def to_thinking(job: Job) -> Any:
@@ -146,12 +157,14 @@ def to_thinking(job: Job) -> Any:
 
     def record(row: Planned, completion: Completion) -> Thinking:
         sample_id, caption_index, rollout_index = row.key
-        score = parse_score(completion.text) if completion.text else None
+        is_whole = completion.finish_reason == "stop"
+        score = parse_score(_judgement(completion)) if is_whole and completion.text else None
         error = completion.error
         if completion.text is None and completion.finish_reason == "stop":
             score = NO_THINKING
         elif error is None and completion.finish_reason in ("stop", "length") and score is None:
-            error = "score: the judge named none"
+            what = "the judge named none" if is_whole else "the judgement was cut off"
+            error = f"score: {what}"
         return Thinking(
             sample_id=sample_id,
             caption_index=caption_index,

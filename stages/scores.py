@@ -109,7 +109,8 @@ def summarize(attempts: Sequence[Row], *, has_variants: bool = False) -> dict[st
     questions = _by_question(attempts)
     results = _figures(questions)
     judged = [_rewards(rows) for rows in questions]
-    if (most := max(map(len, judged), default=0)) > 1:
+    is_graded = any(reward not in (0, 1) for rewards in judged for reward in rewards)
+    if not is_graded and (most := max(map(len, judged), default=0)) > 1:
         powers = [2**power for power in range(1, most.bit_length()) if 2**power <= most]
         results["pass_at_k"] = {
             str(k): pass_at_k(judged, k) for k in sorted({*powers, most}) if k > 1

@@ -84,7 +84,8 @@ def run(job: Job, config: Config) -> Outcome:
             return _foretell(job, config, model, plan)
         if done is None:
             require_nodes(config.num_nodes)
-        if job.reshard:
+            _require_devices(config)
+        if job.reshard and done is None:
             return reshard(
                 job,
                 config,
@@ -239,6 +240,22 @@ def _attempt(job: Job) -> str:
 def _num_ranks(config: Config) -> int:
     """Ranks on all nodes."""
     return (config.num_ranks or _num_devices()) * config.num_nodes
+
+
+def _require_devices(config: Config) -> None:
+    """Check that every rank of this machine has a GPU of its own, where there are any.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    import torch
+
+    there = torch.cuda.device_count()
+    if there and (config.num_ranks or 0) > there:
+        raise ConfigError(
+            f"train.num_ranks = {config.num_ranks}, and this machine has {there} GPUs.",
+            f"Set train.num_ranks to {there} or fewer.",
+        )
 
 
 def _num_devices() -> int:

@@ -33,8 +33,9 @@ from stages.engines.vllm_start import (
 )
 from stages.seeds import seed_for
 
-SHUTDOWN_SECONDS = 10.0
-"""After that long the engine's processes are killed."""
+SHUTDOWN_SECONDS = 1.0
+"""After that long the engine's processes are killed: they don't hear signals that ask them to end,
+and have nothing left to do."""
 GRACE_SECONDS = 2.0
 """A signal may end the engine's processes this long before we hear of it."""
 ABORT_SECONDS = 20.0
@@ -72,6 +73,8 @@ class VllmEngine:
             self.engine = start(self.loop, self.checkpoint, config, self.newest, should_stop)
         except Exception:
             self.loop.close()
+            self.rendering.shutdown()
+            self.decoder.close()
             raise
         self.guard = guarded(others)
         self.in_engine: set[str] = set()

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import wait
 from multiprocessing import resource_tracker
@@ -53,8 +52,6 @@ MAX_IMAGES = 16
 """Images of one prompt; vLLM plans its memory for this many."""
 CPU_CACHE_BYTES = 4 << 30
 """Keys and values kept on a CPU, if there is memory; vLLM's own default is nearly all of it."""
-GIVE_UP_SECONDS = 10.0
-"""vLLM has this long to notice that its processes are gone."""
 CPU_BATCHED_TOKENS = 4096
 """Tokens of one step; the context length, where that is longer."""
 OUR_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
@@ -184,8 +181,7 @@ def _unless_stopped(
     engine = loop.submit(starting)
     while not wait([engine], POLL_SECONDS).done:
         if should_stop():
-            deadline = time.monotonic() + GIVE_UP_SECONDS
-            while not wait([engine], POLL_SECONDS).done and time.monotonic() < deadline:
+            while not wait([engine], POLL_SECONDS).done:
                 for process in child_processes() - others:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(process, signal.SIGKILL)

@@ -151,7 +151,8 @@ def check_layout(path: Path, found: Manifest, expected: Manifest) -> None:
         raise RefusedError(
             f"{path} was written by {before[0]} ranks at ZeRO stage {before[1]}, and can't be "
             f"continued by {now[0]} ranks at stage {now[1]}.",
-            f"Set train.num_ranks = {before[0]} and train.zero_stage = {before[1]},"
+            f"Have train.num_ranks times train.num_nodes be {before[0]}, and train.zero_stage "
+            f"{before[1]},"
             f"{convert if before[1] == now[1] else ''} or delete {path.parent} to train from the "
             "start.",
         )

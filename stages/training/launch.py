@@ -103,7 +103,8 @@ def require_nodes(num_nodes: int) -> None:
         raise ConfigError(
             f"train.num_nodes = {num_nodes} needs a Slurm job of as many nodes, and there "
             f"{'is one' if nodes == '1' else f'are {nodes}'} here.",
-            "Start it with `sophia slurm train`, or set train.num_nodes = 1.",
+            "Start it with `sophia slurm train` (to reshard, in `salloc --nodes=...`), or set "
+            "train.num_nodes = 1.",
         )
 
 

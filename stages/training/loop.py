@@ -60,7 +60,7 @@ def main(task_path: Path) -> None:
     threading.Thread(target=_wait_for_signal, args=(stop,), daemon=True).start()
     device = start_distributed()
     trainer = Trainer(task, device, stop)
-    done = train(trainer, stop)
+    done = train(trainer)
     if done:
         check_frozen(trainer.manifest.parts, frozen_digest(trainer.policy.model))
     weights = gather_weights(trainer.engine) if done else None
@@ -83,7 +83,7 @@ def start_distributed() -> torch.device:
     return torch.device("cuda", local_rank)
 
 
-def train(trainer: "Trainer", stop: threading.Event) -> bool:
+def train(trainer: "Trainer") -> bool:
     """Run the steps that are left, with checkpoints.
 
     Returns:
@@ -99,7 +99,7 @@ def train(trainer: "Trainer", stop: threading.Event) -> bool:
         if metrics is not None and trainer.manifest.step == 0:
             trainer.report_ratio(metrics, "before")
         while trainer.manifest.step < num_steps and not stopped:
-            stopped = trainer.step(stop.is_set())
+            stopped = trainer.step()
             step = trainer.manifest.step
             if metrics is not None:
                 metrics.write(step, trainer.manifest.last_step)
@@ -194,14 +194,11 @@ class Trainer:
             fingerprint=fingerprint(self.engine, self.policy, self.plan, self.manifest.step),
         )
 
-    def step(self, stop: bool) -> bool:
+    def step(self) -> bool:
         """Do the next optimizer step and enter it into the manifest.
 
-        Args:
-            stop: whether this rank was asked to stop.
-
         Returns:
-            Whether any rank was.
+            Whether any rank was asked to stop.
         """
         started = time.monotonic()
         step, config = self.manifest.step, self.task.config
@@ -210,9 +207,8 @@ class Trainer:
         set_learning_rate(self.engine, rate)
         # Dropout follows from the step, so that no generator's state has to be restored.
         torch.manual_seed(seed_for(self.task.seed, "train", step, distributed.get_rank()))
-        self.policy.patches.clear()  # of what was only looked at
         loss, sums, largest = self.accumulate(step)
-        shared = torch.cat([loss[None], sums, sums.new_tensor([float(stop)])])
+        shared = torch.cat([loss[None], sums, sums.new_tensor([float(self.stop.is_set())])])
         distributed.all_reduce(shared)
         distributed.all_reduce(largest, distributed.ReduceOp.MAX)
         drift = self.objective.figures(step, shared[1:-1], float(largest))

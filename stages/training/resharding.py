@@ -96,5 +96,5 @@ def check_possible(path: Path, manifest: Manifest, config: Config) -> None:
     if not manifest.fingerprint:
         raise RefusedError(
             f"{path} does not say what loss comes next, so that it can't be checked afterwards.",
-            f"Continue it with train.num_ranks = {manifest.num_ranks} to the next checkpoint.",
+            f"Continue it with {manifest.num_ranks} ranks to the next checkpoint.",
         )

@@ -95,7 +95,7 @@ def take_step(trainer: Trainer, plan: Plan, step: int, pack_length: int | None) 
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     with Stopwatch(trainer.device) as watch:
-        trainer.step(stop=False)
+        trainer.step()
     peak = torch.cuda.max_memory_allocated() / GIB if on_gpu else 0.0
     return {"seconds": watch.seconds, "gib": peak, "loss": trainer.manifest.last_step["loss"]}
 

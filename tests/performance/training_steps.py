@@ -227,7 +227,7 @@ def run_ours(
         trainer.policy._features.clear()  # every image is new, as it is for TRL
         trainer.policy._feature_bytes = 0
         started = now()
-        trainer.step(stop=False)
+        trainer.step()
         metrics.write(step + 1, trainer.manifest.last_step)
         return now() - started
 

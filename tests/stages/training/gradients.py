@@ -31,7 +31,7 @@ def main(task_path: str, folder: str, splits: list[str]) -> None:
     for split in splits:
         config = task.config.model_copy(update=json.loads(split))
         trainer = Trainer(replace(task, config=config), device)
-        trainer.step(stop=False)
+        trainer.step()
         if config.zero_stage == 2:
             # DeepSpeed links the moments when only the first parameter group has any.
             trainer.engine.optimizer._hp_optimizer_states_linked = False

@@ -24,13 +24,13 @@ def main(task_path: str, folder: str) -> None:
         task = replace(task, config=config, checkpoints=Path(folder) / str(zero_stage))
         undisturbed, stopped = Trainer(task, device), Trainer(task, device)
         for _ in range(NUM_STEPS):
-            undisturbed.step(stop=False)
+            undisturbed.step()
         for _ in range(NUM_STEPS // 2):
-            stopped.step(stop=False)
+            stopped.step()
         saved = checkpoint.save(stopped.engine, task.checkpoints, stopped.described(), keep=1)
         resumed = Trainer(replace(task, manifest=stopped.described(), resume_from=saved), device)
         for _ in range(NUM_STEPS - NUM_STEPS // 2):
-            resumed.step(stop=False)
+            resumed.step()
         weights = [gather_weights(trainer.engine) for trainer in (undisturbed, resumed)]
         if weights[0] is not None and weights[1] is not None:
             assert weights[0].keys() == weights[1].keys()
