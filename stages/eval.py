@@ -74,9 +74,9 @@ class Config(LlmConfig):
     benchmarks whose authors, or the paper, have a model judge; `all`: on all."""
 
     @property
-    def asks_model(self) -> bool:
-        """Whether a language model has a say."""
-        return self.llm_judge != "off" or super().asks_model
+    def has_judge(self) -> bool:
+        """Whether a language model judges what the rules reject."""
+        return self.llm_judge != "off"
 
     def judges(self, benchmark: Benchmark) -> bool:
         """Whether a language model judges a benchmark's answers."""

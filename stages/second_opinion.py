@@ -59,15 +59,25 @@ class LlmConfig(BaseModel):
     """Longest reply, in tokens of the model."""
 
     @property
+    def has_judge(self) -> bool:
+        """Whether a language model judges what the rules reject."""
+        return False
+
+    @property
     def asks_model(self) -> bool:
         """Whether a language model has a say."""
-        return self.llm_extractor != "off"
+        return self.has_judge or self.llm_extractor != "off"
 
     @property
     def UNUSED(self) -> tuple[str, ...]:
-        """Settings that mean nothing as the others are: those of a model that is not asked."""
-        names = (name for name in type(self).model_fields if name.startswith("llm_"))
-        return () if self.asks_model else tuple(names)
+        """Settings that mean nothing as the others are: those of what is not asked."""
+        names = [name for name in type(self).model_fields if name.startswith("llm_")]
+        if not self.asks_model:
+            return tuple(names)
+        if self.llm_extractor == "off":
+            return ("llm_extractor_prompt",)
+        of_judge = ("llm_judge_prompt", "llm_kinds")
+        return () if self.has_judge else tuple(name for name in names if name in of_judge)
 
 
 def check_model(job: Job) -> None:

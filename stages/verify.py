@@ -57,9 +57,9 @@ class Config(LlmConfig):
     """Kinds of gold answers that it is asked about: those that rules are weak at."""
 
     @property
-    def asks_model(self) -> bool:
-        """Whether a language model has a say."""
-        return self.llm_judge or super().asks_model
+    def has_judge(self) -> bool:
+        """Whether a language model judges what the rules reject."""
+        return self.llm_judge
 
 
 def models_used(config: Config) -> tuple[str, ...]:
