@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -92,15 +93,25 @@ class Cluster:
 
 
 @contextmanager
-def slurm_cluster(folder: Path, num_nodes: int = 1) -> Iterator[Cluster]:
+def slurm_cluster(num_nodes: int = 1) -> Iterator[Cluster]:
     """Start munged, slurmctld and slurmd; end them, and their jobs, after the block.
 
     A second node is this machine under its other name, which is known without any network too.
     """
+    # Not below pytest's folder for the test: names of sockets may have 108 characters.
+    with (
+        TemporaryDirectory(prefix="slurm-") as folder,
+        _running(Path(folder), num_nodes) as cluster,
+    ):
+        yield cluster
+
+
+@contextmanager
+def _running(folder: Path, num_nodes: int) -> Iterator[Cluster]:
     missing = [name for name in COMMANDS if shutil.which(name, path=PATH) is None]
     if missing:
         pytest.fail(f"{', '.join(missing)} not found. Install Slurm: make system")
-    (folder / "state").mkdir(parents=True)
+    (folder / "state").mkdir()
     host = socket.gethostname().partition(".")[0]
     names = [host, "localhost"][:num_nodes]
     node = "NodeName={} NodeHostname={} NodeAddr=127.0.0.1 Port={} CPUs=4 State=UNKNOWN"

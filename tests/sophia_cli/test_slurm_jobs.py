@@ -24,7 +24,7 @@ Submit = Callable[..., dict[str, str]]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with slurm_cluster(tmp_path_factory.mktemp("slurm")) as running:
+    with slurm_cluster() as running:
         yield running
 
 

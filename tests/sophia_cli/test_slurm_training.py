@@ -33,9 +33,10 @@ def test_two_nodes_train_together_and_go_on_after_a_signal(
 
     def logs() -> str:
         files = sorted((run / "logs").rglob("*.log"))
-        return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in files)
+        texts = [f"--- {path.name}\n{path.read_text()[-3000:]}" for path in files]
+        return "\n".join([str(cluster.show(job)), *texts, cluster.logs()])
 
-    with slurm_cluster(tmp_path / "slurm", num_nodes=2) as cluster:
+    with slurm_cluster(num_nodes=2) as cluster:
         for name, value in cluster.environment.items():
             monkeypatch.setenv(name, value)
         (submitted,) = result_of("slurm", "train", "--run", run, *SETTINGS, "--submit")
