@@ -102,7 +102,7 @@ def test_other_extra_data_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize("changes", [{"num_ranks": 4}, {"zero_stage": 3}])
 def test_another_layout_is_refused_with_the_way_out(folder: Path, changes: dict[str, int]) -> None:
-    with pytest.raises(RefusedError, match=r"train\.num_ranks = 2 and train\.zero_stage = 2"):
+    with pytest.raises(RefusedError, match=r"train\.num_nodes be 2, and train\.zero_stage 2"):
         checkpoint.newest(folder, replace(START, **changes))
 
 
