@@ -6,7 +6,9 @@ answer that the rules reject. Nothing here asks or waits (`second_opinion.py` do
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from data.records import Verdict
 from stages.job import Key
 from stages.queries import (
     Query,
@@ -21,6 +23,21 @@ from stages.verifiers import Judgement
 
 JUDGED_BY, EXTRACTED_BY = "llm_judge", "llm_extractor"
 """What decided, where it was no rule."""
+
+
+def verdict_row(key: Key, found: Judgement, **opinion: Any) -> Verdict:
+    """The row of a judgement, and of what a model had to say."""
+    sample_id, caption_index, rollout_index = key
+    return Verdict(
+        sample_id=sample_id,
+        caption_index=caption_index,
+        rollout_index=rollout_index,
+        status=found.status,
+        outcome_reward=found.outcome_reward,
+        extracted_answer=found.extracted_answer,
+        verifier=found.verifier,
+        **opinion,
+    )
 
 
 @dataclass(kw_only=True)

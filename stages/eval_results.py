@@ -11,6 +11,7 @@ from typing import Any
 
 from data import tables
 from data.records import KEYS, Attempted, Verdict
+from stages.identity import identify
 from stages.provenance import provenance
 from stages.scores import summarize
 
@@ -64,7 +65,7 @@ def _summarize_judged(
         As `summarize`, and `llm`, `num_asked`, `num_changed`; None where the judged table is not
         there, or is not of all these rows as they are now.
     """
-    if not all(map(_is_newer, tables.shards(folder / JUDGED))):
+    if not all(_is_of_these(folder, path) for path in tables.shards(folder / JUDGED)):
         return None
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for path in tables.shards(folder / JUDGED):
@@ -86,8 +87,10 @@ def _summarize_judged(
     }
 
 
-def _is_newer(judged: Path) -> bool:
-    """Whether a judged shard was made after its answers, which may have been made again since."""
-    answers = tables.read_metadata(judged.parents[1] / judged.name)
+def _is_of_these(folder: Path, judged: Path) -> bool:
+    """Whether a judged shard was made from the answers as they are now, and not from older ones."""
     made = tables.read_metadata(judged)
-    return answers is None or made is None or made.finished_at >= answers.finished_at
+    if made is None:
+        return True
+    now = identify(made.stage, made.settings, made.growing, [folder])
+    return made.digest == now.digest

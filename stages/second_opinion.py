@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.errors import ConfigError
 from data.records import Verdict
 from data.tables import digest_of
-from stages.cases import Case
+from stages.cases import Case, verdict_row
 from stages.engines import Completion, Request, Sampling
 from stages.generation import complete
 from stages.job import Job, Planned
@@ -163,16 +163,9 @@ class Opinions:
 
     def verdict(self, case: Case) -> Verdict:
         """The row of a case that is settled."""
-        sample_id, caption_index, rollout_index = case.key
-        found = case.found
-        return Verdict(
-            sample_id=sample_id,
-            caption_index=caption_index,
-            rollout_index=rollout_index,
-            status=found.status,
-            outcome_reward=found.outcome_reward,
-            extracted_answer=found.extracted_answer,
-            verifier=found.verifier,
+        return verdict_row(
+            case.key,
+            case.found,
             rule_status=case.rule.status if case.tasks else None,
             llm=self._name(case.tasks) if case.tasks else None,
             llm_text=case.reply,

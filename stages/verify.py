@@ -22,7 +22,7 @@ from data import tables
 from data.errors import RefusedError, Stopped
 from data.records import Rollout, Sample, Verdict
 from stages.audit import count_opinions
-from stages.cases import Case
+from stages.cases import Case, verdict_row
 from stages.generation import require_table, unknown_sample
 from stages.job import Job, Outcome, Planned
 from stages.prompts import question_text
@@ -118,16 +118,8 @@ def run(job: Job, config: Config) -> Outcome:
 def _by_rules(job: Job, rules: Judge, planned: Iterator[Planned]) -> Iterator[Verdict]:
     wanted = takewhile(lambda row: not job.should_stop(), planned)
     judged = rules.judge(((row.key, row.item) for row in wanted), job.should_stop)
-    for (sample_id, caption_index, rollout_index), found in judged:
-        yield Verdict(
-            sample_id=sample_id,
-            caption_index=caption_index,
-            rollout_index=rollout_index,
-            status=found.status,
-            outcome_reward=found.outcome_reward,
-            extracted_answer=found.extracted_answer,
-            verifier=found.verifier,
-        )
+    for key, found in judged:
+        yield verdict_row(key, found)
 
 
 def _refuse_pruned(job: Job) -> None:

@@ -112,6 +112,15 @@ def test_predictions_are_a_table_for_other_scorers(
     assert_refused(done, 5, "no answer number 2")
 
 
+def test_predictions_say_what_the_template_wrote_and_grades_as_they_are() -> None:
+    from sophia_cli.predictions import _exported
+
+    row = dict.fromkeys(("labels", "choices", "question", "gold", "finish_reason"))
+    row |= {"sample_id": "a", "text": "Hm.</think>4", "prefill": "<think>\n", "outcome_reward": 0.8}
+    found = _exported(row)
+    assert (found["prediction"], found["hit"]) == ("<think>\nHm.</think>4", "0.8")
+
+
 def printable(text: str) -> str:
     """Without spaces, and the control characters that an untrained policy writes."""
     return "".join(letter for letter in text if letter.isprintable() and letter != " ")

@@ -155,6 +155,13 @@ def test_a_model_that_judges_is_part_of_identity_while_it_is_asked() -> None:
         others = (f"{stage}.llm_max_tokens=9", f"{stage}.llm_extractor=missing")
         for changed in (*others, "models.verifier.path=b", f"{stage}.llm_judge_prompt=judge"):
             assert settings(stage, switch, path, changed) != settings(stage, switch, path)
+    seeking = ("verify.llm_extractor=missing", path)
+    for unread in ("verify.llm_judge_prompt=judge", 'verify.llm_kinds=["text"]'):
+        assert settings("verify", *seeking, unread) == settings("verify", *seeking)
+    judging = ("verify.llm_judge=true", path)
+    unread = "verify.llm_extractor_prompt=judge"
+    assert settings("verify", *judging, unread) == settings("verify", *judging)
+    assert settings("verify", *seeking, unread) != settings("verify", *seeking)
     exact = "reason.prune=exact"
     assert settings("reason", exact, path) == settings("reason", exact)
     assert settings("reason", exact, "verify.llm_judge=true") != settings("reason", exact)

@@ -41,6 +41,14 @@ def test_several_answers_are_compared_by_permutation() -> None:
     assert found.gained == ("q2", "q3")
 
 
+def test_graded_answers_are_compared_by_permutation() -> None:
+    """Of the 2^4 ways to choose signs of four times 0.4 two are as far from 0: 2 / 16."""
+    found = compare(answered(0.55, 0.55, 0.55, 0.55), answered(0.95, 0.95, 0.95, 0.95))
+    assert found is not None
+    assert found.test == "sign-flip permutation"
+    assert found.p_value == pytest.approx(2 / 16)
+
+
 def test_variants_of_a_question_change_sign_together() -> None:
     assert sign_flip([1.0, 1.0, 1.0], ["a", "a", "a"]) == 1.0
     assert sign_flip([1.0, 1.0, 1.0], [None, None, None]) == pytest.approx(0.25)

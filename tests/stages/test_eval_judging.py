@@ -3,6 +3,7 @@
 What is asked of either follows from the published layouts of the benchmarks.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,6 +182,11 @@ def test_answers_that_failed_and_were_made_again_are_judged_again(
     found, asked = evaluate(tmp_path, config, once, lambda _: SAME)
     assert found["mv_math"]["judged"]["statuses"] == {"correct": 2, "error": 1}
     assert len(asked.judge) == 2
+    rules = config_of(root, "mv_math")
+    whole = tmp_path.with_name("whole")
+    shutil.copytree(tmp_path, whole)
+    found, _ = evaluate(whole, rules, lambda _: "\\boxed{x}", lambda _: SAME, redo="errors")
+    assert "judged" not in found["mv_math"], "the model has not seen the new answer"
     right = "\\boxed{another}"
     found, asked = evaluate(tmp_path, config, lambda _: right, lambda _: SAME, redo="errors")
     assert found["mv_math"]["judged"]["statuses"] == {"correct": 3}

@@ -131,3 +131,10 @@ def test_results_have_sub_scores_and_both_figures() -> None:
         "Art": 0.0,
         "Physics": 1.0,
     }
+
+
+def test_of_graded_answers_there_is_no_share_that_is_right() -> None:
+    graded = [row("a", 0, 1.0), row("a", 1, 1.0) | {"outcome_reward": 0.9}]
+    assert "pass_at_k" not in summarize(graded)
+    assert summarize(graded)["pass_at_1"] == pytest.approx(0.95)
+    assert summarize([row("a", 0, 1.0), row("a", 1, 0.0)])["pass_at_k"] == {"2": 1.0}
