@@ -17,6 +17,8 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from data.errors import EngineError
+
 PACKED = "packed"
 """What the implementation is called in a model's configuration."""
 FEWER_KEY_HEADS: dict[str, Any] = (
@@ -63,10 +65,13 @@ def packed_attention(
     through torch's ordinary attention in turn, which costs no more than they would alone.
 
     Raises:
-        NotImplementedError: the model caps its attention scores.
+        EngineError: the model caps its attention scores, under a name that the plan did not know.
     """
     if softcap is not None:
-        raise NotImplementedError("packed attention knows no softcap")
+        raise EngineError(
+            "The policy caps its attention scores, which attention within packed rows does not.",
+            "Train row by row, with train.pack_length = null and train.micro_batch_size = 1.",
+        )
     tensors = (query_1NLD, key_1KLD, value_1KLD)
     if dropout == 0 and has_kernel(query_1NLD):
         query_LND, key_LKD, value_LKD = (tensor[0].transpose(0, 1) for tensor in tensors)
