@@ -1,8 +1,9 @@
 r"""MV-MATH, test: 2009 questions with two to eight images each (2502.20808).
 
 Images are mentioned in questions and options as `<image_n>`; options stand in the question. There
-are questions with options (`choice`), with one answer (`single-step`, where `\#\#` divides answers
-of which each will do), and with several parts (`multi-step`), all of which must be right.
+are questions with options (`choice`), with one answer (`single-step`, or `free-form` as the data
+set's card calls it, where `\#\#` divides answers of which each will do), and with several parts
+(`multi-step`), all of which must be right.
 
 The authors judge with an LLM; the project's verifier decides, part by part, and a model beside it
 where `eval.llm_judge` is on.
@@ -35,7 +36,7 @@ def make(row: Row, part: Part) -> Question:
     """A row of the only part."""
     kind, answer = row["answer_type"], row["answer"]
     golds = [answer]
-    if kind == "single-step" and answer:
+    if kind not in ("choice", "multi-step") and answer:
         golds = [found for found in ALTERNATIVE.split(answer) if found.strip(" $")] or [answer]
         golds = [_whole(gold) for gold in golds] if len(golds) > 1 else golds
     return make_question(

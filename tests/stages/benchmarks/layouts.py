@@ -228,7 +228,7 @@ def olympiadbench(part: Part) -> Rows:
             "id": number,
             "question": "How long is the side?" if is_english else "求速度。",
             "solution": ["..."],
-            "final_answer": [answer],
+            "final_answer": [answer, "\\sqrt{17}"] if number == 1 else [answer],
             "context": None if is_english else "一辆车在行驶。",
             "image_1": image(number) if "_MM_" in part.name else None,
             "is_multiple_answer": "," in answer,

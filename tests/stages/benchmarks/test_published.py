@@ -129,6 +129,18 @@ def test_mv_math_alternatives_and_images(root: Path) -> None:
     assert digests == [hashlib.sha256(png(number)).digest() for number in (0, 1)]
 
 
+def test_mv_math_free_form_answers_as_its_card_calls_them(tmp_path: Path) -> None:
+    rows = [{**row, "answer_type": "free-form"} for row in layouts.MV_MATH_ROWS[1:2]]
+    layouts.write_mv_math(tmp_path, rows)
+    question = named(tmp_path, "mv_math")["2"]
+    assert (question.sample.answer, question.alternatives) == ("12", ("12.0",))
+
+
+def test_olympiadbench_gold_answers_are_alternatives(root: Path) -> None:
+    question = named(root, "olympiadbench")["OE_MM_maths_en_COMP/1"]
+    assert (question.sample.answer, question.alternatives) == ("3.5", (r"\sqrt{17}",))
+
+
 def test_olympiadbench_asks_in_the_language_of_the_question(root: Path) -> None:
     found = named(root, "olympiadbench")
     english = found["OE_MM_maths_en_COMP/2"].sample
@@ -136,6 +148,7 @@ def test_olympiadbench_asks_in_the_language_of_the_question(root: Path) -> None:
     chinese = found["OE_TO_physics_zh_CEE/1"].sample
     assert chinese.hint is not None
     assert "物理" in chinese.hint
+    assert r"以“所以最终答案是\boxed{答案}(单位)。”显式" in chinese.hint
     assert chinese.question == "一辆车在行驶。\n求速度。"
     assert chinese.images == []
 

@@ -68,6 +68,8 @@ CASES = [
     ("olympiadbench", "OE_MM_maths_en_COMP/1", r"\boxed{\frac{7}{2}}", RIGHT),
     ("olympiadbench", "OE_MM_maths_en_COMP/1", r"\boxed{\sqrt{12.25}}", RIGHT),
     ("olympiadbench", "OE_MM_maths_en_COMP/1", r"\boxed{350 \text{ cm}}", PASSED_ON),
+    ("olympiadbench", "OE_MM_maths_en_COMP/1", r"\boxed{4.12}", RIGHT),
+    ("olympiadbench", "OE_MM_maths_en_COMP/1", r"\boxed{3.5, 4.12}", WRONG),
 ]
 
 
@@ -116,6 +118,7 @@ def test_numbers_in_short_texts() -> None:
 def test_lists_are_read_and_never_run() -> None:
     assert parse_list("['a', \"b's\"]") == ["a", "b's"]
     assert parse_list('["a", null]') == ["a", "None"]
+    assert parse_list(["a", "b's"]) == ["a", "b's"], "some copies hold lists as lists"
     with pytest.raises(ValueError, match="no list"):
         parse_list("__import__('os').getcwd()")
 
