@@ -53,6 +53,7 @@ def pulse(path: Path, stage: str, worker: str, report: ConsoleReport) -> Iterato
             "state": state,
             "began": began,
             "updated": time.time(),
+            "table": report.table,
             "total": report.total,
             "done": report.done,
             **{name: report.counts[name] for name in COUNTS},

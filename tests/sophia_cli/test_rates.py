@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sophia_cli.console import ConsoleReport
 from sophia_cli.pulse import pulse, read_pulses
-from sophia_cli.run_dir import stage_rates
+from sophia_cli.status import stage_rates
 
 
 def test_a_training_that_was_resumed_counts_from_its_checkpoint(tmp_path: Path) -> None:
@@ -14,13 +14,12 @@ def test_a_training_that_was_resumed_counts_from_its_checkpoint(tmp_path: Path) 
         report.advance(rows=1, tokens=10)
         (alive,) = read_pulses(tmp_path)
         alive |= {"done": 41, "rows_per_second": 0.5, "tokens_per_second": 5.0}
-        assert stage_rates([alive], {}, [])["train"] == {
-            **{"workers": 1, "rows": 41, "total": 100, "rows_per_second": 0.5},
+        assert stage_rates([alive], {})["train"] == {
+            **{"table": None, "workers": 1, "rows": 41, "total": 100, "rows_per_second": 0.5},
             **{"tokens_per_second": 5.0, "eta_seconds": 118},
         }
-        assert (
-            stage_rates([alive | {"rows_per_second": 0.0}], {}, [])["train"]["eta_seconds"] is None
-        )
+        slow = alive | {"rows_per_second": 0.0}
+        assert stage_rates([slow], {})["train"]["eta_seconds"] is None
     (ended,) = read_pulses(tmp_path)
     assert (ended["done"], ended["total"]) == (41, 100)
-    assert stage_rates([ended], {}, []) == {}
+    assert stage_rates([ended], {}) == {}
