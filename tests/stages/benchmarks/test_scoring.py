@@ -46,6 +46,8 @@ CASES = [
     ("dynamath", "1/1", '{"short answer": "none"}', WRONG),
     ("dynamath", "1/1", r"</think>\boxed{1.7}", RIGHT),
     ("dynamath", "1/1", '{"short answer": ""}', NONE),
+    ("dynamath", "1/1", '{"solution": "Near 1.7."}', NONE),
+    ("dynamath", "1/1", '{"solution": "So it is $\\boxed{1.7}$."}', RIGHT),
     ("dynamath", "2/1", '{"short answer": "It is Odd."}', RIGHT),
     ("dynamath", "2/1", '{"short answer": "even"}', WRONG),
     ("mathvision", "4", r"\boxed{3.1416}", RIGHT),
