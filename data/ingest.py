@@ -10,7 +10,6 @@ under way, and nothing is written next to samples of another content.
 """
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from pathlib import Path
 from data import tables
 from data.columns import choose_columns
 from data.errors import RefusedError
+from data.files import write_whole
 from data.ingest_plan import Plan, Reader, make_plan
 from data.overlap import Exclusions
 from data.report import Report
@@ -166,7 +166,5 @@ def _write_shards(
 
 def _list_excluded(path: Path, plan: Plan) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in plan.excluded.values())
-    temporary.write_text("".join(lines), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, "".join(lines))

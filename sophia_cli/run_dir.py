@@ -2,7 +2,6 @@
 
 import json
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from data import tables
 from data.errors import InputError
+from data.files import write_whole
 from sophia_cli.config import RunConfig
 from sophia_cli.stage_settings import section, section_name, stage_module, stage_settings
 from stages import STAGES
@@ -123,9 +123,7 @@ class RunDir:
                 "config": resolved,
                 "digests": saved["digests"] | {metadata.stage: metadata.digest},
             }
-            temporary = self.root / f".config.json.{uuid.uuid4().hex}"
-            temporary.write_text(json.dumps(content, indent=2) + "\n")
-            temporary.replace(self.root / "config.json")
+            write_whole(self.root / "config.json", json.dumps(content, indent=2) + "\n")
 
 
 def stage_order(config: RunConfig) -> list[str]:

@@ -1,4 +1,4 @@
-"""When a training will be done, from the signs of life of the command that runs it."""
+"""When a stage will be done, from the signs of life of those who run it."""
 
 from pathlib import Path
 
@@ -23,3 +23,17 @@ def test_a_training_that_was_resumed_counts_from_its_checkpoint(tmp_path: Path) 
     (ended,) = read_pulses(tmp_path)
     assert (ended["done"], ended["total"]) == (41, 100)
     assert stage_rates([ended], {}) == {}
+
+
+def test_a_stage_is_where_most_of_its_workers_are() -> None:
+    def at(table: str) -> dict[str, object]:
+        rates = {"rows_per_second": 1.0, "tokens_per_second": 5.0}
+        return {"stage": "reason", "is_alive": True, "total": 30, "table": table} | rates
+
+    found = {
+        "probes": {"rows": 16, "rows_under_way": 4},
+        "rollouts": {"rows": 0, "rows_under_way": 2},
+    }
+    rate = stage_rates([at("probes"), at("rollouts"), at("probes")], found)["reason"]
+    assert (rate["table"], rate["workers"], rate["rows"]) == ("probes", 2, 20)
+    assert rate["eta_seconds"] == 5
