@@ -218,6 +218,8 @@ def mathvision(part: Part) -> Rows:
         row("2", ["A", "B", "C", "D", "E"], "E"),
         row("3", [], "\x0crac{36}{13}"),
         row("4", [], "3.14"),
+        row("5", [f"<image{number}>" for number in range(2, 7)], "D"),
+        row("6", [], "15") | {"question": "<image1>"},
     ]
 
 

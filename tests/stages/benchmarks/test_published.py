@@ -19,7 +19,7 @@ from tests.stages.benchmarks import layouts
 
 NUM_QUESTIONS = {
     **{"mmmu": 31, "mmmu_pro": 2, "mathvista": 4, "mathverse": 2, "dynamath": 20},
-    **{"mathvision": 4, "mv_math": 3, "olympiadbench": 20},
+    **{"mathvision": 6, "mv_math": 3, "olympiadbench": 20},
 }
 
 
@@ -119,7 +119,11 @@ def test_mathvision_golds_and_options_are_put_right(root: Path) -> None:
     asked = "How long is the side?"
     assert found["1"].sample.question == f"{asked}\n(A) 2\n(B) 3\n(C) 4\n(D) 5\n(E) 6\n"
     assert found["1"].options == ("2", "3", "4", "5", "6")
-    assert (found["2"].sample.question, found["2"].options) == (asked, ()), "the image shows them"
+    for name in ("2", "5"):
+        assert (found[name].sample.question, found[name].options) == (asked, ()), "in the image"
+    picture, text = answer_messages(vars(found["6"].sample), None)[0]["content"]
+    assert picture["type"] == "image", "the whole question"
+    assert text["text"].startswith("Please solve the problem")
 
 
 def test_mv_math_alternatives_and_images(root: Path) -> None:
