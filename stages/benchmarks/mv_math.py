@@ -14,7 +14,7 @@ import re
 from data.columns import Row
 from stages.benchmarks import Question
 from stages.benchmarks.published import Part, Published
-from stages.benchmarks.rows import answer_of, final_part, judged, make_question
+from stages.benchmarks.rows import answer_of, final_part, judged, letters_of, make_question
 from stages.verifiers import Judgement
 from stages.verifiers.boxes import last_box
 from stages.verifiers.decide import decide
@@ -64,6 +64,8 @@ def _whole(text: str) -> str:
 def score(question: Question, text: str) -> Judgement | None:
     """Part by part, where there are several; signs that are to be filled in, as they are."""
     gold = (question.sample.answer or "").strip(" $")
+    if question.details["kind"] == "choice":
+        return _by_letter(gold, question.sample.question or "", text)
     if gold in SIGNS:
         answer = answer_of(text)
         spelt = SIGNS.get((answer or "").strip(" $"), answer)
@@ -80,6 +82,14 @@ def score(question: Question, text: str) -> Judgement | None:
     if False not in same and None in same:
         return None
     return judged(False not in same, "; ".join(answers.values()), "mv_math")
+
+
+def _by_letter(gold: str, asked: str, text: str) -> Judgement | None:
+    """By letter alone where another option has the same text, so that the verifier can't tell."""
+    if type_gold(gold, asked, "choice").problem is None:
+        return None
+    answer = answer_of(text, "choice")
+    return judged(letters_of(answer or "", ()) == {gold}, answer, "mv_math")
 
 
 def _same(gold: str, answer: str, asked: str) -> bool | None:

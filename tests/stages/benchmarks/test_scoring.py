@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from stages.benchmark_verdicts import attempts_at
 from stages.benchmarks import PAPER, Question, apply, load_benchmark
 from stages.benchmarks.mmmu import open_answers
+from stages.benchmarks.mmmu_pro import PUBLISHED as MMMU_PRO
+from stages.benchmarks.mv_math import PUBLISHED as MV_MATH
 from stages.benchmarks.mv_math import parts_of
 from stages.benchmarks.olympiadbench import prompt_of
 from stages.benchmarks.rows import letters_of, number_of, parse_list
+from stages.verifiers.pool import Judge
 from tests.stages.benchmarks import layouts
 
 RIGHT, WRONG, NONE, PASSED_ON = "correct", "incorrect", "no_answer", None
@@ -99,6 +103,31 @@ def test_the_benchmarks_own_rule(
     assert rule is not None
     found = rule(question, response)
     assert (found.status if found else None) == status
+
+
+@pytest.mark.parametrize(("letter", "status"), [("B", RIGHT), ("D", WRONG), ("A", WRONG)])
+def test_options_that_are_the_same_are_told_apart_by_letter(letter: str, status: str) -> None:
+    row = layouts.MV_MATH_ROWS[0] | {
+        "question": "<image_1> <image_2> Which?\nA. (1)\nB. (1)(2)\nC. (2)(3)\nD. (1)(2)",
+        "input_image": [{"bytes": b"1"}, {"bytes": b"2"}],
+    }
+    question = MV_MATH.make(row, MV_MATH.parts[0])
+    assert question is not None and MV_MATH.score is not None
+    found = MV_MATH.score(question, f"\\boxed{{{letter}}}")
+    assert found is not None and found.status == status
+
+
+def test_options_of_mmmu_pro_that_are_the_same_are_told_apart_by_letter() -> None:
+    part = MMMU_PRO.parts[0]
+    row = layouts.mmmu_pro(part)[0] | {"options": "['a', 'b', 'B', 'c']", "answer": "B"}
+    for changed, options in (({}, ()), ({"answer": "D"}, ("a", "b", "B", "c"))):
+        question = MMMU_PRO.make(row | changed, part)
+        assert question is not None and question.options == options
+    (attempt,) = attempts_at(
+        MMMU_PRO.make(row, part), {"text": "Answer: B", "finish_reason": "stop"}
+    )
+    with Judge(num_workers=1) as judge:
+        assert [found.status for _, found in judge.judge([(None, attempt)])] == ["correct"]
 
 
 def test_a_rule_that_breaks_is_no_wrong_answer(root: Path) -> None:
