@@ -128,7 +128,7 @@ class TestReasoner(ReasonerContract):
         same_as_transformers(engine, reasoner_path, requests)
 
     def test_a_prompt_that_was_seen_is_not_computed_again(self, engine: Engine) -> None:
-        request = ask(0, "so " * 180, max_tokens=2)
+        request = ask(0, "so " * 60, max_tokens=2)
         for _ in range(4):
             answers(engine, [request])
         assert engine.figures()["prefix_cache_hit_rate"] > 0.3
