@@ -63,9 +63,10 @@ class Shard:
         cuts = np.searchsorted(first_of_sample, np.arange(0, len(self), PIECE_ROWS))
         edges = np.unique([*np.append(first_of_sample, len(self))[cuts], len(self)])
         for begin, end in pairwise(edges.tolist()):
-            here = slice(begin, end) if self.order is None else self.order[begin:end]
+            row = np.arange(begin, end) if self.order is None else self.order[begin:end]
+            here = slice(begin, end) if self.order is None else row  # a slice copies nothing
             columns = {name: values[here] for name, values in self.columns.items()}
-            yield Rollouts(row=np.arange(begin, end) if self.order is None else here, **columns)
+            yield Rollouts(row=row, **columns)
 
 
 @dataclass
