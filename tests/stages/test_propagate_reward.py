@@ -207,7 +207,7 @@ def test_undecided_caption_is_not_selected_and_says_so(tmp_path: Path) -> None:
 
 def test_reasons_lie_in_the_file_once(tmp_path: Path) -> None:
     """Cases that differ share a reason; with one twice in its dictionary, Parquet uses none."""
-    rows = [*rows_of("a", 0, "1110", [9] * 4), *rows_of("a", 1, "1000", [9] * 4)]
+    rows = [*rows_of("a", 0, "11110", [9] * 5), *rows_of("a", 1, "10000", [9] * 5)]
     propagate(tmp_path, rows * 50)
     column = pq.ParquetFile(tables.shard_path(tmp_path / "rewards", 0, 1)).metadata.row_group(0)
     reason = next(
