@@ -168,7 +168,7 @@ def propagate_shard(job: Job, config: Config, index: int, count: int) -> None:
         )
 
     tables.stream_atomically(
-        rewards, REWARDS, rewarded(), lambda: metadata(len(shard.order)), has_statistics=False
+        rewards, REWARDS, rewarded(), lambda: metadata(len(shard)), is_narrow=True
     )
 
 
