@@ -104,7 +104,7 @@ def test_predictions_are_a_table_for_other_scorers(
     assert done.returncode == 0, done.stderr
     with file.open(encoding="utf-8", newline="") as lines:
         found = list(csv.DictReader(lines, delimiter="\t"))
-    assert [row["id"] for row in found] == ["1", "2", "3", "4"]
+    assert [row["id"] for row in found] == list("123456")
     assert [found[0][name] for name in ("index", "A", "E", "answer")] == ["0", "2", "6", "B"]
     answers = {row["sample_id"]: row for row in rows(evaluation) if row["rollout_index"] == 1}
     assert [row["prediction"] for row in found] == [answers[row["id"]]["text"] for row in found]
