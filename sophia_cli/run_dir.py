@@ -71,16 +71,18 @@ class RunDir:
             )
 
     def require_for(self, config: RunConfig, stage: str) -> None:
-        """Check that there is a run, or make an empty one for a stage that needs no samples.
+        """Check that there is a run; one that reads no table of it may begin in a new folder.
 
         Raises:
-            InputError: the folder is missing or holds no samples.
+            InputError: the folder is missing, or holds no samples where the stage needs them.
         """
         module = stage_module(stage) if stage in STAGES else None
-        needs_none = getattr(module, "works_without_samples", lambda own: False)
-        if module and needs_none(section(config, stage)):
+        works_without = getattr(module, "works_without_samples", lambda own: False)
+        if module is None or not works_without(own := section(config, stage)):
+            self.require()
+        elif not module.tables_read(own):
             self.root.mkdir(parents=True, exist_ok=True)
-        else:
+        elif not self.root.is_dir():
             self.require()
 
     def log_path(self, stage: str) -> Path:

@@ -253,6 +253,7 @@ def reward(
         resolved,
         as_json,
         attempt_of(follow=follow, time_budget=time_budget, worker=worker),
+        despite_errors=True,
     )
 
 
