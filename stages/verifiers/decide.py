@@ -9,7 +9,7 @@ from stages.verifiers.clean import tidy
 from stages.verifiers.compare import same
 from stages.verifiers.forms import breaks_form
 from stages.verifiers.golds import Gold, type_gold
-from stages.verifiers.prose import phrase
+from stages.verifiers.lines import phrase
 from stages.verifiers.reading import read
 from stages.verifiers.screen import is_mathematical, too_hard
 from stages.verifiers.text import (

@@ -4,7 +4,7 @@ import json
 import re
 
 from stages.verifiers.boxes import BOX, last_box
-from stages.verifiers.prose import closing_answer, first_phrase
+from stages.verifiers.lines import closing_answer, first_phrase
 
 CLOSED = ("</think>", "</thinking>", "<|end_of_thought|>", "◁/think▷", "</thought>", "</reasoning>")
 OPENED = ("<think>", "<thinking>", "<|begin_of_thought|>", "◁think▷", "<thought>")

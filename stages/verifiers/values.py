@@ -1,5 +1,6 @@
 """What an answer can be, once it is read: the types that `compare` knows how to compare."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Union
 
@@ -125,3 +126,5 @@ class Moment:
 
 
 Value = Union[Quantity, Words, Sequence, Relation, Region, Line, Matrix, Ratio, Moment]  # noqa: UP007
+Read = Callable[[str], Value]
+"""Reads a part of an answer, as `reading.read` does."""

@@ -1,11 +1,11 @@
-"""The answer in a closing line or sentence, for responses that put it in no box or tag."""
+"""What one sentence states: its end after a verb, its last formula, or its last number."""
 
 import re
 
+from stages.verifiers.boxes import SEVERAL
 from stages.verifiers.clean import tidy
-from stages.verifiers.letters import HEDGED, settled_letter
+from stages.verifiers.letters import HEDGED
 from stages.verifiers.quantities import read_quantity
-from stages.verifiers.text import polarity
 from stages.verifiers.units import unit_of
 
 ASIDE = re.compile(
@@ -32,8 +32,6 @@ NOT_BUT = re.compile(
     r"|不是[^,，;。]{1,20}[,，]?而是",
     re.IGNORECASE,
 )
-EXCLAIMED = re.compile(r"(?<=\d)!+$")
-"""Enthusiasm, no factorial."""
 TICKS = re.compile(r"(?<=\w)[\s.*]*[✓✅☑✔🎉️]+\s*$")
 QUESTION = re.compile(r"[?？]\W*$|\bwhether\b|\basks?\b", re.IGNORECASE)
 GRADING = re.compile(
@@ -79,13 +77,6 @@ COMPARED = re.compile(
 )
 """A bound is no value."""
 HAN = re.compile("[\u4e00-\u9fff]")
-PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
-PART = re.compile(r"[\s*#-]{0,8}[(（]?(\d|[ivx]{1,3}|[a-e])[)）.]\s*")
-SEVERAL = frozenset(["several", "set", "tuple", "equation"])
-LABELLED_KINDS = SEVERAL | {"text", "region"}
-CLOSING = re.compile(
-    r"(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
-)
 MATH = re.compile(
     r"(?<![\\$])\$([^$\n]{1,300})(?<!\\)\$|\\\((.{1,300}?)\\\)|\\\[(.{1,600}?)\\\]"
     r"|\$\$(.{1,600}?)\$\$",
@@ -114,128 +105,19 @@ NUMBER = re.compile(
     r"yuan|grams|days|years|units|points)|[\u4e00-\u9fff]{1,2}))?(?![A-Za-z0-9_(*/])"
 )
 BETWEEN = re.compile(r"\bbetween\s+(\$?\d[\d.,]*\$?)\s+and\s+(\$?\d[\d.]*\$?)", re.IGNORECASE)
-LABELLED = re.compile(r"[\w\s-]{1,24}[:：]\s*(.+)")
-SENTENCE = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z\\$*(])|(?<=\d[.!?])\s+(?=[A-Z*])|(?<=[。！？])")
 LONGEST_PHRASE = 160
 LONGEST_SENTENCE = 1000
 SHORT_PHRASE = 40
 CODE = re.compile(r"\bif\b.*\belse\b|__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\(")
 
 
-def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
-    """The answer that the last line or sentence of a response comes to, or None.
+def stated(sentence: str, kind: str) -> str | None:
+    """The answer that a sentence states; None where it states none, or leaves it open.
 
     Args:
-        text: what follows the thinking, without boxes.
-        question: what was asked, for the form it asks for.
-        kind: of the gold answer: a letter, a number or words are looked for.
+        sentence: without what follows it.
+        kind: of the gold answer.
     """
-    text = CLOSING.sub("\n", text).strip()
-    if not text:
-        return None
-    if "bracket" in question.lower() and (marked := re.findall(r"\[([^\[\]]{1,80})\]", text)):
-        return str(marked[-1])
-    lines = [line.strip() for line in text.splitlines() if line.strip(" \t*-_#`")]
-    if not lines:
-        return None
-    if display := _display(text):
-        return display
-    labelled = kind in LABELLED_KINDS and len(lines) >= 2
-    if labelled and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[-2:]):
-        return "; ".join(line.strip("*- ") for line in lines[-2:])
-    if lines[-1].strip("*# ").endswith((":", "：")):
-        return None
-    if kind in SEVERAL and (parts := _parts(lines)):
-        return parts
-    line = _asked_for(lines[-1], question) if kind in NUMERIC else lines[-1]
-    return phrase(line, kind)
-
-
-def _asked_for(line: str, question: str) -> str:
-    """Of clauses that state several values, the one whose subject the question names."""
-    parts = [part for part in CLAUSES.split(line) if VERB.search(part)]
-    if len(parts) < 2:
-        return line
-    heads = [re.sub(r"\W+|因此|所以|故|the", "", VERB.split(part, maxsplit=1)[0]) for part in parts]
-    plain = re.sub(r"\W+|the", "", question)
-    asked = [
-        part for part, head in zip(parts, heads, strict=True) if len(head) > 1 and head in plain
-    ]
-    return asked[0] if len(asked) == 1 else line
-
-
-def _display(text: str) -> str | None:
-    """The displayed formula that a text ends with, or None."""
-    text = text.rstrip(" \n.。,，;；*")
-    for opening, closing in (("\\[", "\\]"), ("$$", "$$")):
-        end = len(text) - len(closing)
-        if text.endswith(closing) and (start := text.rfind(opening, max(0, end - 600), end)) >= 0:
-            content = text[start + len(opening) : end].strip()
-            return content if content and "\n\n" not in content else None
-    return None
-
-
-def _parts(lines: list[str]) -> str | None:
-    """The answers of the numbered parts that a response ends with, a line each."""
-    stated: list[str] = []
-    for line in reversed(lines):
-        match = PART.match(line)
-        found = _stated(line[match.end() :], "") if match else None
-        if match is None or found is None:
-            return None
-        stated.insert(0, f"({match[1]}) {found}")
-        if match[1] in ("1", "i", "a"):
-            return "; ".join(stated) if len(stated) > 1 else None
-    return None
-
-
-def phrase(line: str, kind: str = "") -> str | None:
-    """The answer in one line: all of it if it is short, else what its last sentence states."""
-    line = CLOSING.sub(" ", line).strip()
-    sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
-    if not sentences:
-        return None
-    if kind == "choice" and (found := settled_letter(line) or settled_letter(sentences[-1])):
-        return found
-    if kind == "yes/no":
-        said = [part for part in (sentences[-1], sentences[0]) if polarity(part) is not None]
-        return said[0] if said else None
-    if PARTS.match(line):
-        return line
-    if kind == "number" and re.search("[a-z]", sentences[-1]):
-        sentences[-1] = EXCLAIMED.sub("", sentences[-1])
-    return _stated(sentences[-1], kind)
-
-
-def first_phrase(text: str, kind: str = "") -> str | None:
-    """The answer right after a marker such as `Final answer:`; it comes first, reasons later."""
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip(" \t*-_#`$")]
-    if not lines:
-        return None
-    block = re.match(r"[*\s$]*(?:\\\[|\$\$)\s*(.{1,600}?)\s*(?:\\\]|\$\$)", text.strip(), re.DOTALL)
-    if block:
-        return block[1].strip()
-    labelled = kind in LABELLED_KINDS and len(lines) > 1
-    if labelled and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[:2]):
-        return "; ".join(line.strip("*- ") for line in lines[:2])
-    line = CLOSING.sub(" ", lines[0]).strip()
-    sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
-    if not sentences:
-        return None
-    if kind == "choice" and (found := settled_letter(sentences[0])):
-        return found
-    if kind == "yes/no":
-        return line
-    if PARTS.match(line):
-        parts = [one for one in lines if re.match(r"\W{0,2}[(（]\w{1,3}[)）]", one)]
-        return " ".join(parts)
-    if kind == "number":
-        sentences[0] = EXCLAIMED.sub("", sentences[0])
-    return _stated(sentences[0], kind)
-
-
-def _stated(sentence: str, kind: str) -> str | None:
-    """What a sentence states: its end after a verb, its last formula, or its last number."""
     sentence = sentence[-LONGEST_SENTENCE:]
     plain = BULLET.sub("", sentence.replace("**", "").strip()).strip("*_ ").rstrip(".。")
     plain = NOT_BUT.sub("", TICKS.sub("", plain))
@@ -265,6 +147,19 @@ def _stated(sentence: str, kind: str) -> str | None:
         symbol = kind not in ("number", "ratio", "time") and len(answer) <= 2
         return answer if symbol or _is_quantity(answer) or NOTHING.search(answer) else None
     return answer
+
+
+def clause_asked_for(line: str, question: str) -> str:
+    """Of clauses that state several values, the one whose subject the question names."""
+    parts = [part for part in CLAUSES.split(line) if VERB.search(part)]
+    if len(parts) < 2:
+        return line
+    heads = [re.sub(r"\W+|因此|所以|故|the", "", VERB.split(part, maxsplit=1)[0]) for part in parts]
+    plain = re.sub(r"\W+|the", "", question)
+    asked = [
+        part for part, head in zip(parts, heads, strict=True) if len(head) > 1 and head in plain
+    ]
+    return asked[0] if len(asked) == 1 else line
 
 
 def _found(plain: str, kind: str) -> str | None:
