@@ -75,6 +75,8 @@ BRACED_WORD = re.compile(r"(?<=\d)\{\s*(degrees?|[a-zA-Z]{3,})\s*\}")
 SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\{\\,\})\s*(?=\d{3}(?!\d))")
 REPEATING = re.compile(r"(\d*\.\d*)\\(?:overline|dot|bar)\s*\{(\d+)\}")
 REPEATED = re.compile(r"(\d*\.\d{0,12}?)(\d{1,6}?)\2+(?:\.{3}|\\[lc]?dots(?![A-Za-z]))")
+LEFT_OUT = re.compile(r"(?<=[-+*/,<=])( ?)\.{3,6}(?![.\d])")
+"""`1 + 2 + ... + n`"""
 REPEATS = 40
 """A repeating decimal is written out so often."""
 CHOOSE = re.compile(r"\{\s*([^{}\\]{1,20}?)\s*\\choose\s*([^{}]{1,20}?)\s*\}")
@@ -112,6 +114,7 @@ def tidy(text: str) -> str:
     text = _without_delimiters(text)
     text = SEPARATOR.sub("", text)
     text = NOTHING.sub("", text)
+    text = LEFT_OUT.sub(r"\1\\ldots ", text)
     text = REPEATING.sub(lambda match: match[1] + match[2] * REPEATS, text)
     text = REPEATED.sub(lambda match: match[1] + match[2] * REPEATS, text)
     text = PRIME.sub("'", text)

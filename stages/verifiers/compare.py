@@ -12,6 +12,7 @@ from stages.verifiers.quantity_rules import same_quantity
 from stages.verifiers.regions import End, Piece, as_interval, is_region, pieces
 from stages.verifiers.relations import (
     Named,
+    is_other_unknown,
     named,
     rising,
     same_points,
@@ -94,7 +95,7 @@ def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
                 return all_same(rising(gold).sides, answer.items, strict, same)
         return _same_region(gold, answer, terms)
     if theirs:
-        return same(gold, theirs.value, terms)
+        return not is_other_unknown(theirs, terms) and same(gold, theirs.value, terms)
     if isinstance(answer, Relation) and answer.is_equation and _is_identity(answer):
         return same(gold, answer.sides[-1], terms)
     if isinstance(answer, Relation) and answer.is_equation and len(answer.sides) == 2:

@@ -10,6 +10,7 @@ from stages.verifiers.compare import same
 from stages.verifiers.forms import breaks_form
 from stages.verifiers.golds import Gold, type_gold
 from stages.verifiers.lines import phrase
+from stages.verifiers.quadrants import asks_for_quadrant, quadrants_in, quadrants_of
 from stages.verifiers.reading import read
 from stages.verifiers.screen import is_mathematical, too_hard
 from stages.verifiers.text import (
@@ -25,6 +26,8 @@ from stages.verifiers.values import Quantity, Value, Words
 
 NUMBERS = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\w)")
 LETTER = re.compile("[A-J]")
+DOTS = re.compile(r"\\ldots(?![A-Za-z])|\.\.")
+"""What algebra would take for a number."""
 EXPLICIT = re.compile(r"(?:option|choice|选项?|故选)\s*[:：]?\s*\(?[A-J]\b", re.IGNORECASE)
 SENTENCE_WORDS = 6
 SENTENCE = 4
@@ -57,6 +60,9 @@ def decide(
     for alternative in gold.alternatives:
         if _identical(alternative, answer):
             return Decision(True, "string")
+    asks = asks_for_quadrant(question)
+    if wanted := quadrants_of(tidy(gold.text), asks):
+        return Decision(quadrants_in(tidy(answer), asks) == wanted, "quadrant")
     if gold.kind == "yes/no":
         return Decision(polarity(answer) is polarity(gold.text), "yes/no")
     if LETTER.fullmatch(gold.text) and EXPLICIT.match(tidy(answer)):
@@ -106,9 +112,9 @@ def _decide_values(gold: Gold, answer: str) -> Decision:
         if found:
             return Decision(True, gold.kind)
         unsure = unsure or found is None
-    if not unsure:
-        return Decision(False, gold.kind)
     pair = tidy(gold.alternatives[0]), tidy(answer)
+    if not unsure or any(DOTS.search(one) for one in pair):
+        return Decision(False, gold.kind)
     if too_hard(pair[0]):
         return Decision(None, "screen")
     return Decision(False, "screen") if too_hard(pair[1]) else Decision(None, "math", pair)

@@ -10,6 +10,7 @@ from stages.verifiers.choice import gold_letters
 from stages.verifiers.clean import LONGEST_ANSWER, restore, tidy
 from stages.verifiers.graded import graded_kind, problem_of
 from stages.verifiers.options import options_in
+from stages.verifiers.quadrants import asks_for_quadrant, quadrants_of
 from stages.verifiers.reading import read
 from stages.verifiers.regions import is_region
 from stages.verifiers.terms import Terms, terms_of
@@ -85,7 +86,7 @@ def type_gold(
     if alternatives is None:
         return Gold(text, "none", problem="a list of texts: it is not clear if all are wanted")
     values = tuple(read(PREFIX.sub("", tidy(one)), terms.hints) for one in alternatives)
-    kind = "choice" if letters else _kind(text, values[0])
+    kind = "choice" if letters else _kind(text, values[0], question)
     if not letters and any(_empty(value) for value in values):
         return Gold(text, "none", problem="there is nothing to read in it")
     return Gold(
@@ -148,9 +149,11 @@ def _empty(value: Value) -> bool:
     return isinstance(value, Words) and not re.search(r"\w|\\|[√×?→<>=]", value.text)
 
 
-def _kind(text: str, value: Value) -> str:
+def _kind(text: str, value: Value, question: str) -> str:
     if is_polar(text):
         return "yes/no"
+    if quadrants_of(tidy(text), asks_for_quadrant(question)):
+        return "text"
     if is_region(value) and not isinstance(value, Relation):
         return "region"
     match value:

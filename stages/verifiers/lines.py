@@ -1,5 +1,6 @@
 """The line of a response that holds its answer, where the answer is in no box or tag."""
 
+import itertools
 import re
 
 from stages.verifiers.boxes import SEVERAL
@@ -10,7 +11,12 @@ from stages.verifiers.text import polarity
 EXCLAIMED = re.compile(r"(?<=\d)!+$")
 """Enthusiasm, no factorial."""
 PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
+PART_MARK = re.compile(r"\W{0,2}[(（](\w{1,3})[)）]\s*")
+BOLD = re.compile(r"\*\*([^*]{1,80})\*\*(?=\s)")
 PART = re.compile(r"[\s*#-]{0,8}[(（]?(\d|[ivx]{1,3}|[a-e])[)）.]\s*")
+ALONE = re.compile(r"[*(\[]{0,4}[A-J][*)\].:]{0,4}")
+"""A letter as a line of its own."""
+NAMED = re.compile(r"[-*•·\s]*\$?\\?[a-zA-Z]\w?(?:_\{?\d\}?)?\s*=\s*[^=]{1,60}")
 LABELLED_KINDS = SEVERAL | {"text", "region"}
 CLOSING = re.compile(
     r"(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
@@ -42,10 +48,13 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
         return "; ".join(line.strip("*- ") for line in lines[-2:])
     if lines[-1].strip("*# ").endswith((":", "：")):
         return None
-    if kind in SEVERAL and (parts := _parts(lines)):
+    if kind in SEVERAL and (parts := _parts(lines) or _named(lines)):
         return parts
     line = clause_asked_for(lines[-1], question) if kind in NUMERIC else lines[-1]
-    return phrase(line, kind)
+    found = phrase(line, kind, question)
+    if kind == "choice" and settled_letter(lines[-1]) is None and ALONE.fullmatch(lines[0]):
+        return lines[0]  # the answer first, then why
+    return found
 
 
 def _display(text: str) -> str | None:
@@ -73,7 +82,16 @@ def _parts(lines: list[str]) -> str | None:
     return None
 
 
-def phrase(line: str, kind: str = "") -> str | None:
+def _named(lines: list[str]) -> str | None:
+    """The values with names that a response ends with, a line each."""
+    values = list(itertools.takewhile(NAMED.fullmatch, reversed(lines)))
+    names = {value.partition("=")[0].strip("-*•·$ ") for value in values}
+    if not 1 < len(values) == len(names):
+        return None
+    return ", ".join(value.strip("-*•·$ .,;") for value in reversed(values))
+
+
+def phrase(line: str, kind: str = "", question: str = "") -> str | None:
     """The answer in one line: all of it if it is short, else what its last sentence states."""
     line = CLOSING.sub(" ", line).strip()
     sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
@@ -81,17 +99,26 @@ def phrase(line: str, kind: str = "") -> str | None:
         return None
     if kind == "choice" and (found := settled_letter(line) or settled_letter(sentences[-1])):
         return found
+    if kind == "number" and (bold := _bold(line)):
+        return stated(bold, kind, question)
     if kind == "yes/no":
+        sentences = [part for part in sentences if not part.startswith("(")] or sentences
         said = [part for part in (sentences[-1], sentences[0]) if polarity(part) is not None]
         return said[0] if said else None
     if PARTS.match(line):
         return line
     if kind == "number" and re.search("[a-z]", sentences[-1]):
         sentences[-1] = EXCLAIMED.sub("", sentences[-1])
-    return stated(sentences[-1], kind)
+    return stated(sentences[-1], kind, question)
 
 
-def first_phrase(text: str, kind: str = "") -> str | None:
+def _bold(line: str) -> str | None:
+    """The only thing that a line puts in bold, where it begins with that; else None."""
+    match = BOLD.match(line)
+    return match[1] if match and "**" not in line[match.end() :] else None
+
+
+def first_phrase(text: str, kind: str = "", question: str = "") -> str | None:
     """The answer right after a marker such as `Final answer:`; it comes first, reasons later."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip(" \t*-_#`$")]
     if not lines:
@@ -111,8 +138,11 @@ def first_phrase(text: str, kind: str = "") -> str | None:
     if kind == "yes/no":
         return line
     if PARTS.match(line):
-        parts = [one for one in lines if re.match(r"\W{0,2}[(（]\w{1,3}[)）]", one)]
-        return " ".join(parts)
+        marked = [match for one in lines if (match := PART_MARK.match(one))]
+        parts = [(mark[1], stated(mark.string[mark.end() :], "")) for mark in marked]
+        if len(parts) > 1 and all(part for _, part in parts):
+            return "; ".join(f"({name}) {part}" for name, part in parts)
+        return " ".join(mark.string for mark in marked)
     if kind == "number":
         sentences[0] = EXCLAIMED.sub("", sentences[0])
-    return stated(sentences[0], kind)
+    return stated(sentences[0], kind, question)

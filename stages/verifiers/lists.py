@@ -9,6 +9,7 @@ from stages.verifiers.values import Read, Region, Relation, Sequence, Value, Wor
 
 NUMBERED = re.compile(r"\(\s*(\d|[ivx]{1,4}|[a-h])\s*\)")
 JOINING = re.compile(r"^(?:and|or|以及|和)\b\s*|\s*\b(?:and|or)$")
+OR = re.compile(r"(?<![A-Za-z\\])or(?![A-Za-z])|或")
 POINT = re.compile(r"(?:(?:the )?point |(?:the point )?[A-Z]'?\s*)(?=\(.*,.*\)$)")
 MOST_WORDS = 8
 """With more words than this a text of words and `and` is a sentence."""
@@ -45,11 +46,18 @@ def read_list(text: str, read: Read) -> Value | None:
     if not 1 < len(parts) <= MOST_ITEMS:
         return read(parts[0]) if len(parts) == 1 and parts[0] != text else None
     values = [read(part) for part in parts]
+    if splitting.cut(parts[-1], OR)[1] and _repeats(values):
+        return Sequence(tuple(values))  # `1, 4 or 1` leaves open what it says
     if all(isinstance(value, Relation) for value in values) and any(
         isinstance(value, Relation) and value.signs == ("!=",) for value in values
     ):
         return Region(tuple(values), "and")  # -1 < x < 1, x \neq 0
     return _flat(values)
+
+
+def _repeats(values: list[Value]) -> bool:
+    items = _flat(values).items
+    return len(set(items)) < len(items)
 
 
 def _flat(values: list[Value]) -> Sequence:

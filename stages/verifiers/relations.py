@@ -7,10 +7,18 @@ the same points. Inequalities in one unknown are parts of the real line (`region
 import re
 from dataclasses import dataclass
 
-from stages.verifiers.arithmetic import CLOSE, Undefined, evaluate, points, proportional
+from stages.verifiers.arithmetic import (
+    CLOSE,
+    Undefined,
+    evaluate,
+    identical,
+    points,
+    proportional,
+)
 from stages.verifiers.expressions import Node, functions, symbols
 from stages.verifiers.regions import FLIPPED
 from stages.verifiers.renaming import renamed
+from stages.verifiers.terms import Terms
 from stages.verifiers.values import Quantity, Relation, Value
 
 FUNCTION = re.compile(
@@ -56,7 +64,11 @@ def named(value: Value) -> Named | None:
     if value.signs[0] == "~" and not _is_name(left):
         return Named("", value.sides[0])  # exactly this, and nearly that
     if not all(_is_name(text.strip()) for text in value.texts[:-1]):
+        if len(value.sides) > 2 and _is_name(left) and (found := _worked_out(value)):
+            return found
         numbers = [side for side in value.sides if isinstance(side, Quantity)]
+        if _has_dots_only(numbers) and len(numbers) == len(value.sides):
+            return Named("", value.sides[-1])
         if len(numbers) == len(value.sides) and not any(symbols(one.node) for one in numbers):
             return Named("", value.sides[-1] if "~" not in value.signs else value.sides[0])
         if len(numbers) == len(value.sides) > 2 and not any(
@@ -71,6 +83,27 @@ def named(value: Value) -> Named | None:
     return Named(label(left), last, match[2] if match else None)
 
 
+def _worked_out(chain: Relation) -> Named | None:
+    """The value of a chain such as `x = 180 - y = 35`: what its name comes to in the end."""
+    name = label(chain.texts[0].strip())
+    values = [side for side in chain.sides[1:] if isinstance(side, Quantity)]
+    numbers = [side for side in chain.sides[-2:] if isinstance(side, Quantity)]
+    numbers = [side for side in numbers if not symbols(side.whole or side.node)]
+    if isinstance(chain.sides[-1], Quantity) and chain.sides[-1] in numbers:
+        return Named(name, numbers[0] if chain.signs[-1] == "~" else numbers[-1])
+    if len(values) < len(chain.sides) - 1 or "~" in chain.signs:
+        return None
+    if any(identical(values[0].node, one.node) is not True for one in values[1:]):
+        return None
+    return Named(name, values[-1])
+
+
+def _has_dots_only(sides: list[Quantity]) -> bool:
+    r"""Whether the first of several sides is a sum with `\ldots` in it, and the last a number."""
+    unknown = [symbols(side.node) for side in sides]
+    return len(unknown) > 1 and unknown[0] == {"ldots"} and not unknown[-1]
+
+
 def _is_name(text: str) -> bool:
     if len(text) > LONGEST_NAME:
         return False
@@ -80,6 +113,13 @@ def _is_name(text: str) -> bool:
 def label(text: str) -> str:
     """A name without the marks that do not matter."""
     return re.sub(r"[\s{}\\|]|\(.*\)$" if FUNCTION.fullmatch(text) else r"[\s{}\\|]", "", text)
+
+
+def is_other_unknown(found: Named, terms: Terms) -> bool:
+    """Whether a value was given to one letter where the question asks for others: `y`, not `x`."""
+    if found.argument is not None or not terms.unknowns:
+        return False
+    return len(found.label) == 1 and found.label not in terms.unknowns
 
 
 def with_argument(found: Named, argument: str) -> Value:

@@ -5,7 +5,10 @@ import re
 from stages.verifiers.boxes import SEVERAL
 from stages.verifiers.clean import tidy
 from stages.verifiers.letters import HEDGED
-from stages.verifiers.quantities import read_quantity
+from stages.verifiers.numbers import SCALES
+from stages.verifiers.quantities import compound, read_quantity
+from stages.verifiers.text import words_of
+from stages.verifiers.times import PAST
 from stages.verifiers.units import unit_of
 
 ASIDE = re.compile(
@@ -61,6 +64,7 @@ EQUATIONS = re.compile(
 )
 NEARLY = re.compile(r"(?<![^\s=≈$])[^\s=≈$]{1,60}\s?≈\s?[\d.]{1,40}$")
 JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
+WORDY = re.compile("[A-Za-z]{4,}")
 LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
 MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
 GUARDED = re.compile(
@@ -98,25 +102,74 @@ COPULA = re.compile(
 NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.,+*/^(){}-])(?P<number>(?:[$€£¥]"
     r"|\\\$)?[-−+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?"
+    r"(?:\s?(?:×|\\times|\*)\s?10\s?(?:\^\{?[-+−]?\d{1,3}\}?|[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))?"
     r"(?:\s*[:：]\s*\d+)?(?:e[+-]?\d+)?)(?P<unit>\s?(?:%|\\%|°[CF]?|º|€|m²|m³|cm²|cm³"
     r"|[a-zµ]{1,2}(?:[²³]|\^\d)?(?:/[a-z]+)?"
     r"|[A-Z]{1,2}(?![a-z])|(?:square |cubic )?(?:meters?|inches|feet|miles|hours?|minutes?"
-    r"|seconds?|degrees?|percent|dollars|"
+    r"|seconds?|degrees?|percent|dollars|million|billion|thousand|trillion|dozen|"
     r"yuan|grams|days|years|units|points)|[\u4e00-\u9fff]{1,2}))?(?![A-Za-z0-9_(*/])"
 )
 BETWEEN = re.compile(r"\bbetween\s+(\$?\d[\d.,]*\$?)\s+and\s+(\$?\d[\d.]*\$?)", re.IGNORECASE)
 LONGEST_PHRASE = 160
 LONGEST_SENTENCE = 1000
 SHORT_PHRASE = 40
+LEADING = re.compile(
+    r"^(?:(?:when|if|for|since|with|because|given|after|substituting|at)\b|当)[^,，]{1,80}[,，]\s*"
+    r"(?=.*[=\d])|^经检验[,，]",
+    re.IGNORECASE,
+)
+SOLVES = re.compile(
+    r"\s*(?:is|are) (?:indeed )?(?:the|an?|its) (?:only )?(?:unique )?(?:real )?"
+    r"(?:solutions?|roots?|answers?)\b[^,;=]{0,60}$"
+    r"|\s*[是为](?:原|该|此|这个)?(?:方程组?|不等式组?)?的(?:唯一)?(?:解集?|根)$"
+)
+"""`x = 3 is the only solution of the equation`"""
+RANGE = re.compile(
+    r"(?<!from )(?<![\w.])\d[\d.,]* ?(?:to|or|–|~|至|到|或) ?\d[\d.,]*(?![\w:/^])", re.IGNORECASE
+)
+BOUND = re.compile(
+    r"\b(?:at (?:least|most)|no (?:more|fewer|less) than|up to|over|under|above|below)\s*"
+    r"[\\$(]*-?\d"
+    r"|(?:至少|至多|最多|最少|不少于|不多于)\D{0,6}\d",
+    re.IGNORECASE,
+)
+EXTREME = re.compile(
+    r"\b(?:at (?:least|most)|least|most|minimum|minimal|maximum|maximal|smallest|fewest|largest"
+    r"|greatest|lowest|highest|need(?:ed|s)?)\b|最|至少|至多",
+    re.IGNORECASE,
+)
+SAID_OF = re.compile(r"((?:[\w'-]+ ?){1,5}?) (?:is|are|was|were|has|have|had) ((?:[\w'-]+ ?){1,8})")
+MEASURE = re.compile(
+    r"\d+(?:\.\d+)? ?[A-Za-z]{1,8},?(?: and)? \d+(?:\.\d+)? ?[A-Za-z]{1,8}"
+    r"(?:,?(?: and)? \d+(?:\.\d+)? ?[A-Za-z]{1,8})?"
+)
+OUT_OF = re.compile(r"(?<![\d.])\d{1,6} out of (?:every )?\d{1,6}(?![\d.])")
+HAN_AT_END = re.compile(
+    r"(?:[共只]?有|[为是得])([零一二两三四五六七八九十百千万分之]+[\u4e00-\u9fff]{0,3})$"
+)
+COUNTED = re.compile(
+    r"(?<![\w-])(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[- ](?:one|two|three"
+    r"|four|five|six|seven|eight|nine))?|zero|two|three|four|five|six|seven|eight|nine|ten|eleven"
+    r"|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)(?![\w-])"
+)
+ITEM = r"(?:[^()\[\]{},;A-Za-z\\]|\\[a-z]{1,8}|[a-z](?![a-z])){1,40}"
+CHUNK = rf"[(\[{{]{ITEM}(?:[,;]{ITEM}){{1,6}}[)\]}}]"
+ENCLOSED = re.compile(rf"{CHUNK}(?: ?(?:∪|U|\\cup|,|or|and) ?{CHUNK}){{0,6}}")
+"""Tuples and intervals in plain text."""
+ENCLOSING = frozenset(["tuple", "region", "set", "several", "inequality"])
+LIST_AT_END = re.compile(
+    r"(?<![\w.,/^=+*-])-?\d[\d./]*(?:, ?-?\d[\d./]*){0,20},? ?(?:and|or|和|及|、) ?-?\d[\d./]*$"
+)
 CODE = re.compile(r"\bif\b.*\belse\b|__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\(")
 
 
-def stated(sentence: str, kind: str) -> str | None:
+def stated(sentence: str, kind: str, question: str = "") -> str | None:
     """The answer that a sentence states; None where it states none, or leaves it open.
 
     Args:
         sentence: without what follows it.
         kind: of the gold answer.
+        question: what was asked.
     """
     sentence = sentence[-LONGEST_SENTENCE:]
     plain = BULLET.sub("", sentence.replace("**", "").strip()).strip("*_ ").rstrip(".。")
@@ -130,16 +183,20 @@ def stated(sentence: str, kind: str) -> str | None:
         plain = kept[-1].strip() if kept else plain
     if DENIED.search(plain) and len(plain) <= LONGEST_PHRASE and not MATH_ONLY.fullmatch(plain):
         return plain if kind == "text" or re.search(r"\\neq|≠", plain) else None
-    plain = OPENING.sub("", ASIDE.sub("", plain))
+    plain = SOLVES.sub("", OPENING.sub("", ASIDE.sub("", plain)))
+    if kind != "text":
+        plain = LEADING.sub("", plain)
     clause = CLAUSE.search(plain)
     if clause and re.search(r"\d|\\", plain[: clause.start()]):
         plain = plain[: clause.start()]
-    if kind == "time" and (named := MONTH_OR_DAY.findall(plain)) and not NUMBER.search(plain):
-        return str(named[-1])
+    if kind == "time" and (found := _moment(plain, question)):
+        return found
     if LISTED.fullmatch(plain):
         return plain
-    if COMPARED.search(plain):
+    if COMPARED.search(plain) or (kind == "number" and _is_bound(plain, question)):
         return plain if len(plain) <= LONGEST_PHRASE else None
+    if kind == "text" and (subject := _subject(plain, question)):
+        return subject
     if match := BETWEEN.search(plain):
         return f"{match[1]} and {match[2]}".rstrip(".")
     answer = _found(plain, kind)
@@ -160,6 +217,37 @@ def clause_asked_for(line: str, question: str) -> str:
         part for part, head in zip(parts, heads, strict=True) if len(head) > 1 and head in plain
     ]
     return asked[0] if len(asked) == 1 else line
+
+
+def _moment(plain: str, question: str) -> str | None:
+    """The time, day or month that a sentence names in words; None: it names none."""
+    if clock := PAST.search(plain):
+        return clock[0]
+    if NUMBER.search(plain):
+        return None
+    asked = set(words_of(question))
+    clauses = [part for part in CLAUSES.split(plain) if MONTH_OR_DAY.search(part)]
+    # The maximum was on Thursday, the minimum on Tuesday: the clause that is nearest the question.
+    clauses.sort(key=lambda clause: len(asked & set(words_of(clause))))
+    return MONTH_OR_DAY.findall(clauses[-1])[-1] if clauses else None
+
+
+def _is_bound(plain: str, question: str) -> bool:
+    """Whether a sentence says what a number lies above, below or between; so it may if asked to."""
+    if RANGE.search(plain):
+        return True
+    return BOUND.search(plain) is not None and EXTREME.search(question) is None
+
+
+def _subject(plain: str, question: str) -> str | None:
+    """The subject of a sentence that says of it what was asked, `Line b is steeper`; else None."""
+    match = SAID_OF.fullmatch(plain)
+    if match is None or not question:
+        return None
+    asked, said = words_of(question), words_of(match[2])
+    if not said or not set(said) <= set(asked) or set(words_of(match[1])) <= set(asked):
+        return None
+    return match[1]
 
 
 def _found(plain: str, kind: str) -> str | None:
@@ -185,9 +273,12 @@ def _found(plain: str, kind: str) -> str | None:
     verbless = not VERB.search(plain) or "=" in plain
     if not words and verbless and len(han) <= 2 and len(plain) <= SHORT_PHRASE and not spans:
         return plain
-    worded = plain.rsplit(" ", 1)[-1]
-    if kind in NUMERIC and worded.isalpha() and len(worded) > 2 and _is_quantity(worded):
+    if kind in NUMERIC and (worded := _in_words(plain, kind)):
         return worded
+    if kind in ENCLOSING and not spans and (enclosed := list(ENCLOSED.finditer(plain))):
+        return enclosed[-1][0]
+    if kind in SEVERAL and not spans and (listed := LIST_AT_END.search(plain)):
+        return listed[0].strip()
     if spans:
         last = spans[-1]
         rest = plain[last.end() :]
@@ -203,12 +294,16 @@ def _found(plain: str, kind: str) -> str | None:
             unit = re.match(r"\s*([a-z]{1,3}(?:\^?\d)?|square \w+|[a-z]+s)\b", rest)
             unit = unit if unit and unit_of(unit[1]) else None
             return content + (f" {unit[1]}" if unit and len(rest) < 24 else "")
+    if kind in NUMERIC and (match := MEASURE.search(plain)) and compound(tidy(match[0])):
+        return match[0]
     verbs = list((COPULA if kind == "text" else VERB).finditer(plain))
     end = plain[verbs[-1].end() :].strip() if verbs else ""
     if "≈" in plain and (nearly := NEARLY.search(plain)):
         return nearly[0]
     numbers = list(NUMBER.finditer(plain))
     wordy = kind in NUMERIC and numbers and not re.search(r"[\d\\]", end)
+    if kind == "number" and numbers and WORDY.search(end) and not GUARDED.search(end):
+        wordy = wordy or not _is_quantity(end)
     end = PLACED.sub("", end)
     if end and len(end) <= SHORT_PHRASE and not wordy:
         if len(end.split()) <= 3 or not NUMBER.search(end):
@@ -220,6 +315,24 @@ def _found(plain: str, kind: str) -> str | None:
     return plain if len(plain) <= LONGEST_PHRASE and (words or han) else None
 
 
+def _in_words(plain: str, kind: str) -> str | None:
+    """The number that a sentence without figures states in words; None where it has none."""
+    if match := OUT_OF.search(plain):
+        return match[0]
+    if HAN.search(plain):
+        match = HAN_AT_END.search(plain)
+        return match[1] if match and not NUMBER.search(plain) else None
+    words = plain.split(" ")
+    for count in (3, 2, 1):
+        end = " ".join(words[-count:])
+        if len(words) >= count and end[0].isalpha() and len(end) > 2 and _is_quantity(end):
+            return None if words[-1].lower() in SCALES else end
+    found = set(COUNTED.findall(plain))
+    if NUMBER.search(plain) or GUARDED.search(plain) or len(found) != 1:
+        return None
+    return found.pop() if kind == "number" else None
+
+
 def _is_quantity(text: str) -> bool:
     quantity = read_quantity(tidy(text))
     return quantity is not None and quantity.literal is not None
@@ -229,4 +342,6 @@ def _with_unit(match: re.Match[str]) -> str:
     """A number in a sentence, with the word after it if that is a unit."""
     number = match["number"].strip().rstrip(",")
     unit = (match["unit"] or "").strip()
+    if unit in SCALES:
+        return f"{number} {unit}"
     return f"{number} {unit}" if unit not in ("", "in", "a") and unit_of(unit) else number

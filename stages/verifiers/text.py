@@ -56,7 +56,7 @@ DOING = frozenset(
 STATING = frozenset(
     (
         "answer result shape figure name called means therefore thus hence correct because since "
-        "known solution type kind"
+        "known solution type kind follows follow using"
     ).split()
 )
 OTHER_SIDE = frozenset("than unlike except besides without against".split())
