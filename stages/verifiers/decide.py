@@ -16,6 +16,7 @@ from stages.verifiers.screen import is_mathematical, too_hard
 from stages.verifiers.text import (
     HEDGE,
     NEGATION,
+    asserts,
     normalize,
     polarity,
     same_text,
@@ -64,7 +65,10 @@ def decide(
     if wanted := quadrants_of(tidy(gold.text), asks):
         return Decision(quadrants_in(tidy(answer), asks) == wanted, "quadrant")
     if gold.kind == "yes/no":
-        return Decision(polarity(answer) is polarity(gold.text), "yes/no")
+        said = polarity(answer)
+        if said is None:
+            said = asserts(answer, gold.terms.question)
+        return Decision(said is polarity(gold.text), "yes/no")
     if LETTER.fullmatch(gold.text) and EXPLICIT.match(tidy(answer)):
         return Decision(chosen_letters(answer, ()) == {gold.text}, "choice")
     if gold.options and (found := _by_letter(gold, answer)) is not None:

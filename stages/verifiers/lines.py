@@ -6,13 +6,20 @@ import re
 from stages.verifiers.boxes import SEVERAL
 from stages.verifiers.letters import settled_letter
 from stages.verifiers.sentences import NUMERIC, clause_asked_for, stated
-from stages.verifiers.text import polarity
+from stages.verifiers.text import asserts, polarity
 
 EXCLAIMED = re.compile(r"(?<=\d)!+$")
 """Enthusiasm, no factorial."""
 PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
 PART_MARK = re.compile(r"\W{0,2}[(（](\w{1,3})[)）]\s*")
-BOLD = re.compile(r"\*\*([^*]{1,80})\*\*(?=\s)")
+CHECK = re.compile(
+    r"[\W_]{0,6}(?:check|verif(?:y|ication)|note|proof|explanation|reason(?:ing)?|验证|检验|验算|注)"
+    r"[*_\s]{0,4}[:：]",
+    re.IGNORECASE,
+)
+"""What a line after the answer begins with that says why it is right."""
+BOLD = re.compile(r"\*\*([^*]{1,80})\*\*")
+FIGURE = re.compile(r"-?\d[\d.,]*(?<!\.)")
 PART = re.compile(r"[\s*#-]{0,8}[(（]?(\d|[ivx]{1,3}|[a-e])[)）.]\s*")
 ALONE = re.compile(r"[*(\[]{0,4}[A-J][*)\].:]{0,4}")
 """A letter as a line of its own."""
@@ -39,6 +46,8 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
     if "bracket" in question.lower() and (marked := re.findall(r"\[([^\[\]]{1,80})\]", text)):
         return str(marked[-1])
     lines = [line.strip() for line in text.splitlines() if line.strip(" \t*-_#`")]
+    while len(lines) > 1 and CHECK.match(lines[-1]):
+        lines.pop()
     if not lines:
         return None
     if display := _display(text):
@@ -104,6 +113,8 @@ def phrase(line: str, kind: str = "", question: str = "") -> str | None:
     if kind == "yes/no":
         sentences = [part for part in sentences if not part.startswith("(")] or sentences
         said = [part for part in (sentences[-1], sentences[0]) if polarity(part) is not None]
+        if not said and asserts(sentences[-1], question) is not None:
+            return sentences[-1]
         return said[0] if said else None
     if PARTS.match(line):
         return line
@@ -113,9 +124,11 @@ def phrase(line: str, kind: str = "", question: str = "") -> str | None:
 
 
 def _bold(line: str) -> str | None:
-    """The only thing that a line puts in bold, where it begins with that; else None."""
-    match = BOLD.match(line)
-    return match[1] if match and "**" not in line[match.end() :] else None
+    """The only thing that a line puts in bold, if that is a number or names one; else None."""
+    match = BOLD.search(line)
+    if match is None or line.count("**") != 2:
+        return None
+    return match[1] if FIGURE.fullmatch(match[1]) or NAMED.fullmatch(match[1]) else None
 
 
 def first_phrase(text: str, kind: str = "", question: str = "") -> str | None:

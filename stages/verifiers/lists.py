@@ -47,7 +47,7 @@ def read_list(text: str, read: Read) -> Value | None:
         return read(parts[0]) if len(parts) == 1 and parts[0] != text else None
     values = [read(part) for part in parts]
     if splitting.cut(parts[-1], OR)[1] and _repeats(values):
-        return Sequence(tuple(values))  # `1, 4 or 1` leaves open what it says
+        return Sequence((*values, Words(text)))  # `1, 4 or 1` leaves open what it says
     if all(isinstance(value, Relation) for value in values) and any(
         isinstance(value, Relation) and value.signs == ("!=",) for value in values
     ):

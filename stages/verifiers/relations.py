@@ -42,6 +42,8 @@ SETS = re.compile(
 NAMED_RATIO = re.compile(rf"(?:{NAME.pattern})(?:\s*:\s*(?:{NAME.pattern}))+")
 POINT_NAME = re.compile(r"\(\s*[\\A-Za-z_{}'()0-9]+(?:\s*,\s*[\\A-Za-z_{}'()0-9]+)+\s*\)")
 
+APPLIED = re.compile(r"([A-Za-z])\(([A-Z]|-?\d[\d.]*)\)")
+"""A function at a certain point, or the probability of a certain event."""
 LONGEST_NAME = 60
 NAMES = (FUNCTION, NAME, NAMES_OVER, NAMED_RATIO, POINT_NAME, DERIVATIVE, SETS)
 
@@ -54,6 +56,11 @@ class Named:
     value: Value
     argument: str | None = None
     """The unknown of a function, `x` in `f(x) = ...`."""
+
+    @property
+    def applied(self) -> str:
+        """The function with its unknown."""
+        return f"{self.label}({self.argument})"
 
 
 def named(value: Value) -> Named | None:
@@ -88,7 +95,7 @@ def _worked_out(chain: Relation) -> Named | None:
     name = label(chain.texts[0].strip())
     values = [side for side in chain.sides[1:] if isinstance(side, Quantity)]
     numbers = [side for side in chain.sides[-2:] if isinstance(side, Quantity)]
-    numbers = [side for side in numbers if not symbols(side.whole or side.node)]
+    numbers = [side for side in numbers if not symbols(side.node)]
     if isinstance(chain.sides[-1], Quantity) and chain.sides[-1] in numbers:
         return Named(name, numbers[0] if chain.signs[-1] == "~" else numbers[-1])
     if len(values) < len(chain.sides) - 1 or "~" in chain.signs:
@@ -117,6 +124,9 @@ def label(text: str) -> str:
 
 def is_other_unknown(found: Named, terms: Terms) -> bool:
     """Whether a value was given to one letter where the question asks for others: `y`, not `x`."""
+    if match := APPLIED.fullmatch(found.label if found.argument is None else found.applied):
+        asked = [one for one in APPLIED.finditer(terms.question) if one[1] == match[1]]
+        return bool(asked) and all(one[2] != match[2] for one in asked)
     if found.argument is not None or not terms.unknowns:
         return False
     return len(found.label) == 1 and found.label not in terms.unknowns

@@ -15,7 +15,9 @@ ASIDE = re.compile(
     r",\s*(?:which|so that|because|since|where|meaning|as|with|having|after|given|not"
     r"|not counting|rather|instead)\b.*$|\s*[(（](?:that is|i\.e\.|since|because|namely|which"
     r"|where|not|as|with|由于|因为|即)"
-    r"[^()（）]*[)）]\s*$",
+    r"[^()（）]*[)）]\s*$"
+    r"|(?<=[\w})°])\s*[(（](?=[^()（）]*(?:[A-Za-z]{2,} [A-Za-z]{2,}|舍|不合|检验))"
+    r"[^()（）]{8,}[)）]\s*$",
     re.IGNORECASE | re.DOTALL,
 )
 NOTHING = re.compile(
@@ -48,6 +50,11 @@ DENIED = re.compile(
     r"|\b(?:cannot|can't|can not) be\b"
 )
 CLAUSES = re.compile(r"\s*[;；，]\s*|,\s+")
+ANY_CLAUSE = re.compile(r"\s*[;；，,]\s*|\s(?:and|but|while|whereas)\s")
+YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
+PERIOD = re.compile(
+    r"(?<=\d)[^\d]{0,24}\b(?:from|between|during|in) (?:1[5-9]|20)\d\d(?: ?(?:to|and|-|–) ?\d{4})?$"
+)
 BULLET = re.compile(r"^(?:>\s+|[-*•]\s+|∴\s*|\$?\\therefore\s*)+")
 CLAUSE = re.compile(
     r"\s(?:when|if|because|since|after|before|whenever|with|for which"
@@ -121,7 +128,7 @@ LEADING = re.compile(
 SOLVES = re.compile(
     r"\s*(?:is|are) (?:indeed )?(?:the|an?|its) (?:only )?(?:unique )?(?:real )?"
     r"(?:solutions?|roots?|answers?)\b[^,;=]{0,60}$"
-    r"|\s*[是为](?:原|该|此|这个)?(?:方程组?|不等式组?)?的(?:唯一)?(?:解集?|根)$"
+    r"|\s*[是为][^，,=]{0,6}(?:方程组?|不等式组?)?的(?:唯一)?(?:解集?|根)$"
 )
 """`x = 3 is the only solution of the equation`"""
 RANGE = re.compile(
@@ -145,8 +152,10 @@ MEASURE = re.compile(
 )
 OUT_OF = re.compile(r"(?<![\d.])\d{1,6} out of (?:every )?\d{1,6}(?![\d.])")
 HAN_AT_END = re.compile(
-    r"(?:[共只]?有|[为是得])([零一二两三四五六七八九十百千万分之]+[\u4e00-\u9fff]{0,3})$"
+    r"(?:[共只]?有|[为是得])([零一二两三四五六七八九十百千万分之]+)"
+    r"(|[\u4e00-\u9fff]{1,7})$"
 )
+COUNTERS = frozenset("个只条人张种次块本颗件名位岁辆组对")
 COUNTED = re.compile(
     r"(?<![\w-])(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[- ](?:one|two|three"
     r"|four|five|six|seven|eight|nine))?|zero|two|three|four|five|six|seven|eight|nine|ten|eleven"
@@ -184,6 +193,8 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
     if DENIED.search(plain) and len(plain) <= LONGEST_PHRASE and not MATH_ONLY.fullmatch(plain):
         return plain if kind == "text" or re.search(r"\\neq|≠", plain) else None
     plain = SOLVES.sub("", OPENING.sub("", ASIDE.sub("", plain)))
+    if kind == "number" and any(year in question for year in YEAR.findall(plain)):
+        plain = PERIOD.sub("", plain)
     if kind != "text":
         plain = LEADING.sub("", plain)
     clause = CLAUSE.search(plain)
@@ -197,7 +208,8 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
         return plain if len(plain) <= LONGEST_PHRASE else None
     if kind == "text" and (subject := _subject(plain, question)):
         return subject
-    if match := BETWEEN.search(plain):
+    match = BETWEEN.search(plain)
+    if match and not VERB.search(plain, match.end()):
         return f"{match[1]} and {match[2]}".rstrip(".")
     answer = _found(plain, kind)
     if answer and kind not in WORDED and not re.search(r"[\d\\=<>^/+*]", answer):
@@ -226,7 +238,7 @@ def _moment(plain: str, question: str) -> str | None:
     if NUMBER.search(plain):
         return None
     asked = set(words_of(question))
-    clauses = [part for part in CLAUSES.split(plain) if MONTH_OR_DAY.search(part)]
+    clauses = [part for part in ANY_CLAUSE.split(plain) if MONTH_OR_DAY.search(part)]
     # The maximum was on Thursday, the minimum on Tuesday: the clause that is nearest the question.
     clauses.sort(key=lambda clause: len(asked & set(words_of(clause))))
     return MONTH_OR_DAY.findall(clauses[-1])[-1] if clauses else None
@@ -321,7 +333,12 @@ def _in_words(plain: str, kind: str) -> str | None:
         return match[0]
     if HAN.search(plain):
         match = HAN_AT_END.search(plain)
-        return match[1] if match and not NUMBER.search(plain) else None
+        if match is None or NUMBER.search(plain):
+            return None
+        unit = match[2]
+        if unit and unit[0] not in COUNTERS and not unit_of(unit):
+            return None  # a triangle is no three of anything
+        return match[1] + (unit if unit_of(unit) else "")
     words = plain.split(" ")
     for count in (3, 2, 1):
         end = " ".join(words[-count:])

@@ -21,6 +21,10 @@ EITHER = re.compile(
     r"\b(yes|true|correct|right)\s*(?:,|/|or|and)\s*(no|false|incorrect|wrong)\b"
     r"|\b(no|false)\s*(?:,|/|or|and)\s*(yes|true)\b|[是对能]\s*[/或]\s*[否错不]"
 )
+FILLER = frozenset("so therefore thus hence 所 以 因 此 故".split())
+QUESTIONED = re.compile(r"[?？]|\b(?:whether|if)\b|是否|吗")
+MOST_REPEATED = 0.6
+"""So much of a question a statement must say again to be its answer."""
 ARROW = re.compile(
     r"\\(?:longrightarrow|rightarrow|to|rightleftharpoons|Rightarrow)(?![A-Za-z])|->|→|⇌"
 )
@@ -56,7 +60,7 @@ DOING = frozenset(
 STATING = frozenset(
     (
         "answer result shape figure name called means therefore thus hence correct because since "
-        "known solution type kind follows follow using"
+        "known solution type kind follows follow using shows show shown depicts displays"
     ).split()
 )
 OTHER_SIDE = frozenset("than unlike except besides without against".split())
@@ -141,6 +145,21 @@ def polarity(text: str) -> bool | None:
     if first and (first[1] in YES or first[1] in NO):
         return first[1] in YES
     return found[-1] if len(set(found)) == 1 or plain.endswith(words[-1]) else None
+
+
+def asserts(statement: str, question: str) -> bool | None:
+    """Whether a statement says yes to a question by saying it again; None: it does not do so."""
+    if not question or HEDGE.search(normalize(statement)) or QUESTIONED.search(statement):
+        return None
+    said = [word for word in words_of(statement) if word not in FILLER]
+    denied = len(NEGATION.findall(" ".join(said)))
+    kept = {word for word in said if not NEGATION.fullmatch(word)} - EMPTY_WORDS
+    asked = {word for word in words_of(question) if not NEGATION.fullmatch(word)} - EMPTY_WORDS
+    if NEGATION.search(normalize(question)) or denied > 1:
+        return None
+    if not kept or not kept <= asked or len(kept) < MOST_REPEATED * len(asked):
+        return None
+    return denied == 0
 
 
 def is_polar(gold: str) -> bool:
