@@ -38,7 +38,7 @@ ASKS_LETTER = re.compile(
 
 def letters_in(answer: str) -> frozenset[str]:
     """Letters of an answer that is nothing but letters: `AC`, `A, C`, `A or B`."""
-    plain = re.sub(r"[()\[\]{}]", " ", tidy(answer)).strip()
+    plain = re.sub(r"\\?[()\[\]{}]", " ", tidy(answer)).strip()
     match = SEVERAL.fullmatch(plain)
     if match is None:
         return frozenset()

@@ -26,7 +26,9 @@ SIGNS = {
     "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}",
     "∠": r"\angle ", "△": r"\triangle ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
     "γ": r"\gamma ", "λ": r"\lambda ", "φ": r"\phi ", "ω": r"\omega ", "μ": "µ", "Δ": r"\Delta ",
-    "Ω": r"\Omega ", "\u00a0": " ", "\u3000": " ", "\u2009": " ", "\u202f": " ", "\u200b": "",
+    "Ω": r"\Omega ", "ρ": r"\rho ", "σ": r"\sigma ", "τ": r"\tau ", "δ": r"\delta ",
+    "ε": r"\epsilon ", "η": r"\eta ", "ψ": r"\psi ", "Φ": r"\Phi ",
+    "\u00a0": " ", "\u3000": " ", "\u2009": " ", "\u202f": " ", "\u200b": "",
     "\u2061": "", "⟨": "(", "⟩": ")", "∧": r"\wedge ", "∨": r"\vee ", "←": r"\leftarrow ",
 }  # fmt: skip
 SIGN_TABLE = str.maketrans({**{chr(key): chr(value) for key, value in FULL_WIDTH.items()}, **SIGNS})

@@ -89,6 +89,8 @@ def _decide_choice(gold: Gold, answer: str) -> Decision:
     if HEDGE.search(plain) and not any(plain == normalize(option) for option in gold.options):
         return Decision(False, "choice")
     chosen = chosen_letters(answer, gold.options, gold.terms)
+    if not chosen and gold.options and (stated := _stated(answer, "number")):
+        chosen = chosen_letters(stated, gold.options, gold.terms)
     if len(chosen) > 1 and re.search(r"\bor\b|或|/", plain):
         return Decision(False, "choice")
     return Decision(chosen == gold.letters, "choice")
@@ -131,11 +133,7 @@ def _same_words(
     if not isinstance(wanted, Words):
         if same_words(alternative, answer):
             return True
-        plain = tidy(answer)
-        denied = NEGATION.search(plain) or HEDGE.search(plain)
-        long = len(answer.split()) >= SENTENCE and not denied
-        stated = phrase(plain, gold.kind) if long else None
-        if stated and tidy(stated) != tidy(answer):
+        if stated := _stated(answer, gold.kind):
             return same(wanted, read(stated, gold.terms.hints), gold.terms)
     elif same_text(alternative, answer, gold.terms.question):
         return True
@@ -145,6 +143,15 @@ def _same_words(
     if isinstance(wanted, Words) and not re.search(r"\\[a-z]|[=^]", wanted.text):
         return False
     return None if mathematical else False
+
+
+def _stated(answer: str, kind: str) -> str | None:
+    """What an answer that is a sentence states; None: it is none, or leaves it open."""
+    plain = tidy(answer)
+    if len(answer.split()) < SENTENCE or NEGATION.search(plain) or HEDGE.search(plain):
+        return None
+    stated = phrase(plain, kind)
+    return stated if stated and tidy(stated) != plain else None
 
 
 def _same_figures(gold: str, answer: str) -> bool | None:

@@ -4,8 +4,9 @@ import itertools
 import re
 
 from stages.verifiers.boxes import SEVERAL
+from stages.verifiers.clauses import clause_asked_for
 from stages.verifiers.letters import settled_letter
-from stages.verifiers.sentences import NUMERIC, clause_asked_for, stated
+from stages.verifiers.sentences import NUMERIC, stated
 from stages.verifiers.text import asserts, polarity
 
 EXCLAIMED = re.compile(r"(?<=\d)!+$")
@@ -59,7 +60,7 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
         return None
     if kind in SEVERAL and (parts := _parts(lines) or _named(lines)):
         return parts
-    line = clause_asked_for(lines[-1], question) if kind in NUMERIC else lines[-1]
+    line = clause_asked_for(lines[-1], question, kind) if kind in NUMERIC else lines[-1]
     found = phrase(line, kind, question)
     if kind == "choice" and settled_letter(lines[-1]) is None and ALONE.fullmatch(lines[0]):
         return lines[0]  # the answer first, then why

@@ -27,7 +27,7 @@ FUNCTION = re.compile(
 NAME = re.compile(
     r"(?:\\(?:triangle|angle|Delta|sin|cos|tan)\s*)*\|?\s*"
     r"(?:\\?[A-Za-z]+'*(?:_\{?[\w\\ ,]+\}?)?(?:\([\w,. ]+\))?|[A-Z]{1,4})'*"
-    r"(?:\^\{?(?:-1|T)\}?)?\s*\|?"
+    r"(?:\^\{?(?:-1|T)\}?)?\s*\|?|\?"
 )
 NAMES_OVER = re.compile(
     r"\\frac\{[A-Z]{1,3}'?\}\{[A-Z]{1,3}'?\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}"
@@ -129,7 +129,7 @@ def is_other_unknown(found: Named, terms: Terms) -> bool:
         return bool(asked) and all(one[2] != match[2] for one in asked)
     if found.argument is not None or not terms.unknowns:
         return False
-    return len(found.label) == 1 and found.label not in terms.unknowns
+    return found.label.isalpha() and len(found.label) == 1 and found.label not in terms.unknowns
 
 
 def with_argument(found: Named, argument: str) -> Value:

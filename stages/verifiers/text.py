@@ -15,7 +15,10 @@ NO = frozenset(
     "no false incorrect wrong 否 错 错误 不能 不是 不对 不正确 不可以 不会 "
     "没有 不成立 不相等 × 不 nope".split()
 )
-DENIED = re.compile(r"\b(?:not|isn't|n't)\s+(yes|no|true|false|correct|incorrect|right|wrong)\b")
+DENIED = re.compile(
+    r"\b(?:not|isn't|n't|(?:cannot|can't|can not|could not|couldn't) be)\s+"
+    r"(yes|no|true|false|correct|incorrect|right|wrong)\b"
+)
 UNSAID = re.compile(r"\b(?:cannot|can't|can not|not|never|hard to|wrong to) (?:say|answer)\b")
 EITHER = re.compile(
     r"\b(yes|true|correct|right)\s*(?:,|/|or|and)\s*(no|false|incorrect|wrong)\b"
