@@ -10,19 +10,11 @@ from stages.verifiers.compare import same
 from stages.verifiers.forms import breaks_form
 from stages.verifiers.golds import Gold, type_gold
 from stages.verifiers.lines import phrase
+from stages.verifiers.polarity import asserts, polarity
 from stages.verifiers.quadrants import asks_for_quadrant, quadrants_in, quadrants_of
 from stages.verifiers.reading import read
 from stages.verifiers.screen import is_mathematical, too_hard
-from stages.verifiers.text import (
-    HEDGE,
-    NEGATION,
-    asserts,
-    normalize,
-    polarity,
-    same_text,
-    same_words,
-    squeezed,
-)
+from stages.verifiers.text import HEDGE, NEGATION, normalize, same_text, same_words, squeezed
 from stages.verifiers.values import Quantity, Value, Words
 
 NUMBERS = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\w)")

@@ -10,11 +10,12 @@ from stages.verifiers.choice import gold_letters
 from stages.verifiers.clean import LONGEST_ANSWER, restore, tidy
 from stages.verifiers.graded import graded_kind, problem_of
 from stages.verifiers.options import options_in
+from stages.verifiers.polarity import is_polar
 from stages.verifiers.quadrants import asks_for_quadrant, quadrants_of
 from stages.verifiers.reading import read
 from stages.verifiers.regions import is_region
 from stages.verifiers.terms import Terms, terms_of
-from stages.verifiers.text import is_polar, normalize
+from stages.verifiers.text import normalize
 from stages.verifiers.values import (
     Line,
     Matrix,

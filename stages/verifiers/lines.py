@@ -6,8 +6,8 @@ import re
 from stages.verifiers.boxes import SEVERAL
 from stages.verifiers.clauses import clause_asked_for
 from stages.verifiers.letters import settled_letter
+from stages.verifiers.polarity import asserts, polarity
 from stages.verifiers.sentences import NUMERIC, stated
-from stages.verifiers.text import asserts, polarity
 
 EXCLAIMED = re.compile(r"(?<=\d)!+$")
 """Enthusiasm, no factorial."""
