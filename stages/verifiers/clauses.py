@@ -24,6 +24,8 @@ MONTH_OR_DAY = re.compile(
     r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December"
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)\b"
 )
+ASIDE = re.compile(r"[^\w∠△]+|^[解答]|因此|所以|故|the")
+"""What a subject has around its name."""
 CONDITION = re.compile(r"(?:when|if|for|since|with|because|given)\b|当", re.IGNORECASE)
 RANGE = re.compile(
     r"(?<!from )(?<![\w.])\d[\d.,]* ?(?:to|or|–|~|至|到|或) ?\d[\d.,]*(?![\w:/^])", re.IGNORECASE
@@ -39,7 +41,10 @@ EXTREME = re.compile(
     r"|greatest|lowest|highest|need(?:ed|s)?)\b|最|至少|至多",
     re.IGNORECASE,
 )
-SAID_OF = re.compile(r"((?:[\w'-]+ ?){1,5}?) (?:is|are|was|were|has|have|had) ((?:[\w'-]+ ?){1,8})")
+SAID_OF = re.compile(
+    r"([\w'-]+(?: [\w'-]+){0,4}?) (?:is|are|was|were|has|have|had) ([\w'-]+(?: [\w'-]+){0,7})"
+)
+LONGEST = 1000
 
 
 def clause_asked_for(line: str, question: str, kind: str) -> str:
@@ -47,8 +52,8 @@ def clause_asked_for(line: str, question: str, kind: str) -> str:
     parts = [part for part in CLAUSES.split(line) if VERB.search(part)]
     if len(parts) < 2:
         return _nearest_clause(line, question) if kind == "number" else line
-    heads = [re.sub(r"\W+|因此|所以|故|the", "", VERB.split(part, maxsplit=1)[0]) for part in parts]
-    plain = re.sub(r"\W+|the", "", question)
+    heads = [ASIDE.sub("", VERB.split(part, maxsplit=1)[0]) for part in parts]
+    plain = ASIDE.sub("", question)
     asked = [
         part for part, head in zip(parts, heads, strict=True) if len(head) > 1 and head in plain
     ]
@@ -63,7 +68,7 @@ def _nearest_clause(line: str, question: str) -> str:
     `The highest value is 98 and the lowest is 45.`
     """
     parts = ANY_CLAUSE.split(line)
-    if len(parts) < 2 or ". " in line or CONDITION.match(line):
+    if len(parts) < 2 or len(line) > LONGEST or ". " in line or CONDITION.match(line):
         return line
     if not all(COPULA.search(part) and NUMBER.search(part) for part in parts):
         return line

@@ -21,7 +21,9 @@ CHECK = re.compile(
 """What a line after the answer begins with that says why it is right."""
 BOLD = re.compile(r"\*\*([^*]{1,80})\*\*")
 FIGURE = re.compile(r"-?\d[\d.,]*(?<!\.)")
-PART = re.compile(r"[\s*#-]{0,8}[(（]?(\d|[ivx]{1,3}|[a-e])[)）.]\s*")
+PART = re.compile(
+    r"[\s*#-]{0,8}(?:[解答][:：]|综上(?:所述)?[,，:：]?|所以[,，]?)?[(（]?(\d|[ivx]{1,3}|[a-e])[)）.]\s*"
+)
 ALONE = re.compile(r"[*(\[]{0,4}[A-J][*)\].:]{0,4}")
 """A letter as a line of its own."""
 NAMED = re.compile(r"[-*•·\s]*\$?\\?[a-zA-Z]\w?(?:_\{?\d\}?)?\s*=\s*[^=]{1,60}")

@@ -34,7 +34,7 @@ MEASURE = re.compile(
     r"\d+(?:\.\d+)? ?[A-Za-z]{1,8},?(?: and)? \d+(?:\.\d+)? ?[A-Za-z]{1,8}"
     r"(?:,?(?: and)? \d+(?:\.\d+)? ?[A-Za-z]{1,8})?"
 )
-ITEM = r"(?:[^()\[\]{},;A-Za-z\\]|\\[a-z]{1,8}|[a-z](?![a-z])){1,40}"
+ITEM = r"(?:[^()\[\]{},;A-Za-z\\]|\\[a-z]{1,8}(?![a-z])|[a-z](?![a-z])){1,40}"
 CHUNK = rf"[(\[{{]{ITEM}(?:[,;]{ITEM}){{1,6}}[)\]}}]"
 ENCLOSED = re.compile(rf"{CHUNK}(?: ?(?:∪|U|\\cup|,|，|、|or|and|和|与|或) ?{CHUNK}){{0,6}}")
 """Tuples and intervals in plain text."""
@@ -71,7 +71,7 @@ def number_in_words(plain: str, kind: str, question: str) -> str | None:
     words = plain.split(" ")
     for count in (3, 2, 1):
         end = " ".join(words[-count:])
-        if len(words) >= count and end[0].isalpha() and len(end) > 2 and is_number(end):
+        if len(words) >= count and end[:1].isalpha() and len(end) > 2 and is_number(end):
             return None if words[-1].lower() in SCALES else end
     found = set(COUNTED.findall(plain))
     if NUMBER.search(plain) or GUARDED.search(plain) or len(found) != 1:

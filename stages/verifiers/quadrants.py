@@ -42,6 +42,8 @@ def quadrants_of(plain: str, is_asked: bool) -> Quadrants:
         plain: tidied text.
         is_asked: whether the question asks for a quadrant, so that `III` is one.
     """
+    if len(plain) > LONGEST:
+        return frozenset()
     plain = re.sub(r"^(?:in )?(?:the )?", "", plain)
     match = (BARE.fullmatch(plain) if is_asked else None) or MENTION.fullmatch(plain)
     return _named(match) if match else frozenset()

@@ -80,7 +80,7 @@ YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 PERIOD = re.compile(
     r"(?<=\d)[^\d]{0,24}\b(?:from|between|during|in) (?:1[5-9]|20)\d\d(?: ?(?:to|and|-|–) ?\d{4})?$"
 )
-BULLET = re.compile(r"^(?:>\s+|[-*•]\s+|∴\s*|\$?\\therefore\s*)+")
+BULLET = re.compile(r"^(?:>\s+|[-*•]\s+|[解答]\s?[:：]\s?|∴\s*|\$?\\therefore\s*)+")
 CLAUSE = re.compile(
     r"\s(?:when|if|because|since|after|before|whenever|with|for which"
     r"|for (?:the|all|each|every|both)|to (?:get|reach|arrive|finish|complete|make))\s",
