@@ -116,7 +116,8 @@ def tidy(text: str) -> str:
     text = _without_delimiters(text)
     text = SEPARATOR.sub("", text)
     text = NOTHING.sub("", text)
-    text = LEFT_OUT.sub(r"\1\\ldots ", text)
+    if "..." in text:
+        text = LEFT_OUT.sub(r"\1\\ldots ", text)
     text = REPEATING.sub(lambda match: match[1] + match[2] * REPEATS, text)
     text = REPEATED.sub(lambda match: match[1] + match[2] * REPEATS, text)
     text = PRIME.sub("'", text)

@@ -11,7 +11,7 @@ from stages.verifiers.forms import breaks_form
 from stages.verifiers.golds import Gold, type_gold
 from stages.verifiers.lines import phrase
 from stages.verifiers.polarity import asserts, polarity
-from stages.verifiers.quadrants import asks_for_quadrant, quadrants_in, quadrants_of
+from stages.verifiers.quadrants import asks_for_quadrant, quadrants_in
 from stages.verifiers.reading import read
 from stages.verifiers.screen import is_mathematical, too_hard
 from stages.verifiers.text import HEDGE, NEGATION, normalize, same_text, same_words, squeezed
@@ -53,14 +53,14 @@ def decide(
     for alternative in gold.alternatives:
         if _identical(alternative, answer):
             return Decision(True, "string")
-    asks = asks_for_quadrant(question)
-    if wanted := quadrants_of(tidy(gold.text), asks):
-        return Decision(quadrants_in(tidy(answer), asks) == wanted, "quadrant")
+    if gold.quadrants:
+        said = quadrants_in(tidy(answer), asks_for_quadrant(question))
+        return Decision(said == gold.quadrants, "quadrant")
     if gold.kind == "yes/no":
-        said = polarity(answer)
-        if said is None:
-            said = asserts(answer, gold.terms.question)
-        return Decision(said is polarity(gold.text), "yes/no")
+        polar = polarity(answer)
+        if polar is None:
+            polar = asserts(answer, gold.terms.question)
+        return Decision(polar is polarity(gold.text), "yes/no")
     if LETTER.fullmatch(gold.text) and EXPLICIT.match(tidy(answer)):
         return Decision(chosen_letters(answer, ()) == {gold.text}, "choice")
     if gold.options and (found := _by_letter(gold, answer)) is not None:

@@ -11,7 +11,7 @@ from stages.verifiers.clean import LONGEST_ANSWER, restore, tidy
 from stages.verifiers.graded import graded_kind, problem_of
 from stages.verifiers.options import options_in
 from stages.verifiers.polarity import is_polar
-from stages.verifiers.quadrants import asks_for_quadrant, quadrants_of
+from stages.verifiers.quadrants import Quadrants, asks_for_quadrant, quadrants_of
 from stages.verifiers.reading import read
 from stages.verifiers.regions import is_region
 from stages.verifiers.terms import Terms, terms_of
@@ -60,6 +60,8 @@ class Gold:
     """Of a choice, the right options."""
     options: tuple[str, ...] = ()
     """The options' texts, in the order of their letters."""
+    quadrants: Quadrants = frozenset()
+    """The quadrants of the plane that it names."""
     terms: Terms = Terms()  # noqa: RUF009 - frozen
 
 
@@ -87,7 +89,8 @@ def type_gold(
     if alternatives is None:
         return Gold(text, "none", problem="a list of texts: it is not clear if all are wanted")
     values = tuple(read(PREFIX.sub("", tidy(one)), terms.hints) for one in alternatives)
-    kind = "choice" if letters else _kind(text, values[0], question)
+    quadrants = quadrants_of(tidy(text), asks_for_quadrant(question))
+    kind = "choice" if letters else "text" if quadrants else _kind(text, values[0])
     if not letters and any(_empty(value) for value in values):
         return Gold(text, "none", problem="there is nothing to read in it")
     return Gold(
@@ -97,6 +100,7 @@ def type_gold(
         values=values,
         letters=letters,
         options=tuple(options),
+        quadrants=quadrants,
         terms=terms,
     )
 
@@ -150,11 +154,9 @@ def _empty(value: Value) -> bool:
     return isinstance(value, Words) and not re.search(r"\w|\\|[√×?→<>=]", value.text)
 
 
-def _kind(text: str, value: Value, question: str) -> str:
+def _kind(text: str, value: Value) -> str:
     if is_polar(text):
         return "yes/no"
-    if quadrants_of(tidy(text), asks_for_quadrant(question)):
-        return "text"
     if is_region(value) and not isinstance(value, Relation):
         return "region"
     match value:

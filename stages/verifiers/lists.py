@@ -46,7 +46,7 @@ def read_list(text: str, read: Read) -> Value | None:
     if not 1 < len(parts) <= MOST_ITEMS:
         return read(parts[0]) if len(parts) == 1 and parts[0] != text else None
     values = [read(part) for part in parts]
-    if splitting.cut(parts[-1], OR)[1] and _repeats(values):
+    if OR.search(parts[-1]) and _repeats(values):
         return Sequence((*values, Words(text)))  # `1, 4 or 1` leaves open what it says
     if all(isinstance(value, Relation) for value in values) and any(
         isinstance(value, Relation) and value.signs == ("!=",) for value in values

@@ -18,6 +18,7 @@ MENTION = re.compile(
     re.IGNORECASE,
 )
 BARE = re.compile(rf"(?:q ?)?(?P<bare>{ROMAN})|第?(?P<han>[一二三四])", re.IGNORECASE)
+WORD = re.compile("[Qq]uadrant|象限")
 ASKED = re.compile(
     r"\b(?:which|what) quadrants?\b|\bquadrants? (?:is|does|do|are)\b|第几象限|哪一?个?象限"
     r"|象限[是为]",
@@ -42,7 +43,7 @@ def quadrants_of(plain: str, is_asked: bool) -> Quadrants:
         plain: tidied text.
         is_asked: whether the question asks for a quadrant, so that `III` is one.
     """
-    if len(plain) > LONGEST:
+    if len(plain) > LONGEST or not (is_asked or WORD.search(plain)):
         return frozenset()
     plain = re.sub(r"^(?:in )?(?:the )?", "", plain)
     match = (BARE.fullmatch(plain) if is_asked else None) or MENTION.fullmatch(plain)
