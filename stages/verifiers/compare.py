@@ -23,6 +23,7 @@ from stages.verifiers.terms import Terms
 from stages.verifiers.text import same_text, squeezed
 from stages.verifiers.times import same_moment
 from stages.verifiers.values import (
+    Either,
     Line,
     Matrix,
     Moment,
@@ -46,6 +47,8 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
     """
     if gold == answer and not isinstance(gold, Words):
         return True
+    if isinstance(gold, Either) or isinstance(answer, Either):
+        return False
     if isinstance(gold, Relation) or isinstance(answer, Relation):
         return _same_relation(gold, answer, terms)
     if is_region(gold) or is_region(answer):

@@ -5,7 +5,7 @@ import re
 
 from stages.verifiers import splitting
 from stages.verifiers.shorthand import MOST_ITEMS, counted_out
-from stages.verifiers.values import Read, Region, Relation, Sequence, Value, Words
+from stages.verifiers.values import Either, Quantity, Read, Region, Relation, Sequence, Value, Words
 
 NUMBERED = re.compile(r"\(\s*(\d|[ivx]{1,4}|[a-h])\s*\)")
 JOINING = re.compile(r"^(?:and|or|以及|和)\b\s*|\s*\b(?:and|or)$")
@@ -40,14 +40,14 @@ def read_list(text: str, read: Read) -> Value | None:
         values = [read(part) for part in parts]
         if all(isinstance(value, Words) for value in values) and len(text.split()) > MOST_WORDS:
             return None
-        return _flat(values)
+        return Either(text) if _is_either(signs, values) else _flat(values)
     parts = [JOINING.sub("", part) for part in parts]
     parts = [part for part in parts if part]
     if not 1 < len(parts) <= MOST_ITEMS:
         return read(parts[0]) if len(parts) == 1 and parts[0] != text else None
     values = [read(part) for part in parts]
-    if OR.search(parts[-1]) and _repeats(values):
-        return Sequence((*values, Words(text)))  # `1, 4 or 1` leaves open what it says
+    if _is_either(parts, values):
+        return Either(text)
     if all(isinstance(value, Relation) for value in values) and any(
         isinstance(value, Relation) and value.signs == ("!=",) for value in values
     ):
@@ -55,8 +55,12 @@ def read_list(text: str, read: Read) -> Value | None:
     return _flat(values)
 
 
-def _repeats(values: list[Value]) -> bool:
-    items = _flat(values).items
+def _is_either(texts: list[str], values: list[Value]) -> bool:
+    """Whether values with an `or` among them are there more than once."""
+    if not any(OR.search(text) for text in texts) or any(isinstance(one, Either) for one in values):
+        return any(isinstance(one, Either) for one in values)
+    items = [one.node if isinstance(one, Quantity) else one for one in _flat(values).items]
+    items = [one for one in items if not isinstance(one, Relation)]
     return len(set(items)) < len(items)
 
 

@@ -6,7 +6,7 @@ What these come to, as pieces of the line, is worked out in `regions`.
 import re
 
 from stages.verifiers import splitting
-from stages.verifiers.values import Line, Read, Region, Relation, Sequence, Value
+from stages.verifiers.values import Either, Line, Read, Region, Relation, Sequence, Value
 
 UNION = re.compile(r"\\cup(?![A-Za-z])|(?<![A-Za-z])(?:or|U)(?![A-Za-z])|或者?")
 SHARED = re.compile(r"\\cap(?![A-Za-z])|(?<![A-Za-z])and(?![A-Za-z])|且")
@@ -81,8 +81,19 @@ def read_region(text: str, read: Read) -> Value | None:
         if not written and any(_is_region(value) for value in values):
             both = operation == "or" or all(isinstance(value, Relation) for value in values)
             if both and all(_is_region(value, loose=True) for value in values):
+                if operation == "or" and _share_an_end(values):
+                    return Either(text)
                 return Region(tuple(values), operation)
     return None
+
+
+def _share_an_end(values: list[Value]) -> bool:
+    """Whether one of several pieces lies in another, as both end alike: `(0, 2] or (0, 2)`."""
+    ends: list[object] = [
+        (value.items[at], at) for value in values if isinstance(value, Sequence) for at in (0, 1)
+    ]
+    ends += [(value.sides, value.signs[0][0]) for value in values if isinstance(value, Relation)]
+    return len(set(ends)) < len(ends)
 
 
 def _is_region(value: Value, loose: bool = False) -> bool:

@@ -44,6 +44,16 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Either:
+    """What leaves open which it is, as one of its parts is in another: `1, 4 or 1`.
+
+    It is equal to nothing.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sequence:
     """Several values: a tuple, an interval, a set, a list, or just several with commas."""
 
@@ -125,6 +135,6 @@ class Moment:
     """`am`, `pm`, or not said."""
 
 
-Value = Union[Quantity, Words, Sequence, Relation, Region, Line, Matrix, Ratio, Moment]  # noqa: UP007
+Value = Union[Quantity, Words, Either, Sequence, Relation, Region, Line, Matrix, Ratio, Moment]  # noqa: UP007
 Read = Callable[[str], Value]
 """Reads a part of an answer, as `reading.read` does."""
