@@ -26,12 +26,15 @@ MONTH_OR_DAY = re.compile(
 )
 ASIDE = re.compile(r"[^\w∠△]+|^[解答]|因此|所以|故|the")
 """What a subject has around its name."""
+ELLIPTIC = re.compile(r"(?:and |while |but )?(?:the )?\w+(?: \w+)? (?:for|by|at|on|with) (?=\d)")
+"""A clause that leaves its verb to the one before, `and food for 30%`."""
 CONDITION = re.compile(r"(?:when|if|for|since|with|because|given)\b|当", re.IGNORECASE)
 RANGE = re.compile(
     r"(?<!from )(?<![\w.])\d[\d.,]* ?(?:to|or|–|~|至|到|或) ?\d[\d.,]*(?![\w:/^])", re.IGNORECASE
 )
 BOUND = re.compile(
-    r"\b(?:at (?:least|most)|no (?:more|fewer|less) than|up to|over|under|above|below)\s*"
+    r"\b(?:at (?:least|most)|no (?:more|fewer|less) than"
+    r"|(?<!add )(?<!adds )(?<!adding )up to|over|under|above|below)\s*"
     r"[\\$(]*-?\d"
     r"|(?:至少|至多|最多|最少|不少于|不多于)\D{0,6}\d",
     re.IGNORECASE,
@@ -42,7 +45,7 @@ EXTREME = re.compile(
     re.IGNORECASE,
 )
 SAID_OF = re.compile(
-    r"([\w'-]+(?: [\w'-]+){0,4}?) (?:is|are|was|were|has|have|had) ([\w'-]+(?: [\w'-]+){0,7})"
+    r"([\w'∠△-]+(?: [\w'∠△-]+){0,4}?) (?:is|are|was|were|has|have|had) ([\w'-]+(?: [\w'-]+){0,7})"
 )
 LONGEST = 1000
 
@@ -70,7 +73,9 @@ def _nearest_clause(line: str, question: str) -> str:
     parts = ANY_CLAUSE.split(line)
     if len(parts) < 2 or len(line) > LONGEST or ". " in line or CONDITION.match(line):
         return line
-    if not all(COPULA.search(part) and NUMBER.search(part) for part in parts):
+    if not ELLIPTIC.match(parts[-1]) and not all(
+        COPULA.search(part) and NUMBER.search(part) for part in parts
+    ):
         return line
     asked = set(words_of(question)) - EMPTY_WORDS
     shared = [len(asked & set(words_of(part))) for part in parts]
@@ -93,9 +98,9 @@ def moment_in_words(plain: str, question: str) -> str | None:
 
 def is_bound(plain: str, question: str) -> bool:
     """Whether a sentence says what a number lies above, below or between; so it may if asked to."""
-    if RANGE.search(plain):
-        return True
-    return BOUND.search(plain) is not None and EXTREME.search(question) is None
+    patterns = (RANGE,) if EXTREME.search(question) else (RANGE, BOUND)
+    matches = [match for pattern in patterns for match in pattern.finditer(plain)]
+    return any(NUMBER.search(plain, match.end()) is None for match in matches)
 
 
 def subject_of(plain: str, question: str) -> str | None:

@@ -99,6 +99,8 @@ def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
         return _same_region(gold, answer, terms)
     if theirs:
         return not is_other_unknown(theirs, terms) and same(gold, theirs.value, terms)
+    if isinstance(gold, Matrix) and isinstance(answer, Relation) and answer.is_equation:
+        return same(gold, answer.sides[-1], terms)  # a product of matrices, and what it is
     if isinstance(answer, Relation) and answer.is_equation and _is_identity(answer):
         return same(gold, answer.sides[-1], terms)
     if isinstance(answer, Relation) and answer.is_equation and len(answer.sides) == 2:

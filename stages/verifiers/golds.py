@@ -165,6 +165,8 @@ def _kind(text: str, value: Value) -> str:
         case Quantity():
             return "number" if value.literal else "formula"
         case Sequence():
+            if not value.opening and all(isinstance(item, Words) for item in value.items):
+                return "text"
             return {"": "several", "{": "set"}.get(value.opening, "tuple")
         case Matrix():
             return "matrix"

@@ -12,6 +12,7 @@ from stages.verifiers.sentences import NUMERIC, stated
 EXCLAIMED = re.compile(r"(?<=\d)!+$")
 """Enthusiasm, no factorial."""
 PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
+MARKS = re.compile(r"(?=[(（](?:\d|[ivx]{1,3}|[a-e])[)）])")
 PART_MARK = re.compile(r"\W{0,2}[(（](\w{1,3})[)）]\s*")
 CHECK = re.compile(
     r"[\W_]{0,6}(?:check|verif(?:y|ication)|note|proof|explanation|reason(?:ing)?|验证|检验|验算|注)"
@@ -120,10 +121,19 @@ def phrase(line: str, kind: str = "", question: str = "") -> str | None:
             return sentences[-1]
         return said[0] if said else None
     if PARTS.match(line):
-        return line
+        return _parts_within(line)
     if kind == "number" and re.search("[a-z]", sentences[-1]):
         sentences[-1] = EXCLAIMED.sub("", sentences[-1])
     return stated(sentences[-1], kind, question)
+
+
+def _parts_within(line: str) -> str:
+    """What the parts of a line state, `(1) AB is 5; (2) the area is 12`; or the line itself."""
+    marked = [(mark, part) for part in MARKS.split(line) if (mark := PART.match(part))]
+    found = [(mark[1], stated(part[mark.end() :].strip(" ;；,，"), "")) for mark, part in marked]
+    if len(found) < 2 or not all(part for _, part in found):
+        return line
+    return "; ".join(f"({name}) {part}" for name, part in found)
 
 
 def _bold(line: str) -> str | None:

@@ -10,7 +10,7 @@ from stages.verifiers.units import unit_of
 
 NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.,+*/^(){}-])(?P<number>(?:[$€£¥]"
-    r"|\\\$)?[-−+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?"
+    r"|\\\$)?[-−+]?\d[\d,]*(?:\.\d+)?(?:√\d+)?π?(?:\s*/\s*\d+)?"
     r"(?:\s?(?:×|\\times|\*)\s?10\s?(?:\^\{?[-+−]?\d{1,3}\}?|[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))?"
     r"(?:\s*[:：]\s*\d+)?(?:e[+-]?\d+)?)(?P<unit>\s?(?:%|\\%|°[CF]?|º|€|m²|m³|cm²|cm³"
     r"|[a-zµ]{1,2}(?:[²³]|\^\d)?(?:/[a-z]+)?"
@@ -49,6 +49,8 @@ SIGNS = {
 COMPARISON = re.compile(
     rf"\b([a-zA-Z]) (?:must be|can be|has to be|is) ({'|'.join(SIGNS)}) ([-−]?\d[\d./]*)$"
 )
+TOLD = re.compile(r"(?:=|\b(?:is|are|was|were|has|have)|[为是有])\s*$")
+"""What stands in front of a number that a sentence states."""
 GUARDED = re.compile(
     r"\b(?:not|never|no|wrong|at least|at most|more|less|or)\b|n't|[?\"']|不", re.IGNORECASE
 )
@@ -89,6 +91,21 @@ def is_number(text: str) -> bool:
     """Whether a text is one number, and perhaps a unit."""
     quantity = read_quantity(tidy(text))
     return quantity is not None and quantity.literal is not None
+
+
+def last_number(plain: str, question: str) -> str | None:
+    """The last number of a sentence, unless the question has it and another one is what is stated.
+
+    `8 + 6 = 14 students are taller than 160 cm`
+    """
+    numbers = list(NUMBER.finditer(plain))
+    if not numbers:
+        return None
+    last = numbers[-1]
+    if last["number"].strip() in question:
+        told = [one for one in numbers if TOLD.search(plain[max(0, one.start() - 8) : one.start()])]
+        last = told[-1] if told else last
+    return with_unit(last)
 
 
 def with_unit(match: re.Match[str]) -> str:

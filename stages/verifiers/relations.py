@@ -19,7 +19,7 @@ from stages.verifiers.expressions import Node, functions, symbols
 from stages.verifiers.regions import FLIPPED
 from stages.verifiers.renaming import renamed
 from stages.verifiers.terms import Terms
-from stages.verifiers.values import Quantity, Relation, Value
+from stages.verifiers.values import Matrix, Quantity, Ratio, Relation, Sequence, Value
 
 FUNCTION = re.compile(
     r"(\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\^\{?(?:-1|\(\w\))\}?)?)\s*\(\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\s*,\s*[a-zA-Z])*)\s*\)"
@@ -94,6 +94,8 @@ def _worked_out(chain: Relation) -> Named | None:
     """The value of a chain such as `x = 180 - y = 35`: what its name comes to in the end."""
     name = label(chain.texts[0].strip())
     values = [side for side in chain.sides[1:] if isinstance(side, Quantity)]
+    if isinstance(chain.sides[-1], Matrix | Ratio | Sequence) and "~" not in chain.signs:
+        return Named(name, chain.sides[-1])
     numbers = [side for side in chain.sides[-2:] if isinstance(side, Quantity)]
     numbers = [side for side in numbers if not symbols(side.node)]
     if isinstance(chain.sides[-1], Quantity) and chain.sides[-1] in numbers:

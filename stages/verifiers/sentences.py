@@ -20,10 +20,10 @@ from stages.verifiers.mentions import (
     enclosed_in,
     is_formula,
     is_number,
+    last_number,
     list_at_end,
     measure_in,
     number_in_words,
-    with_unit,
 )
 from stages.verifiers.units import unit_of
 
@@ -76,6 +76,9 @@ DENIED = re.compile(
     r"不(?:是|等于|为|应)|并非|≠|\\neq?\b|\b(?:is|are|was|be)(?: not|n't)\b|\bnot equal\b"
     r"|\b(?:cannot|can't|can not) be\b"
 )
+SO = re.compile(r"[,;]\s*(?:and\s+)?(?:so|hence|thus|therefore)\s+(?!that\b)(?=\S)")
+FOLLOWS = re.compile(r"\s*(?:→|⇒|⟹|=>)\s*")
+QUOTED = re.compile(r"[\"“]([^\"“”]{1,80})[\"”]")
 YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 PERIOD = re.compile(
     r"(?<=\d)[^\d]{0,24}\b(?:from|between|during|in) (?:1[5-9]|20)\d\d(?: ?(?:to|and|-|–) ?\d{4})?$"
@@ -143,6 +146,13 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
         plain = PERIOD.sub("", plain)
     if kind != "text":
         plain = LEADING.sub("", plain)
+    conclusion = SO.split(plain)[-1]
+    if kind in WORDED or re.search(r"\d|\\", conclusion):
+        plain = conclusion
+    if kind in NUMERIC:
+        plain = FOLLOWS.split(plain)[-1] or plain
+    if kind == "text" and len(quoted := QUOTED.findall(plain)) == 1:
+        return str(quoted[0])
     clause = CLAUSE.search(plain)
     if clause and re.search(r"\d|\\", plain[: clause.start()]):
         plain = plain[: clause.start()]
@@ -202,7 +212,7 @@ def _found(plain: str, kind: str, question: str) -> str | None:
         return formula
     if kind in NUMERIC and (measure := measure_in(plain)):
         return measure
-    return _end(plain, kind, is_worded=bool(words or han))
+    return _end(plain, kind, question, is_worded=bool(words or han))
 
 
 def _last_formula(plain: str, spans: list[re.Match[str]]) -> str | None:
@@ -227,7 +237,7 @@ def _last_formula(plain: str, spans: list[re.Match[str]]) -> str | None:
     return content + (f" {unit[1]}" if unit and len(rest) < 24 else "")
 
 
-def _end(plain: str, kind: str, is_worded: bool) -> str | None:
+def _end(plain: str, kind: str, question: str, is_worded: bool) -> str | None:
     """What follows a sentence's last verb, or its last number."""
     verbs = list((COPULA if kind == "text" else VERB).finditer(plain))
     end = plain[verbs[-1].end() :].strip() if verbs else ""
@@ -242,7 +252,7 @@ def _end(plain: str, kind: str, is_worded: bool) -> str | None:
         if len(end.split()) <= 3 or not NUMBER.search(end) or is_formula(end):
             return end.strip("*_ ")
     if numbers:
-        return with_unit(numbers[-1])
+        return last_number(plain, question)
     if end and len(end) <= LONGEST_PHRASE:
         return end
     return plain if len(plain) <= LONGEST_PHRASE and is_worded else None
