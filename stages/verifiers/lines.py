@@ -12,6 +12,7 @@ from stages.verifiers.sentences import NUMERIC, stated
 EXCLAIMED = re.compile(r"(?<=\d)!+$")
 """Enthusiasm, no factorial."""
 PARTS = re.compile(r"^\W{0,2}[(（](?:1|i|a)[)）]")
+SOLVED = re.compile(r"^[解答]\s?[:：]\s*")
 MARKS = re.compile(r"(?=[(（](?:\d|[ivx]{1,3}|[a-e])[)）])")
 PART_MARK = re.compile(r"\W{0,2}[(（](\w{1,3})[)）]\s*")
 CHECK = re.compile(
@@ -106,7 +107,7 @@ def _named(lines: list[str]) -> str | None:
 
 def phrase(line: str, kind: str = "", question: str = "") -> str | None:
     """The answer in one line: all of it if it is short, else what its last sentence states."""
-    line = CLOSING.sub(" ", line).strip()
+    line = SOLVED.sub("", CLOSING.sub(" ", line).strip())
     sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
     if not sentences:
         return None
