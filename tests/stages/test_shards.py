@@ -27,7 +27,7 @@ from tests.reports import SilentReport
 NUM_SHARDS, SAMPLES, ATTEMPTS = 3, 10, 4
 
 
-def make_job(folder: Path, digest: str = "d", **rest: object) -> Job:
+def make_job(folder: Path, digest: str = "d", report: Any = None, **rest: object) -> Job:
     metadata = tables.Metadata(stage="verify", digest=digest, root=digest, settings={"a.b": digest})
     return Job(
         stage="verify",
@@ -35,7 +35,7 @@ def make_job(folder: Path, digest: str = "d", **rest: object) -> Job:
         seed=0,
         models={},
         metadata=metadata,
-        report=SilentReport(),
+        report=report or SilentReport(),
         **rest,  # type: ignore[arg-type]
     )
 
