@@ -20,7 +20,6 @@ from stages import STAGES
 from stages.identity import identify
 from stages.job import default_worker
 
-STAGE_SECTIONS = frozenset(map(section_name, STAGES))
 WRITES = {
     "caption": "captions",
     "reason": "rollouts",
@@ -138,13 +137,13 @@ class RunDir:
     def save_config(self, config: RunConfig, metadata: tables.Metadata) -> None:
         """Record what a stage runs with: the resolved configuration and the stage's digest.
 
-        Sections of other stages stay as they were when those ran.
+        Sections of other stages that ran stay as they were then.
         """
         resolved = config.model_dump(mode="json")
         own = section_name(metadata.stage)
         with alone(self.root / ".config.json.lock"):
             saved = self.saved_config()
-            others = STAGE_SECTIONS - {own}
+            others = set(map(section_name, saved["digests"])) - {own}
             resolved |= {name: kept for name, kept in saved["config"].items() if name in others}
             content = {
                 "config": resolved,
