@@ -13,7 +13,7 @@ from data import tables
 from data.errors import EngineError
 from data.records import Rollout
 from data.world import resolve
-from stages.engines import Engine, ModelConfig, load_engine
+from stages.engines import Completion, Engine, ModelConfig, Prefix, Request, load_engine
 from stages.engines.transformers import TransformersEngine
 from tests.command import result_of, sophia
 from tests.stages.engines.asking import END_TURN, Model, answers, ask
@@ -23,7 +23,6 @@ from tests.stages.engines.serving import Served, serve
 pytest.importorskip("vllm")
 
 ALL_THERE_IS = {
-    "return_token_ids": True,
     "logprobs": True,
     "extra_body": {"skip_special_tokens": False},
 }
@@ -42,6 +41,38 @@ def start(served: Served, name: str, **engine_args: Any) -> Engine:
 def characters(text: str | None) -> str:
     assert text is not None
     return text.replace("\ufffd", "")
+
+
+def stop_after(
+    engine: Engine, requests: list[Request], number: int
+) -> tuple[dict[Any, Completion], dict[Any, Completion]]:
+    """What has ended, and what is unfinished, on a stop after so many have ended."""
+    ended: dict[Any, Completion] = {}
+    unfinished: dict[Any, Completion] = {}
+    for answer in engine.generate(requests, lambda: len(ended) >= number):
+        (unfinished if answer.finish_reason == "unfinished" else ended)[answer.id] = answer
+    return ended, unfinished
+
+
+def assert_continued(
+    engine: Engine, model: Model, requests: list[Request], unfinished: dict[Any, Completion]
+) -> None:
+    """What was begun is gone on with, by the model that was asked."""
+    again = [
+        replace(request, prefix=Prefix(token_ids=begun.token_ids, logprob=begun.logprob or 0.0))
+        for request in requests
+        if (begun := unfinished.get(request.id))
+    ]
+    whole = answers(engine, again)
+    for request in again:
+        before, after = unfinished[request.id], whole[request.id]
+        assert before.text is None
+        assert list(after.token_ids[: len(before.token_ids)]) == list(before.token_ids)
+        assert after.finish_reason in ("stop", "length")
+        body = [i for i in after.token_ids if i != END_TURN]
+        assert characters(after.text) == characters(model.processor.decode(body))
+        assert after.logprob == pytest.approx(model.logprob(request, after.token_ids), abs=1e-2)
+    assert len({answer.prefill for answer in whole.values()}) == 1
 
 
 class TestReasoner(ReasonerContract):
@@ -64,7 +95,7 @@ class TestReasoner(ReasonerContract):
     @pytest.fixture
     def plain(self, served: Served) -> Iterator[Engine]:
         """As any server would be asked."""
-        engine = start(served, "reasoner")
+        engine = start(served, "reasoner", return_token_ids=False)
         yield engine
         engine.close()
 
@@ -114,10 +145,37 @@ class TestReasoner(ReasonerContract):
         stopping = True
         began = time.monotonic()
         assert len(list(completions)) < len(requests) / 2  # what was done meanwhile
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         while served.metric("num_requests_running") + served.metric("num_requests_waiting"):
             assert time.monotonic() - began < 10
             time.sleep(0.1)
+
+    def test_a_stop_loses_no_token_and_what_follows_is_the_models_own(
+        self, served: Served, engine: Engine, model: Model
+    ) -> None:
+        """But for a step or two, before the server hears of it."""
+        requests = [ask(i, max_tokens=220) for i in range(200)]
+        before = served.metric("generation_tokens_total")
+        ended, unfinished = stop_after(engine, requests, 20)
+        there = sum(answer.length for answer in [*ended.values(), *unfinished.values()])
+        assert len(unfinished) > 30, "as many as the engine runs at once, about"
+        while served.metric("num_requests_running"):
+            time.sleep(0.1)
+        lost = served.metric("generation_tokens_total") - before - there
+        assert 0 <= lost < 8 * len(unfinished)
+        assert_continued(engine, model, requests, unfinished)
+
+    def test_what_can_t_go_on_begins_anew(self, served: Served, plain: Engine) -> None:
+        requests = [ask(i, max_tokens=220) for i in range(200)]
+        assert stop_after(plain, requests, 20)[1] == {}
+        begun = Prefix(token_ids=[3] * 20, logprob=0.0)
+        request = ask(0, max_tokens=10)
+        (whole,) = answers(plain, [request]).values()
+        assert answers(plain, [replace(request, prefix=begun)])[0] == whole
+        engine = start(served, "reasoner")
+        again = answers(engine, [replace(request, prefix=begun)])[0]  # there is no room behind it
+        assert again.text == whole.text
+        engine.close()
 
     @pytest.mark.parametrize("told", [True, False])
     def test_a_request_is_given_up(self, engine: Engine, plain: Engine, told: bool) -> None:
@@ -198,6 +256,19 @@ class TestPolicy(PolicyContract):
         )
         (answer,) = answers(engine, [between]).values()
         assert answer.logprob == pytest.approx(model.logprob(between, answer.token_ids), abs=1e-3)
+
+
+    def test_a_stop_loses_no_token_and_what_follows_is_the_models_own(
+        self, served: Served, model: Model
+    ) -> None:
+        letters = model.processor.tokenizer.convert_tokens_to_ids(list("abcdefgh"))
+        body = {"allowed_token_ids": [*letters, END_TURN]}  # text says again only what is text
+        engine = start(served, "policy", logprobs=True, extra_body=body)
+        requests = [ask(i, images=[(RED, BLUE)[i % 2]], max_tokens=200) for i in range(100)]
+        _, unfinished = stop_after(engine, requests, 10)
+        assert len(unfinished) > 20
+        assert_continued(engine, model, requests, unfinished)
+        engine.close()
 
 
 def test_a_reasoner_behind_a_server(tmp_path: Path) -> None:
