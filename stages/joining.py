@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from operator import and_, or_
+from operator import and_
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from data.records import schema
 from stages.identity import differs
 from stages.job import Job, Key
 from stages.merging import is_failed, is_unfinished, merge
+from stages.remade import History
 
 
 @dataclass
@@ -48,17 +49,16 @@ class Counts:
             self.error_kinds.update(_frequencies(pc.fill_null(kinds, "error")))
         return table
 
-    def describe(self, job: Job, redone: Counter[str], seconds: float) -> tables.Metadata:
+    def describe(self, job: Job, history: History, seconds: float) -> tables.Metadata:
         """What a file of these rows, written now, says of itself."""
         return replace(
-            job.metadata,
+            history.describe(job.metadata),
             num_rows=self.rows,
             num_errors=self.errors,
             num_tokens=self.tokens,
             kept_tokens=self.kept_tokens,
             outcomes=dict(sorted(self.outcomes.items())),
             error_kinds=dict(sorted(self.error_kinds.items())),
-            redone=dict(redone),
             seconds=round(seconds, 3),
             finished_at=time.time(),
         )
@@ -79,7 +79,7 @@ def join(
     position: Mapping[Key, int],
     target: Path,
     *,
-    redone: Counter[str],
+    history: History,
     seconds: float = 0.0,
     is_whole: bool = False,
 ) -> bool:
@@ -91,7 +91,7 @@ def join(
         parts: files in one folder, where the new one is written before it gets its name.
         position: of each key in the table; rows of others are left out.
         target: the file's final name.
-        redone: how often rows were made again; parts may know of more.
+        history: how often rows were made again; parts may know of more.
         seconds: spent on what is not in parts yet.
         is_whole: the target is a shard: every key must have its row.
 
@@ -103,10 +103,14 @@ def join(
         InputError: a part is gone or broken, or rows are missing.
     """
     found = []
+    outdated = {}
+    history = replace(history, redone=Counter(history.redone), remade=dict(history.remade))
     for part in parts:
         if metadata := tables.read_metadata(part):
             differs(part, metadata, job.metadata, job.redo)
             found.append(metadata)
+            history.add(metadata)
+            outdated[part] = history.inputs.outdated(metadata)
     counts = Counts()
 
     def describe() -> tables.Metadata:
@@ -117,7 +121,7 @@ def join(
             )
         made = counts.describe(
             job,
-            reduce(or_, (Counter(metadata.redone) for metadata in found), redone),
+            history,
             seconds + sum(metadata.seconds for metadata in found),
         )
         if is_whole or not found:
@@ -132,7 +136,7 @@ def join(
         )
 
     def pieces() -> Iterator[pa.Table]:
-        return map(counts.add, merge(parts, record, position))
+        return map(counts.add, merge(parts, record, position, outdated))
 
     # Beside the parts it is found, and deleted, with them if we are killed.
     folder = parts[0].parent if parts else target.parent
