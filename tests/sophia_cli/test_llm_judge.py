@@ -15,11 +15,8 @@ import pytest
 
 from data import tables
 from data.records import Attempted, Rollout, Sample, Verdict
-from sophia_cli.config import resolve_config
-from sophia_cli.console import ConsoleReport
-from sophia_cli.execute import TOO_MANY_ERRORS, Session
-from sophia_cli.run_dir import RunDir
-from tests.command import SOPHIA, assert_refused, result_of, sophia
+from sophia_cli.execute import TOO_MANY_ERRORS
+from tests.command import SOPHIA, assert_refused, result_of, sophia, work
 from tests.tiny_models import save_judge
 
 PROMPT = "{{question}}\n{{gold}}|{{answer}}"
@@ -50,14 +47,6 @@ def values_of(folder: Path, *more: str) -> list[str]:
 
 def settings(folder: Path, *more: str) -> list[str]:
     return [argument for value in values_of(folder, *more) for argument in ("--set", value)]
-
-
-def work(stage: str, run: Path, values: list[str], *files: str) -> dict[str, Any]:
-    """A stage in this process, which has imported torch already; its figures."""
-    config = resolve_config([Path(file) for file in files], values, {}).config
-    outcome = Session(RunDir(run), config, ConsoleReport(), lambda: False).execute(stage)
-    assert outcome.complete
-    return outcome.figures
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +206,7 @@ def test_an_evaluation_is_judged_beside_its_rules(folder: Path, tmp_path: Path) 
         *(f"eval.llm_judge_prompt={folder / 'prompt.txt'}", "eval.llm_max_tokens=32"),
     ]
     shards = [path.stat().st_mtime_ns for path in tables.shards(run / "evals" / "world@base")]
-    results = work("eval", run, asked, DEMO)["world@base"]
+    results = work("eval", run, asked, DEMO).figures["world@base"]
     assert shards == [
         path.stat().st_mtime_ns for path in tables.shards(run / "evals" / "world@base")
     ], "what was answered is not asked again for a judge's sake"
@@ -240,5 +229,5 @@ def test_an_evaluation_is_judged_beside_its_rules(folder: Path, tmp_path: Path) 
     compared = result_of("eval", "compare", evaluation, evaluation / "judged")
     assert len(compared["gained"]) == overturned and compared["lost"] == []
     assert compared["num_left_out"] == unjudged
-    more = work("eval", run, [*asked, "eval.num_samples=2"], DEMO)["world@base"]["judged"]
+    more = work("eval", run, [*asked, "eval.num_samples=2"], DEMO).figures["world@base"]["judged"]
     assert more["num_answers"] == 32 and more["num_asked"] > len(wrong)
