@@ -1,6 +1,7 @@
 """The endpoint engine against vLLM's real server, one for each model."""
 
 import itertools
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from data.records import Rollout
 from data.world import resolve
 from stages.engines import Completion, Engine, ModelConfig, Prefix, Request, load_engine
 from stages.engines.transformers import TransformersEngine
-from tests.command import result_of, sophia
+from tests.command import SOPHIA, result_of, sophia, work
 from tests.stages.engines.asking import END_TURN, Model, answers, ask
 from tests.stages.engines.contract import BLUE, RED, PolicyContract, ReasonerContract, ordered
 from tests.stages.engines.serving import Served, serve
@@ -272,26 +273,60 @@ class TestPolicy(PolicyContract):
         engine.close()
 
 
-def test_a_reasoner_behind_a_server(tmp_path: Path) -> None:
+def test_a_reasoner_behind_a_server_and_a_stop(tmp_path: Path) -> None:
+    """One that splits off the thinking; what is under way at the stop is gone on with."""
     run, key = tmp_path / "run", "sk-a-key-that-must-not-be-found"
     settings = ["--run", str(run), "--config", "world:demo.toml"]
-    settings += ["--set", "caption.num_captions=2", "--set", "reason.num_rollouts=2"]
-    result_of("ingest", "world:train", "--run", run, "--limit", "4", "--num-shards", "1")
-    result_of("caption", *settings)
+    settings += ["--set", "caption.num_captions=2", "--set", "reason.num_rollouts=16"]
+    settings += ["--set", "run.commit_seconds=0.5"]
+    result_of("ingest", "world:train", "--run", run, "--limit", "8", "--num-shards", "1")
+    work("caption", run, ["caption.num_captions=2"], "world:demo.toml")
     settings += ["--set", "models.reasoner.engine=endpoint", "--set", "models.reasoner.path=mind"]
     path, log = Path(resolve("world:reasoner")), tmp_path / "served.log"
     with serve(path, "mind", log, "--reasoning-parser", "deepseek_r1") as served:
         settings += ["--set", f"models.reasoner.base_url={served.base_url}"]
+        stopped = stop_midway(run, settings)
+        assert stopped.returncode == 75, stopped.stderr
+        before = rollouts_in(run, ".parts/*/*.parquet")
         done = sophia("reason", *settings, OPENAI_API_KEY=key, OPENAI_LOG="debug")
     assert done.returncode == 0, done.stderr
-    rollouts = list(tables.read_rows(tables.shard_path(run / "rollouts", 0, 1), Rollout))
-    assert len(rollouts) == 16
-    for row in rollouts:
-        assert (row["error"], row["token_ids"], row["logprob"]) == (None, None, None)
-        assert row["text"].startswith("<think>\n"), "what the server split off is back"
-        assert row["num_tokens"] > 5
-    assert any("\n</think>\n\n" in row["text"] for row in rollouts)
+    rollouts = {row_key(row): row for row in rollouts_in(run, "*.parquet")}
+    assert len(rollouts) == 8 * 2 * 16
+    for row in rollouts.values():
+        assert (row["error"], row["logprob"]) == (None, None)
+        whole = (row["prefill"] or "") + row["text"]
+        assert whole.startswith("<think>\n"), "what the server split off is back"
+        assert row["num_tokens"] == len(row["token_ids"]) > 5
+    assert any("\n</think>\n\n" in row["text"] for row in rollouts.values())
+    unfinished = [row for row in before if row["finish_reason"] == "unfinished"]
+    assert len(unfinished) > 10, "about as many as run at once"
+    for row in before:
+        whole = rollouts[row_key(row)]["token_ids"]
+        assert whole[: len(row["token_ids"])] == row["token_ids"]
     assert key not in done.stdout + done.stderr
     files = [path for path in run.rglob("*") if path.is_file()]
     assert any("openai" in path.read_text() for path in (run / "logs").iterdir())
     assert not any(key.encode() in path.read_bytes() for path in files)
+
+
+def stop_midway(run: Path, settings: list[str]) -> subprocess.CompletedProcess[str]:
+    """`sophia reason`, told to stop when there are some rows."""
+    command = [SOPHIA, "reason", *settings]
+    pipe = subprocess.PIPE
+    worker = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+    deadline = time.monotonic() + 120
+    while not list(run.glob("rollouts/.parts/*/*.parquet")):
+        assert time.monotonic() < deadline and worker.poll() is None, worker.communicate()
+        time.sleep(0.02)
+    worker.terminate()
+    output, errors = worker.communicate(timeout=60)
+    return subprocess.CompletedProcess(command, worker.returncode, output, errors)
+
+
+def rollouts_in(run: Path, pattern: str) -> list[dict[str, Any]]:
+    paths = (run / "rollouts").glob(pattern)
+    return [row for path in paths for row in tables.read_rows(path, Rollout)]
+
+
+def row_key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["sample_id"], row["caption_index"], row["rollout_index"]
