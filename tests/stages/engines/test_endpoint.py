@@ -77,6 +77,8 @@ def assert_continued(
 
 
 class TestReasoner(ReasonerContract):
+    num_draws = 500  # a request each
+
     @pytest.fixture(scope="class")
     @classmethod
     def served(
