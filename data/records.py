@@ -167,7 +167,8 @@ class Trajectory:
     """What the objective `sophia` weighs it with: 1, or R_o for a rollout of a group."""
     advantage: OptionalFloat32 = None
     """1, or what `grpo` trains with: (R_o - mean) / standard deviation over the group."""
-    num_tokens: Int32 = 0
+    num_tokens: Annotated[int | None, pa.int32()] = 0
+    """As in the rollout; null: not known, since the response is a part of what was written."""
     token_ids: TokenIds = None
     """The policy's own tokens for an on-policy rollout; null where the reasoner wrote it."""
     finish_reason: OptionalText = None

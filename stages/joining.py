@@ -91,7 +91,7 @@ def join(
         parts: files in one folder, where the new one is written before it gets its name.
         position: of each key in the table; rows of others are left out.
         target: the file's final name.
-        history: how often rows were made again; parts may know of more.
+        history: how often rows were made again; what the parts know of it is added.
         seconds: spent on what is not in parts yet.
         is_whole: the target is a shard: every key must have its row.
 
@@ -102,15 +102,9 @@ def join(
         RefusedError: a part was made with other settings, by a worker that came later.
         InputError: a part is gone or broken, or rows are missing.
     """
-    found = []
-    outdated = {}
-    history = replace(history, redone=Counter(history.redone), remade=dict(history.remade))
-    for part in parts:
-        if metadata := tables.read_metadata(part):
-            differs(part, metadata, job.metadata, job.redo)
-            found.append(metadata)
-            history.add(metadata)
-            outdated[part] = history.inputs.outdated(metadata)
+    told = _told_by(parts, job)
+    found = list(told.values())
+    outdated = {part: history.inputs.outdated(metadata) for part, metadata in told.items()}
     counts = Counts()
 
     def describe() -> tables.Metadata:
@@ -119,21 +113,11 @@ def join(
                 f"{target.name} would have {counts.rows} rows where {len(position)} were made.",
                 "Files under .parts/ were deleted or changed: run the same command again.",
             )
-        made = counts.describe(
-            job,
-            history,
-            seconds + sum(metadata.seconds for metadata in found),
-        )
-        if is_whole or not found:
-            return made
-        # A part is as old as its oldest rows: those may still have to be made again.
-        return replace(
-            made,
-            finished_at=min(metadata.finished_at for metadata in found),
-            mended_inputs=dict(
-                reduce(and_, (Counter(metadata.mended_inputs) for metadata in found))
-            ),
-        )
+        for metadata in found:
+            history.add(metadata)
+        total = seconds + sum(metadata.seconds for metadata in found)
+        made = counts.describe(job, history, total)
+        return made if is_whole or not found else _as_old_as(made, found)
 
     def pieces() -> Iterator[pa.Table]:
         return map(counts.add, merge(parts, record, position, outdated))
@@ -141,3 +125,23 @@ def join(
     # Beside the parts it is found, and deleted, with them if we are killed.
     folder = parts[0].parent if parts else target.parent
     return tables.stream_atomically(target, schema(record), pieces(), describe, folder)
+
+
+def _told_by(parts: Sequence[Path], job: Job) -> dict[Path, tables.Metadata]:
+    """What parts say of themselves; those of other tools say nothing."""
+    found = {}
+    for part in parts:
+        if metadata := tables.read_metadata(part):
+            differs(part, metadata, job.metadata, job.redo)
+            found[part] = metadata
+    return found
+
+
+def _as_old_as(made: tables.Metadata, found: Sequence[tables.Metadata]) -> tables.Metadata:
+    """A part is as old as its oldest rows: those may still have to be made again."""
+    mended = (Counter(metadata.mended_inputs) for metadata in found)
+    return replace(
+        made,
+        finished_at=min(metadata.finished_at for metadata in found),
+        mended_inputs=dict(reduce(and_, mended)),
+    )

@@ -30,7 +30,7 @@ from data.errors import ConfigError, InputError
 from data.records import Trajectory, schema
 from stages.funnel import Funnel, describe
 from stages.generation import require_table
-from stages.groups import Variant, choose_groups
+from stages.groups import GROUP, Variant, choose_groups
 from stages.identity import is_outdated
 from stages.job import Job, Outcome
 from stages.pruned_rollouts import refuse_other_pruning
@@ -41,7 +41,6 @@ from stages.selection import CaptionRewards, Select, caption_rewards, choose, re
 
 NUM_THREADS = 3
 """Shards at a time."""
-GROUP = "group"
 
 
 class Config(BaseModel):
@@ -169,7 +168,7 @@ def propagate_shard(job: Job, config: Config, index: int, count: int) -> None:
         )
 
     tables.stream_atomically(
-        rewards, REWARDS, rewarded(), lambda: metadata(len(shard.order)), has_statistics=False
+        rewards, REWARDS, rewarded(), lambda: metadata(len(shard)), is_narrow=True
     )
 
 

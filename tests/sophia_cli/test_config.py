@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import ConfigError
-from sophia_cli.config import borrowed_settings, resolve_config, stage_settings
+from sophia_cli.config import resolve_config
+from sophia_cli.stage_settings import borrowed_settings, stage_settings
 
 
 def test_defaults_are_the_papers() -> None:
