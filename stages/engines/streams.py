@@ -12,6 +12,10 @@ from stages.engines.chat import PRUNED, UNFINISHED, Answer
 
 FLUSH_SECONDS = 5.0
 """How long a stop waits for the next piece of an answer, with the tokens since the last one."""
+BEGIN_SECONDS = 1.0
+"""How long it waits for the first one, which may be on its way."""
+LIVE_SECONDS = 0.05
+"""A piece that did not have to be waited for so long was there already: there may be more."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,15 @@ class Streams:
         self.is_stopping = False
 
     async def end(self) -> None:
-        """End each with its next piece, so that none of its tokens is lost; soon, if none comes."""
+        """End each with its next piece, so that none of its tokens is lost; soon, if none comes.
+
+        Of pieces that wait to be read, where we are slower than the server, the last one counts.
+        """
         self.is_stopping = True
         now = asyncio.get_running_loop().time()
         for each in self.readings.values():
-            each.patience.reschedule(now + (FLUSH_SECONDS if each.answer.num_seen else 0.0))
+            seconds = FLUSH_SECONDS if each.answer.num_seen else BEGIN_SECONDS
+            each.patience.reschedule(now + seconds)
         if self.readings:
             await asyncio.wait(list(self.readings), timeout=2 * FLUSH_SECONDS)
 
@@ -63,16 +71,21 @@ class Streams:
         raise AssertionError("the last attempt returns or raises")
 
     async def _read(self, stream: Any, answer: Answer, request: Request) -> Answer:
-        task = asyncio.current_task()
+        task, clock = asyncio.current_task(), asyncio.get_running_loop().time
         assert task is not None
         try:
             async with stream, asyncio.timeout(0.0 if self.is_stopping else None) as patience:
                 self.readings[task] = _Reading(answer, patience)
+                since = clock()
                 async for chunk in stream:
                     answer.add(chunk)
-                    if answer.finish_reason is None and (why := self._why_to_end(request, answer)):
+                    is_live = clock() - since > LIVE_SECONDS
+                    if answer.finish_reason is None and (
+                        why := self._why_to_end(request, answer, is_live)
+                    ):
                         answer.finish_reason = why
                         return answer
+                    since = clock()
         except TimeoutError:
             answer.finish_reason = answer.finish_reason or UNFINISHED
         finally:
@@ -82,9 +95,9 @@ class Streams:
             raise APIConnectionError(message="The answer broke off.", request=sent)
         return answer
 
-    def _why_to_end(self, request: Request, answer: Answer) -> str | None:
+    def _why_to_end(self, request: Request, answer: Answer, is_live: bool) -> str | None:
         """Why an answer is to end here, if it is."""
-        if self.is_stopping:
+        if self.is_stopping and is_live and answer.num_seen:
             return UNFINISHED
         going = request.keep_going is None or request.keep_going(answer.num_seen)
         return None if going else PRUNED

@@ -156,7 +156,7 @@ class TestReasoner(ReasonerContract):
     def test_a_stop_loses_no_token_and_what_follows_is_the_models_own(
         self, served: Served, engine: Engine, model: Model
     ) -> None:
-        """But for a step or two, before the server hears of it."""
+        """But for a few steps, before the server hears of it; it would lose 64 times 100 or so."""
         requests = [ask(i, max_tokens=220) for i in range(200)]
         before = served.metric("generation_tokens_total")
         ended, unfinished = stop_after(engine, requests, 20)
@@ -165,7 +165,7 @@ class TestReasoner(ReasonerContract):
         while served.metric("num_requests_running"):
             time.sleep(0.1)
         lost = served.metric("generation_tokens_total") - before - there
-        assert 0 <= lost < 8 * len(unfinished)
+        assert 0 <= lost < 16 * 64
         assert_continued(engine, model, requests, unfinished)
 
     def test_what_can_t_go_on_begins_anew(self, served: Served, plain: Engine) -> None:
@@ -280,7 +280,8 @@ def test_a_reasoner_behind_a_server_and_a_stop(tmp_path: Path) -> None:
     run, key = tmp_path / "run", "sk-a-key-that-must-not-be-found"
     settings = ["--run", str(run), "--config", "world:demo.toml"]
     settings += ["--set", "caption.num_captions=2", "--set", "reason.num_rollouts=16"]
-    settings += ["--set", "run.commit_seconds=0.5"]
+    settings += ["--set", "run.commit_seconds=0.2"]
+    settings += ["--set", "models.reasoner.engine_args.max_concurrency=24"]
     result_of("ingest", "world:train", "--run", run, "--limit", "8", "--num-shards", "1")
     work("caption", run, ["caption.num_captions=2"], "world:demo.toml")
     settings += ["--set", "models.reasoner.engine=endpoint", "--set", "models.reasoner.path=mind"]
@@ -301,7 +302,7 @@ def test_a_reasoner_behind_a_server_and_a_stop(tmp_path: Path) -> None:
         assert row["num_tokens"] == len(row["token_ids"]) > 5
     assert any("\n</think>\n\n" in row["text"] for row in rollouts.values())
     unfinished = [row for row in before if row["finish_reason"] == "unfinished"]
-    assert len(unfinished) > 10, "about as many as run at once"
+    assert len(unfinished) > 5, "about as many as run at once"
     for row in before:
         whole = rollouts[row_key(row)]["token_ids"]
         assert whole[: len(row["token_ids"])] == row["token_ids"]
@@ -312,12 +313,12 @@ def test_a_reasoner_behind_a_server_and_a_stop(tmp_path: Path) -> None:
 
 
 def stop_midway(run: Path, settings: list[str]) -> subprocess.CompletedProcess[str]:
-    """`sophia reason`, told to stop when there are some rows."""
+    """`sophia reason`, told to stop when its rows have begun to end one after the other."""
     command = [SOPHIA, "reason", *settings]
     pipe = subprocess.PIPE
     worker = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
     deadline = time.monotonic() + 120
-    while not list(run.glob("rollouts/.parts/*/*.parquet")):
+    while len(list(run.glob("rollouts/.parts/*/*.parquet"))) < 4:
         assert time.monotonic() < deadline and worker.poll() is None, worker.communicate()
         time.sleep(0.02)
     worker.terminate()
