@@ -145,7 +145,8 @@ class Reward:
     rollout_index: Int32
     outcome_reward: OptionalFloat32 = None
     caption_reward: OptionalFloat32 = None
-    """R(c) of Eq. 5: mean outcome reward of the caption's N rollouts; null: not all judged."""
+    """R(c) of Eq. 5: mean outcome reward of the caption's N rollouts, or of the judged ones where
+    the others could not move it across alpha; null where they could, or none is judged."""
     selected: Annotated[bool, pa.bool_()] = False
     reason: OptionalText = None
     """Why it was selected, or why not."""

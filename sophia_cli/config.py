@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -200,9 +200,34 @@ def _assign(target: dict[str, Any], key: str, value: Any, origin: str) -> None:
     target[name] = value
 
 
+def _known_beside(key: str) -> list[str]:
+    """The keys of a table that is one of several under names that the user gives it.
+
+    `train.mix.NAME.weight` is no default, for there is no NAME, but may be what was meant.
+    """
+    path = key.split(".")
+    model: type[BaseModel] = RunConfig
+    for place, part in enumerate(path[:-1], start=1):
+        kind = model.model_fields[part].annotation if part in model.model_fields else None
+        if _is_model(kind):
+            model = kind
+        else:
+            values = filter(_is_model, get_args(kind))
+            return [
+                ".".join([*path[: place + 1], name])
+                for each in values
+                for name in each.model_fields
+            ]
+    return []
+
+
+def _is_model(kind: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
 def _explained(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
-    """The first problem of a validation, in words."""
-    problem = error.errors()[0]
+    """A problem of a validation in words: an unknown key, which explains others, or the first."""
+    problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     path = [str(part) for part in problem["loc"] if part != "[key]"]
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
@@ -210,7 +235,9 @@ def _explained(error: ValidationError, origins: Mapping[str, str]) -> ConfigErro
     origin = next((origins[name] for name in origins if name.startswith(key)), "default")
     if problem["type"] == "extra_forbidden":
         known = [name for name, _ in flatten(RunConfig().model_dump())]
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        known += _known_beside(key)
+        near = [name for name in known if name.startswith(key)][:1]
+        near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         near = near or [name for name in known if name.endswith(f".{path[-1]}")][:1]
         near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.0)
         hint = f"The nearest known key is {near[0]!r}." if near else "`sophia config` lists them."

@@ -96,7 +96,11 @@ class ConsoleReport:
         if self.progress and now - self.last_rates > RATES_SECONDS:
             self.last_rates = now
             self.progress.update(self.task, completed=self.done, rates=self._rates())
-        if now - self.last_line > LINE_SECONDS:
+        self.tick()
+
+    def tick(self) -> None:
+        """Print a line where the last one is old, though nothing may have been done since."""
+        if self.stage and time.monotonic() - self.last_line > LINE_SECONDS:
             self._line()
 
     def watch(self, figures: Callable[[], Mapping[str, float]]) -> None:

@@ -68,6 +68,7 @@ def pulse(path: Path, stage: str, worker: str, report: ConsoleReport) -> Iterato
     def beat() -> None:
         while not ended.wait(INTERVAL_SECONDS):
             write("working")
+            report.tick()
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write("working")

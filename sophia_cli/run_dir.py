@@ -1,7 +1,10 @@
 """Where everything of a run lies, and what it was made with."""
 
+import contextlib
 import json
+import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,26 +32,48 @@ OPTIONAL_TABLES = frozenset({"probes", "thinking"})
 
 
 LOCK_SECONDS = 5.0
-"""A lock as old as that was left by a worker that was killed."""
+"""A lock that stays the same for that long was left by a worker that was killed."""
 
 
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
     """Keep other stages, which may run at once, from what is read, changed and written here."""
-    deadline = time.monotonic() + LOCK_SECONDS
+    seen, since = None, time.monotonic()
     while True:
         try:
             lock.touch(exist_ok=False)
             break
         except FileExistsError:
-            if time.monotonic() > deadline:
-                lock.unlink(missing_ok=True)
-                deadline = time.monotonic() + LOCK_SECONDS
+            found = _identity(lock)
+            if found != seen:
+                seen, since = found, time.monotonic()
+            elif time.monotonic() - since > LOCK_SECONDS:
+                _remove(lock, found)
             time.sleep(0.01)
     try:
         yield
     finally:
         lock.unlink(missing_ok=True)
+
+
+def _identity(lock: Path) -> tuple[int, int] | None:
+    """Which lock this is; None: it is gone."""
+    try:
+        found = lock.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _remove(lock: Path, identity: tuple[int, int] | None) -> None:
+    """Take a lock away, but not the next one, which another waiting worker has made meanwhile."""
+    aside = lock.with_name(f"{lock.name}.{uuid.uuid4().hex}")
+    with contextlib.suppress(FileNotFoundError):
+        lock.rename(aside)
+        if _identity(aside) != identity:
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, lock)
+        aside.unlink()
 
 
 @dataclass(frozen=True)
@@ -71,16 +96,18 @@ class RunDir:
             )
 
     def require_for(self, config: RunConfig, stage: str) -> None:
-        """Check that there is a run, or make an empty one for a stage that needs no samples.
+        """Check that there is a run; one that reads no table of it may begin in a new folder.
 
         Raises:
-            InputError: the folder is missing or holds no samples.
+            InputError: the folder is missing, or holds no samples where the stage needs them.
         """
         module = stage_module(stage) if stage in STAGES else None
-        needs_none = getattr(module, "works_without_samples", lambda own: False)
-        if module and needs_none(section(config, stage)):
+        works_without = getattr(module, "works_without_samples", lambda own: False)
+        if module is None or not works_without(own := section(config, stage)):
+            self.require()
+        elif not module.tables_read(own):
             self.root.mkdir(parents=True, exist_ok=True)
-        else:
+        elif not self.root.is_dir():
             self.require()
 
     def log_path(self, stage: str) -> Path:

@@ -7,15 +7,24 @@ from typing import Any
 from data.tables import digest_of
 from sophia_cli.config import RunConfig, flatten
 from stages import STAGES
+from stages.eval_checkpoint import checkpoint_identity
 from stages.prompts import load_prompt
 
 MODEL_ENGINE_ONLY = ("base_url", "batch_size", "engine_args")
 IDENTITY_ARGS = frozenset(
-    {"code_revision", "extra_body", "hf_overrides", "kv_cache_dtype", "max_model_len"}
-    | {"mm_processor_kwargs", "quantization", "revision", "rope_scaling", "tokenizer"}
-    | {"tokenizer_revision"}
+    # Which weights, and how they are read.
+    {"model", "model_weights", "hf_config_path", "hf_overrides", "revision", "code_revision"}
+    | {"subfolder", "variant", "gguf_file", "load_format", "default_mm_loras", "rope_scaling"}
+    # In which numbers they compute.
+    | {"dtype", "torch_dtype", "quantization", "quantization_config", "kv_cache_dtype"}
+    | {"kv_cache_dtype_skip_layers"}
+    # What they are given, and what is kept of what they write.
+    | {"tokenizer", "tokenizer_mode", "tokenizer_revision", "mm_processor_kwargs", "max_model_len"}
+    | {"disable_sliding_window", "logits_processors", "watermark_config", "extra_body"}
+    | {"logprobs", "logprobs_mode", "return_token_ids"}
 )
-"""Engine arguments that change what a model writes; the others are memory and parallelism."""
+"""Engine arguments that change what a model writes, or what its row says of it; the others are
+memory and parallelism."""
 
 
 def stage_module(stage: str) -> ModuleType:
@@ -85,5 +94,7 @@ def stage_settings(config: RunConfig, stage: str) -> dict[str, Any]:
                 for key, value in model.engine_args.items()
                 if key in IDENTITY_ARGS
             }
+        if (trained := checkpoint_identity(model.path)) != model.path:
+            values["trained"] = trained
         chosen |= {f"models.{role}.{key}": value for key, value in values.items()}
     return chosen

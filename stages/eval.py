@@ -82,6 +82,11 @@ def models_used(config: Config) -> tuple[str, ...]:
     return ("policy", ROLE) if config.asks_model else ("policy",)
 
 
+def works_without_samples(config: Config) -> bool:
+    """Whether the run may be an empty folder: what is asked are benchmarks."""
+    return True
+
+
 def tables_read(config: Config) -> tuple[str, ...]:
     """Evaluation reads no table of the run: its digest holds the checkpoint's identity."""
     return ()

@@ -43,11 +43,16 @@ def checkpoint_path(run_dir: Path, checkpoint: str, base: str | None) -> str | N
 
 
 def checkpoint_identity(path: str | None) -> str | None:
-    """The digest of the training that made a checkpoint; the path of a model of other origin."""
+    """What the training that made a checkpoint was of; the path of a model of other origin.
+
+    Returns:
+        A digest of its settings, tables and planned rows: the same training gives the same.
+    """
     manifest = Path(path or "") / "sophia.json"
     if not manifest.is_file():
         return path
-    return str(json.loads(manifest.read_text())["metadata"]["digest"])
+    found = json.loads(manifest.read_text())
+    return digest_of([found["metadata"]["digest"], found["plan"]])
 
 
 def evaluation_name(benchmark: str, checkpoint: str) -> str:

@@ -45,7 +45,8 @@ def ingest(
     ] = "",
     limit: Annotated[int | None, typer.Option(help="Rows taken, from the first.", min=1)] = None,
     num_shards: Annotated[
-        int | None, typer.Option(help="Shards of every table; default: one per 256 rows.", min=1)
+        int | None,
+        typer.Option(help="Shards of every table; default: one per 256 rows.", min=1, max=99_999),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a Hugging Face data set.")] = "train",
     image_folder: Annotated[
@@ -253,6 +254,7 @@ def reward(
         resolved,
         as_json,
         attempt_of(follow=follow, time_budget=time_budget, worker=worker),
+        despite_errors=True,
     )
 
 

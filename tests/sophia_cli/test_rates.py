@@ -1,7 +1,12 @@
 """When a stage will be done, from the signs of life of those who run it."""
 
+import time
 from pathlib import Path
 
+import pytest
+
+from sophia_cli import console
+from sophia_cli import pulse as sophia_pulse
 from sophia_cli.console import ConsoleReport
 from sophia_cli.pulse import pulse, read_pulses
 from sophia_cli.status import stage_rates
@@ -23,6 +28,18 @@ def test_a_training_that_was_resumed_counts_from_its_checkpoint(tmp_path: Path) 
     (ended,) = read_pulses(tmp_path)
     assert (ended["done"], ended["total"]) == (41, 100)
     assert stage_rates([ended], {}) == {}
+
+
+def test_progress_is_told_while_nothing_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "LINE_SECONDS", 0.2)
+    monkeypatch.setattr(sophia_pulse, "INTERVAL_SECONDS", 0.1)
+    report = ConsoleReport()
+    report.start("reason", total=100, done=40)
+    with pulse(tmp_path / "reason-1.json", "reason", "node1", report):
+        time.sleep(1)
+    assert capfd.readouterr().err.count("reason 40/100") > 1
 
 
 def test_a_stage_is_where_most_of_its_workers_are() -> None:
