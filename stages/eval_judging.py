@@ -100,6 +100,7 @@ def judge_evaluation(
             plan=partial(plan, rules),
             execute=opinions.ask,
             total=tables.count_rows(folder),
+            inputs=(name,),
         )
 
 

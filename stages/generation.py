@@ -2,25 +2,22 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from data import tables
 from data.errors import EngineError, InputError
 from stages.engines import Completion, Request
-from stages.job import Key, Planned
+from stages.job import Job, Key, Planned
 from stages.serving import Model
+from stages.suspects import PROBE, Suspects
 
 Row = TypeVar("Row")
 
-MOST_FAILURES = 2
-"""An engine that fails so often without a completion in between is given up."""
-MOST_RESTARTS = 8
-"""So is one that fails so often in all: each start of a large model takes minutes."""
 MOST_SETTLED = 1000
 """Rows that need no model wait for a completion to come out with, but no more than these."""
 
@@ -57,11 +54,67 @@ def group_rows(prompts: Iterable[tuple[Key, Any]], repeats: range, size: int) ->
 
 @dataclass
 class _Waiting:
-    """A row that the engine has."""
+    """A row that is with the engine, or was when it died."""
 
     row: Planned
     request: Request
     since: float = field(default_factory=time.monotonic)
+
+
+class _Rows(Generic[Row]):
+    """Planned rows on their way to records; the arguments are those of `complete`."""
+
+    def __init__(
+        self,
+        job: Job,
+        planned: Iterator[Planned],
+        request: Callable[[Planned], Request | Completion],
+        record: Callable[[Planned, Completion], Row],
+    ) -> None:
+        self.job = job
+        self.planned = planned
+        self.request = request
+        self.record = record
+        self.waiting: dict[Key, _Waiting] = {}
+        """Those that were asked and have no record yet."""
+        self.in_engine: dict[Key, Hashable] = {}
+        """Those of them that the engine has, in the order they were asked, with their groups."""
+        self.settled: deque[Row] = deque()
+        """Records that needed no model."""
+
+    def requests(self) -> Iterator[Request]:
+        """What to ask: rows that an engine died with, then new ones, read as there is room."""
+        yield from self.again(list(self.waiting))
+        while not self.job.should_stop() and self.job.budget.admits():
+            if (row := next(self.planned, None)) is None:
+                return
+            asked = self.request(row)
+            if isinstance(asked, Completion):
+                self.settled.append(self.record(row, asked))
+            else:
+                self.waiting[row.key] = _Waiting(row, asked)
+                yield from self.again([row.key])
+            if not self.waiting and len(self.settled) >= MOST_SETTLED:
+                return  # there is no completion to come out with
+
+    def again(self, keys: Iterable[Key]) -> Iterator[Request]:
+        """Ask these, which wait."""
+        for key in keys:
+            self.in_engine[key] = self.waiting[key].row.group
+            yield self.waiting[key].request
+
+    def take(self, completion: Completion) -> Row:
+        """Make the record of a completion."""
+        self.in_engine.pop(completion.id, None)
+        asked = self.waiting.pop(completion.id)
+        if completion.finish_reason in ("stop", "length"):
+            self.job.budget.note(time.monotonic() - asked.since)
+        return self.record(asked.row, completion)
+
+    def take_settled(self) -> Iterator[Row]:
+        """Hand out the records that needed no model."""
+        while self.settled:
+            yield self.settled.popleft()
 
 
 def complete(
@@ -72,6 +125,8 @@ def complete(
 ) -> Generator[Row, None, None]:
     """Answer planned rows with one of the run's models.
 
+    An engine that dies is started again; a row that it dies of every time is an error row.
+
     Args:
         model: which. It is loaded when the first row needs it, and stays for those who come later.
         planned: the rows, read as the engine has room. Where what is recorded makes new ones, they
@@ -81,57 +136,56 @@ def complete(
         record: how the row and its completion become a record.
 
     Raises:
-        EngineError: the engine failed repeatedly.
+        EngineError: the engine failed repeatedly, whatever it was asked.
     """
-    job = model.job
-    waiting: dict[Key, _Waiting] = {}
-    settled: deque[Row] = deque()
-
-    def requests() -> Iterator[Request]:
-        while not job.should_stop() and job.budget.admits():
-            if (row := next(planned, None)) is None:
-                return
-            asked = request(row)
-            if isinstance(asked, Completion):
-                settled.append(record(row, asked))
-            else:
-                waiting[row.key] = _Waiting(row, asked)
-                yield asked
-            if not waiting and len(settled) >= MOST_SETTLED:
-                return  # there is no completion to come out with
-
-    todo = requests()
-    failures = restarts = 0
+    rows = _Rows(model.job, planned, request, record)
+    suspects = Suspects()
     while True:
-        if (first := next(todo, None)) is None:
-            if not settled:
-                return
-            todo = requests()
-        else:
+        company = [key for key in suspects.company() if key in rows.waiting]
+        todo = rows.again(company) if company else rows.requests()
+        if (first := next(todo, None)) is not None:
             try:
-                with closing(model.answer(chain([first], todo))) as answers:
-                    for completion in answers:
-                        failures = 0
-                        asked = waiting.pop(completion.id)
-                        if completion.finish_reason in ("stop", "length"):
-                            job.budget.note(time.monotonic() - asked.since)
-                        yield record(asked.row, completion)
-                        yield from _taken(settled)
-                waiting.clear()  # what is left was dropped on a stop
+                yield from _answered(model, chain([first], todo), rows, suspects)
             except EngineError as error:
-                failures += 1
-                restarts += 1
-                if failures == MOST_FAILURES or restarts == MOST_RESTARTS:
-                    raise
-                model.close()
-                job.report.note(f"{error.what} Starting the engine again.")
-            todo = chain([asked.request for asked in waiting.values()], requests())
-        yield from _taken(settled)
+                yield from _after_death(model, error, rows, suspects)
+        elif not rows.settled:
+            return
+        yield from rows.take_settled()
 
 
-def _taken(rows: deque[Row]) -> Iterator[Row]:
-    while rows:
-        yield rows.popleft()
+def _answered(
+    model: Model, requests: Iterator[Request], rows: _Rows[Row], suspects: Suspects
+) -> Iterator[Row]:
+    """Ask until nothing is left to ask, or it is time to stop."""
+    with closing(model.answer(requests)) as answers:
+        for completion in answers:
+            suspects.answered(completion.id)
+            yield rows.take(completion)
+            yield from rows.take_settled()
+    if rows.in_engine:  # what is left was dropped on a stop
+        rows.in_engine.clear()
+        rows.waiting.clear()
+
+
+def _after_death(
+    model: Model, error: EngineError, rows: _Rows[Row], suspects: Suspects
+) -> Iterator[Row]:
+    """Start the engine again, and see that it works; the record of a row that it dies of.
+
+    Raises:
+        EngineError: it does not, or died too often.
+    """
+    model.close()
+    culprit = suspects.died(error, rows.in_engine)
+    rows.in_engine.clear()
+    if culprit is not None:
+        why = f"engine: it dies whenever it is asked this: {error.what}"
+        model.job.report.note(f"{error.what} It dies of {culprit}, which becomes an error row.")
+        yield rows.take(Completion(id=culprit, error=why))
+    else:
+        model.job.report.note(f"{error.what} Starting the engine again.")
+    if rows.waiting and not model.job.should_stop():
+        list(model.answer(iter([PROBE])))
 
 
 def encoded_images(sample: Mapping[str, Any]) -> list[bytes]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from operator import and_, or_
+from operator import and_
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from data.records import schema
 from stages.identity import differs
 from stages.job import Job, Key
 from stages.merging import is_failed, is_unfinished, merge
+from stages.remade import History
 
 
 @dataclass
@@ -48,17 +49,16 @@ class Counts:
             self.error_kinds.update(_frequencies(pc.fill_null(kinds, "error")))
         return table
 
-    def describe(self, job: Job, redone: Counter[str], seconds: float) -> tables.Metadata:
+    def describe(self, job: Job, history: History, seconds: float) -> tables.Metadata:
         """What a file of these rows, written now, says of itself."""
         return replace(
-            job.metadata,
+            history.describe(job.metadata),
             num_rows=self.rows,
             num_errors=self.errors,
             num_tokens=self.tokens,
             kept_tokens=self.kept_tokens,
             outcomes=dict(sorted(self.outcomes.items())),
             error_kinds=dict(sorted(self.error_kinds.items())),
-            redone=dict(redone),
             seconds=round(seconds, 3),
             finished_at=time.time(),
         )
@@ -79,7 +79,7 @@ def join(
     position: Mapping[Key, int],
     target: Path,
     *,
-    redone: Counter[str],
+    history: History,
     seconds: float = 0.0,
     is_whole: bool = False,
 ) -> bool:
@@ -91,7 +91,7 @@ def join(
         parts: files in one folder, where the new one is written before it gets its name.
         position: of each key in the table; rows of others are left out.
         target: the file's final name.
-        redone: how often rows were made again; parts may know of more.
+        history: how often rows were made again; what the parts know of it is added.
         seconds: spent on what is not in parts yet.
         is_whole: the target is a shard: every key must have its row.
 
@@ -102,7 +102,9 @@ def join(
         RefusedError: a part was made with other settings, by a worker that came later.
         InputError: a part is gone or broken, or rows are missing.
     """
-    found = _told_by(parts, job)
+    told = _told_by(parts, job)
+    found = list(told.values())
+    outdated = {part: history.inputs.outdated(metadata) for part, metadata in told.items()}
     counts = Counts()
 
     def describe() -> tables.Metadata:
@@ -111,28 +113,27 @@ def join(
                 f"{target.name} would have {counts.rows} rows where {len(position)} were made.",
                 "Files under .parts/ were deleted or changed: run the same command again.",
             )
-        made = counts.describe(
-            job,
-            reduce(or_, (Counter(metadata.redone) for metadata in found), redone),
-            seconds + sum(metadata.seconds for metadata in found),
-        )
+        for metadata in found:
+            history.add(metadata)
+        total = seconds + sum(metadata.seconds for metadata in found)
+        made = counts.describe(job, history, total)
         return made if is_whole or not found else _as_old_as(made, found)
 
     def pieces() -> Iterator[pa.Table]:
-        return map(counts.add, merge(parts, record, position))
+        return map(counts.add, merge(parts, record, position, outdated))
 
     # Beside the parts it is found, and deleted, with them if we are killed.
     folder = parts[0].parent if parts else target.parent
     return tables.stream_atomically(target, schema(record), pieces(), describe, folder)
 
 
-def _told_by(parts: Sequence[Path], job: Job) -> list[tables.Metadata]:
+def _told_by(parts: Sequence[Path], job: Job) -> dict[Path, tables.Metadata]:
     """What parts say of themselves; those of other tools say nothing."""
-    found = []
+    found = {}
     for part in parts:
         if metadata := tables.read_metadata(part):
             differs(part, metadata, job.metadata, job.redo)
-            found.append(metadata)
+            found[part] = metadata
     return found
 
 

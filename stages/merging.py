@@ -4,7 +4,7 @@ Every part is sorted by the table's order, so the parts are merged as sorted fil
 rows up to the nearest end of what was read of each, sort them, go on.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,12 @@ UNFINISHED = "unfinished"
 """The finish_reason of a row in a part whose answer was cut short by a stop."""
 
 
-def merge(parts: Sequence[Path], record: type, position: Mapping[Key, int]) -> Iterator[pa.Table]:
+def merge(
+    parts: Sequence[Path],
+    record: type,
+    position: Mapping[Key, int],
+    outdated: Mapping[Path, Container[Key]] | None = None,
+) -> Iterator[pa.Table]:
     """Stream the rows of parts in order.
 
     Where a key is there more than once, a finished row goes before a pruned one, that before a
@@ -34,11 +39,16 @@ def merge(parts: Sequence[Path], record: type, position: Mapping[Key, int]) -> I
         parts: files of the record's schema, each sorted by position.
         record: the record class.
         position: of each key in the table.
+        outdated: part -> keys whose rows there don't count.
 
     Raises:
         InputError: a part is gone or broken.
     """
-    cursors = [_Cursor(part, record, position, _batch_size(part, len(parts))) for part in parts]
+    left_out = outdated or {}
+    cursors = [
+        _Cursor(part, record, position, left_out.get(part), _batch_size(part, len(parts)))
+        for part in parts
+    ]
     cursors = [cursor for cursor in cursors if cursor.fill()]
     while cursors:
         limit = min(int(cursor.positions[-1]) for cursor in cursors)
@@ -66,11 +76,17 @@ class _Cursor:
     """How far a part is read."""
 
     def __init__(
-        self, part: Path, record: type, position: Mapping[Key, int], batch_size: int
+        self,
+        part: Path,
+        record: type,
+        position: Mapping[Key, int],
+        outdated: Container[Key] | None,
+        batch_size: int,
     ) -> None:
         self.batches = tables.read_batches(part, record, batch_size=batch_size)
         self.schema = schema(record)
         self.position = position
+        self.outdated = outdated or ()
         self.positions = np.empty(0, np.int64)
         self.table = self.schema.empty_table()
 
@@ -78,7 +94,10 @@ class _Cursor:
         """Read on; False at the end."""
         for batch in self.batches:
             table = pa.Table.from_batches([batch], schema=self.schema)
-            positions = np.array([self.position.get(key, -1) for key in keys(table)], np.int64)
+            found = keys(table)
+            positions = np.array([self.position.get(key, -1) for key in found], np.int64)
+            if self.outdated:
+                positions[[key in self.outdated for key in found]] = -1
             planned = positions >= 0
             self.table, self.positions = table.filter(pa.array(planned)), positions[planned]
             if len(self.positions):

@@ -1,6 +1,5 @@
 """The parts of a shard under way, `TABLE/.parts/00003/*.parquet`: what of it is done."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from stages.engines import Prefix
 from stages.identity import differs, has_mended_inputs
 from stages.job import Job, Key
 from stages.merging import column, is_failed, is_unfinished, keys
+from stages.remade import History, Inputs, Outdated
 
 ROWS_AT_ONCE = 64
 """Whole rows, each of up to some ten thousand tokens, that are read at once."""
@@ -31,8 +31,10 @@ class Done:
     """Rows that need not be made."""
     prefixes: dict[Key, tuple[np.ndarray, float]] = field(default_factory=dict)
     """What there is of rows that do: token ids, packed because they may be many, and logprob."""
-    redone: Counter[str] = field(default_factory=Counter)
+    history: History = field(default_factory=History)
     """How often rows were made again, counting this time."""
+    outdated: dict[Path, Outdated] = field(default_factory=dict)
+    """Part -> rows that don't count, for what they were made from was made again."""
 
     def take_prefix(self, key: Key) -> Prefix | None:
         """What there is of a row; it is told once."""
@@ -61,22 +63,29 @@ def is_part(path: Path) -> bool:
     return path.suffix == ".parquet" and not path.name.startswith(".")
 
 
-def read_done(job: Job, record: type, parts: Sequence[Path]) -> Done:
+def read_done(job: Job, record: type, parts: Sequence[Path], inputs: Inputs | None = None) -> Done:
     """Find the keys that are done, and where the others had come to.
+
+    Args:
+        job: the attempt.
+        record: the record class of the rows.
+        parts: of one shard.
+        inputs: what the shards say that it is made from.
 
     Raises:
         RefusedError: a part was made with other settings or inputs.
         InputError: a part is gone or broken.
     """
-    done = Done()
-    again = set[str]()
+    done = Done(history=History(inputs=inputs or Inputs()))
+    again, remade = set[str](), set[Key]()
     with_prefixes = []
     for part in parts:
         metadata = tables.read_metadata(part)
         if metadata is None:
             continue  # a part is always ours
         is_outdated = differs(part, metadata, job.metadata, job.redo)
-        done.redone |= Counter(metadata.redone)
+        done.history.add(metadata)
+        outdated = done.outdated[part] = done.history.inputs.outdated(metadata)
         redo = {job.redo} if job.redo else set()
         if has_mended_inputs(metadata, job.metadata):
             redo.add("errors")
@@ -86,17 +95,23 @@ def read_done(job: Job, record: type, parts: Sequence[Path]) -> Done:
         has_prefixes = False
         for batch in tables.read_batches(part, record, _columns(record)):
             table = pa.Table.from_batches([batch])
-            waiting = is_unfinished(table)
+            unfinished = waiting = is_unfinished(table)
             if is_older:
                 for kind in redo:
                     waiting = pc.or_(waiting, is_to_redo(table, kind))
+            changing = is_to_redo(table, job.redo if job.redo == "length" and is_older else None)
+            if outdated:
+                old = pa.array([key in outdated for key in keys(table)], pa.bool_())
+                waiting, changing = pc.or_(waiting, old), pc.or_(changing, old)
+            remade.update(keys(table.filter(pc.and_(changing, pc.invert(unfinished)))))
             done.keys.update(keys(table.filter(pc.invert(waiting))))
             has_prefixes = has_prefixes or bool(pc.any(waiting).as_py())
         if has_prefixes:
             with_prefixes.append(part)
     for part in with_prefixes:
         _read_prefixes(part, record, done)
-    done.redone.update(again)
+    done.history.redone.update(again)
+    done.history.make_again(remade - done.keys)
     return done
 
 
@@ -116,8 +131,8 @@ def _read_prefixes(part: Path, record: type, done: Done) -> None:
         table = pa.Table.from_batches([batch])
         cut_off = pc.is_in(table["finish_reason"], pa.array(CUT_OFF))
         table = table.filter(cut_off)
-        found = keys(table)
-        table = table.filter(pa.array([key not in done.keys for key in found], pa.bool_()))
+        found = [key not in done.keys and key not in done.outdated[part] for key in keys(table)]
+        table = table.filter(pa.array(found, pa.bool_()))
         logprobs = column(table, "logprob", None).to_pylist()
         for key, token_ids, logprob in zip(keys(table), table["token_ids"], logprobs, strict=True):
             known = done.prefixes.get(key)
@@ -125,11 +140,13 @@ def _read_prefixes(part: Path, record: type, done: Done) -> None:
                 done.prefixes[key] = (token_ids.values.to_numpy(), logprob or 0.0)
 
 
-def read_rows(parts: Sequence[Path], record: type, wanted: set[Key]) -> Iterator[dict[str, Any]]:
-    """The rows that parts hold of some keys."""
+def read_rows(parts: Sequence[Path], record: type, done: Done) -> Iterator[dict[str, Any]]:
+    """The rows that are done."""
     for part in parts:
+        outdated = done.outdated.get(part, Outdated())
         for row in tables.read_rows(part, record, batch_size=ROWS_AT_ONCE):
-            if tuple(row[name] for name in KEYS if name in row) in wanted:
+            key = tuple(row[name] for name in KEYS if name in row)
+            if key in done.keys and key not in outdated:
                 yield row
 
 

@@ -17,7 +17,7 @@ With `models.hard_reasoner` there are two teachers (`teachers.py`), and two pass
     sophia reason --run RUN
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -154,36 +154,72 @@ def _run(config: Config, job: Job, which: Pass, verdicts: EarlyVerdicts | None =
     if config.behavior == "caption":
         require_table(captions, "sophia caption", count, job.follow)
         num_prompts = tables.estimate_rows(captions, samples)
-    model = job.models[which.role]
-    ask = from_caption(config) if config.behavior == "caption" else from_image(config)
     as_rollout = to_rollout(job, which.role)
 
-    def plan(index: int) -> Iterator[Planned]:
+    def record(row: Planned, completion: Completion) -> Rollout:
+        rollout: Rollout = as_rollout(row, completion)
         if verdicts:
-            verdicts.expect(index, count, tables_read(config)[-1])
-        read = _captioned if config.behavior == "caption" else _seen
+            verdicts.record(rollout)
+        return rollout
+
+    request = _asked(config, job, which, verdicts)
+    figures = verdicts.pruner.figures if verdicts else dict
+    with Model(job, which.role, figures) as reasoner:
+        return map_shards(
+            job,
+            record=Rollout,
+            table=which.table,
+            count=count,
+            plan=_planned(config, job, which, verdicts, count),
+            execute=lambda rows: complete(reasoner, rows, request, record),
+            total=num_prompts * config.num_rollouts,
+            inputs=(*tables_read(config), *which.also_read),
+            remember=which.remember,
+            is_short=which.is_short,
+        )
+
+
+def _planned(
+    config: Config, job: Job, which: Pass, verdicts: EarlyVerdicts | None, count: int
+) -> Callable[[int], Iterator[Planned]]:
+    """The rows of a shard, by its index."""
+    group_size = job.models[which.role].group_size
+    read = _captioned if config.behavior == "caption" else _seen
+    repeats = range(config.num_rollouts)
+
+    def plan(index: int) -> Iterator[Planned]:
         prompts = partial(read, job, index, count)
-        repeats = range(config.num_rollouts)
         if not verdicts:
             chosen = which.choose(index, prompts())
-            return map(take_made, group_rows(chosen, repeats, model.group_size))
+            return map(take_made, group_rows(chosen, repeats, group_size))
+        verdicts.expect(index, count, tables_read(config)[-1])
         # Every prompt's first rollout, then every prompt's second one, and so on: a caption is
         # often settled by its first few, and its others are never started.
         return chain.from_iterable(
-            group_rows(prompts(), repeats[rollout : rollout + 1], model.group_size)
-            for rollout in repeats
+            group_rows(prompts(), repeats[rollout : rollout + 1], group_size) for rollout in repeats
         )
+
+    return plan
+
+
+def _asked(
+    config: Config, job: Job, which: Pass, verdicts: EarlyVerdicts | None
+) -> Callable[[Planned], Request | Completion]:
+    """What the model is asked for a row, or why it need not be."""
+    group_size = job.models[which.role].group_size
+    ask = from_caption(config) if config.behavior == "caption" else from_image(config)
+    sampling = Sampling(
+        temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens
+    )
 
     def request(row: Planned) -> Request | Completion:
         if error := row.item["sample"]["error"] or row.item.get("caption_error"):
             return Completion(id=row.key, error=error)
-        if verdicts and model.group_size == 1 and not verdicts.pruner.admits(row.key):
+        if verdicts and group_size == 1 and not verdicts.pruner.admits(row.key):
             return Completion(id=row.key, finish_reason="pruned")
         return Request(
             id=row.key,
-            sampling=Sampling(
-                temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens
-            ),
+            sampling=sampling,
             seed=row_seed(job.seed, which.role, row.key),
             group=row.group,
             prefix=row.prefix,
@@ -193,26 +229,7 @@ def _run(config: Config, job: Job, which: Pass, verdicts: EarlyVerdicts | None =
             **ask(row.item),
         )
 
-    def record(row: Planned, completion: Completion) -> Rollout:
-        rollout: Rollout = as_rollout(row, completion)
-        if verdicts:
-            verdicts.record(rollout)
-        return rollout
-
-    figures = verdicts.pruner.figures if verdicts else dict
-    with Model(job, which.role, figures) as reasoner:
-        return map_shards(
-            job,
-            record=Rollout,
-            table=which.table,
-            count=count,
-            plan=plan,
-            execute=lambda rows: complete(reasoner, rows, request, record),
-            total=num_prompts * config.num_rollouts,
-            inputs=(*tables_read(config), *which.also_read),
-            remember=which.remember,
-            is_short=which.is_short,
-        )
+    return request
 
 
 def _captioned(job: Job, index: int, count: int) -> Iterator[Keyed]:

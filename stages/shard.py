@@ -8,7 +8,6 @@
 import itertools
 import time
 import uuid
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from stages.claims import Claims
 from stages.job import Job, Key
 from stages.joining import Counts, join
 from stages.parts import is_part
+from stages.remade import History
 
 MOST_PARTS = 32
 """So many parts are joined to one, and so many of those again: a long shard needs few open files,
@@ -44,7 +44,7 @@ class Shard:
     """Of `rows`."""
     since: float = field(default_factory=time.monotonic)
     """When the first of them came."""
-    redone: Counter[str] = field(default_factory=Counter)
+    history: History = field(default_factory=History)
     """How often rows were made again, counting this time."""
     levels: list[list[Path]] = field(default_factory=list)
     """The parts that we wrote; those of a level are joined from `MOST_PARTS` of the one before."""
@@ -100,7 +100,7 @@ class Shard:
             parts,
             self._position(),
             target,
-            redone=self.redone,
+            history=self.history,
             seconds=seconds,
             is_whole=True,
         )
@@ -110,14 +110,14 @@ class Shard:
         table = tables.to_table((row for _, row in self.rows), self.record)
         counts = Counts()
         counts.add(table)
-        metadata = counts.describe(self.job, self.redone, seconds)
+        metadata = counts.describe(self.job, self.history, seconds)
         folder = self.claims.folder(self.index)
         return tables.stream_atomically(path, table.schema, [table], lambda: metadata, folder)
 
     def _join(self, parts: list[Path]) -> Path:
         """Make one part of several."""
         joined = self._new_part()
-        join(self.job, self.record, parts, self._position(), joined, redone=self.redone)
+        join(self.job, self.record, parts, self._position(), joined, history=self.history)
         self.claims.clean(self.index, parts)
         return joined
 

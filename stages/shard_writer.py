@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -20,6 +20,7 @@ from stages.engines import Prefix
 from stages.job import Job, Planned
 from stages.merging import UNFINISHED
 from stages.parts import list_parts, read_done, read_rows
+from stages.remade import Inputs
 from stages.shard import Shard
 
 COMMIT_ROWS = 4096
@@ -36,12 +37,14 @@ class ShardWriter:
         job: the attempt.
         record: the record class of the rows.
         claims: the shards that we have.
+        inputs: tables that they are made from.
     """
 
-    def __init__(self, job: Job, record: type, claims: Claims) -> None:
+    def __init__(self, job: Job, record: type, claims: Claims, inputs: Sequence[str] = ()) -> None:
         self.job = job
         self.record = record
         self.claims = claims
+        self.inputs = inputs
         self.last_write = time.monotonic()
         self.shards: dict[int, Shard] = {}
         self.shard_of: dict[str, Shard] = {}
@@ -127,15 +130,17 @@ class ShardWriter:
         with self.lock:
             self.shards[index] = shard
         try:
-            parts = list_parts(self.claims.finished.folder, index)
-            done = read_done(self.job, self.record, parts)
+            finished = self.claims.finished
+            parts = list_parts(finished.folder, index)
+            inputs = Inputs.of(self.job, self.inputs, index, finished.count)
+            done = read_done(self.job, self.record, parts, inputs)
             if remember is not None:
-                remember(read_rows(parts, self.record, done.keys))
+                remember(read_rows(parts, self.record, done))
         except InputError:
             if self._is_ours(shard):
                 raise
             return  # a worker that we took it from has finished it after all
-        shard.redone = done.redone
+        shard.history = done.history
         for _, members in itertools.groupby(planned, key=lambda row: row.group):
             group = list(members)
             missing = {row.key for row in group} - done.keys

@@ -67,7 +67,7 @@ def map_shards(
     """
     finished = FinishedShards(job, record, job.folder(table), count, is_short)
     claims = Claims(job, finished)
-    writer = ShardWriter(job, record, claims)
+    writer = ShardWriter(job, record, claims, inputs)
     job.report.start(job.stage, total, _count_rows(finished), table)
 
     def is_ready(index: int) -> bool:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from data.errors import InputError
 from data.records import SCHEMA_VERSION
@@ -32,6 +32,11 @@ class Metadata:
     but failed rows was made from, and those that were cut off (`length`)."""
     mended_inputs: dict[str, int] = field(default_factory=dict)
     """Input table -> how often failed rows were made again in its shards, all together."""
+    remade: dict[str, list[list[Any]]] = field(default_factory=dict)
+    """The how-manieth time -> keys of the rows that were made again then, of those that others may
+    have been made from: cut-off ones, and what was made from such."""
+    made_from: dict[str, int] = field(default_factory=dict)
+    """Input table -> how often its same shard had made such rows again when ours were made."""
     schema_version: int = SCHEMA_VERSION
     num_rows: int = 0
     num_errors: int = 0
@@ -90,11 +95,11 @@ def table_digest(folder: Path) -> str:
 
 
 def table_root(folder: Path) -> str:
-    """As `table_digest`, but the same when rows were added to the table or in place of failed ones.
+    """As `table_digest`, but the same when rows were added to the table or made again.
 
     What was made from the others stays as it is.
     """
-    return _joint_digest(folder, "root", but="errors")
+    return _joint_digest(folder, "root")
 
 
 def times_mended(folder: Path) -> int:
@@ -103,7 +108,7 @@ def times_mended(folder: Path) -> int:
     return sum(metadata.redone.get("errors", 0) for metadata in found)
 
 
-def _joint_digest(folder: Path, name: str, but: str = "") -> str:
+def _joint_digest(folder: Path, name: Literal["digest", "root"]) -> str:
     digests = set()
     for path in shards(folder):
         metadata = read_metadata(path)
@@ -111,6 +116,6 @@ def _joint_digest(folder: Path, name: str, but: str = "") -> str:
             with path.open("rb") as file:
                 digests.add(hashlib.file_digest(file, "sha256").hexdigest()[:16])
         else:
-            redone = sorted(each for each in metadata.redone.items() if each[0] != but)
+            redone = sorted(metadata.redone.items()) if name == "digest" else ()
             digests.add("-".join([getattr(metadata, name), *(f"{k}{n}" for k, n in redone)]))
     return digests.pop() if len(digests) == 1 else digest_of(sorted(digests))

@@ -23,6 +23,7 @@ from stages.engines.conversation import (
 SENT_AS_THEY_ARE = ("image/jpeg", "image/png", "image/webp")
 """Formats that every server knows; images of others are sent as PNG."""
 PRUNED = "pruned"
+UNFINISHED = "unfinished"
 THINK_OPENING = "<think>\n"
 """What templates that open the thinking themselves write."""
 
@@ -84,11 +85,15 @@ class Answer:
     token_ids: list[int] | None = None
     logprob: float | None = None
     finish_reason: Any = None
-    """A word, as the server gives it, or `pruned`."""
+    """A word, as the server gives it, or `pruned`, or `unfinished`."""
+    stop_reason: Any = None
+    """The string that ended it, or which end-of-turn token, where the server says so."""
     num_tokens: int | None = None
     """What the server says at the end."""
     num_seen: int = 0
     """Tokens so far; at least so many, where a server only sends text."""
+    put_together: tuple[str, str | None] | None = None
+    """Text and prefill of an answer that came in two pieces, at different times."""
 
     def add(self, response: Any) -> None:
         """Take in a response, or a chunk of one."""
@@ -99,17 +104,12 @@ class Answer:
             self._add_choice(choice)
 
     def _add_choice(self, choice: Any) -> None:
-        said = getattr(choice, "message", None) or choice.delta
-        content = said.content or ""
-        # `reasoning` is what vLLM calls it; others, and vLLM once, `reasoning_content`.
-        reasoning = (
-            getattr(said, "reasoning", None) or getattr(said, "reasoning_content", None) or ""
-        )
+        content, reasoning = _said(choice)
         self.content.append(content)
         self.reasoning.append(reasoning)
         count = int(bool(content or reasoning))
-        if logprobs := choice.logprobs and choice.logprobs.content:
-            self.logprob = (self.logprob or 0.0) + sum(token.logprob for token in logprobs)
+        if logprobs := _logprobs(choice):
+            self.logprob = (self.logprob or 0.0) + sum(logprobs)
             count = len(logprobs)
         if token_ids := getattr(choice, "token_ids", None):
             self.token_ids = self.token_ids or []
@@ -117,11 +117,12 @@ class Answer:
             count = len(token_ids)
         self.num_seen += count
         self.finish_reason = choice.finish_reason or self.finish_reason
+        self.stop_reason = getattr(choice, "stop_reason", None) or self.stop_reason
 
     @property
-    def is_pruned(self) -> bool:
+    def is_cut_short(self) -> bool:
         """Whether it was given up before its end."""
-        return bool(self.finish_reason == PRUNED)
+        return self.finish_reason in (PRUNED, UNFINISHED)
 
     def completion(self, request: Request) -> Completion:
         """The completion of an answer that is over.
@@ -129,9 +130,9 @@ class Answer:
         Raises:
             RequestError: it ended neither by itself nor at its limit, nor was it given up.
         """
-        if self.finish_reason not in ("stop", "length", PRUNED):
+        if self.finish_reason not in ("stop", "length") and not self.is_cut_short:
             raise RequestError("request", f"The server ended the answer: {self.finish_reason}.")
-        num_tokens = self.num_seen if self.is_pruned else self.num_tokens
+        num_tokens = self.num_seen if self.is_cut_short else self.num_tokens
         completion = Completion(
             id=request.id,
             token_ids=self.token_ids or (),
@@ -139,9 +140,9 @@ class Answer:
             logprob=self.logprob,
             finish_reason=self.finish_reason,
         )
-        if self.is_pruned:
+        if self.is_cut_short:
             return completion
-        text, prefill = self._text()
+        text, prefill = self.put_together or self._text()
         return replace(completion, text=text, prefill=prefill)
 
     def _text(self) -> tuple[str, str | None]:
@@ -161,3 +162,22 @@ class Answer:
             return content, opened_thinking(self.prompt)
         before, closed, _ = content.partition("</think>")
         return content, THINK_OPENING if closed and "<think>" not in before else None
+
+
+def _said(choice: Any) -> tuple[str, str]:
+    """What a choice, or a chunk of one, says, and what it thinks."""
+    if (text := getattr(choice, "text", None)) is not None:  # it goes on behind tokens
+        return text, ""
+    said = getattr(choice, "message", None) or choice.delta
+    # `reasoning` is what vLLM calls it; others, and vLLM once, `reasoning_content`.
+    reasoning = getattr(said, "reasoning", None) or getattr(said, "reasoning_content", None)
+    return said.content or "", reasoning or ""
+
+
+def _logprobs(choice: Any) -> list[float]:
+    """The log-probabilities of its tokens, where they were asked for."""
+    if (found := choice.logprobs) is None:
+        return []
+    if (of_tokens := getattr(found, "token_logprobs", None)) is not None:
+        return [value for value in of_tokens if value is not None]
+    return [token.logprob for token in found.content or ()]

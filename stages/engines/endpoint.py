@@ -4,6 +4,9 @@ The client library sends a request until it is answered: with growing pauses aft
 connections, 429 and 5xx, or as long as the server says in `Retry-After`. The server renders the
 prompt and draws the tokens, so what a seed repeats is up to it, and what it was started with, such
 as a template or a top_k that the model recommends, holds too.
+
+Where the server tells the tokens themselves, as vLLM's does, answers are streamed. What is under
+way at a stop then comes out with its tokens, behind which the next attempt goes on (`behind.py`).
 """
 
 import asyncio
@@ -13,15 +16,19 @@ from functools import partial
 from json import JSONDecodeError
 from typing import Any
 
-from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, Timeout
+from openai import APIError, APIStatusError, AsyncOpenAI, Timeout
 
 from stages.engines import Completion, ModelConfig, Request
-from stages.engines.chat import Answer, to_messages
+from stages.engines.behind import Behind, Continuing
+from stages.engines.chat import UNFINISHED, Answer, to_messages
 from stages.engines.conversation import RequestError, failure
 from stages.engines.loop import InFlight, Loop
 from stages.engines.server import NO_KEY, Server
+from stages.engines.streams import Streams
 
 CONNECT_SECONDS = 10.0
+VLLM = "vllm"
+"""Whom vLLM's server names as the owner of its models."""
 
 
 class EndpointEngine:
@@ -50,9 +57,13 @@ class EndpointEngine:
         self.rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
         self.num_answered = 0
         self.loop = Loop("endpoint")
-        self.in_flight = InFlight[Completion](self.loop, self.arguments.max_concurrency)
+        self.in_flight = InFlight[Completion | None](self.loop, self.arguments.max_concurrency)
+        self.continuing = Continuing(self.client, self.server)
+        self.streams = Streams(self.arguments.max_retries)
+        self.context_length: int | None = None
+        self.tells_tokens = bool(self.arguments.return_token_ids)
         try:
-            self.context_length = self.loop.submit(self._context_length()).result()
+            self.loop.submit(self._look_at_server()).result()
         except Exception:
             self.close()
             raise
@@ -60,13 +71,24 @@ class EndpointEngine:
     def generate(
         self, requests: Iterable[Request], should_stop: Callable[[], bool]
     ) -> Iterator[Completion]:
-        """Answer requests as they finish; what is under way at a stop is dropped."""
+        """Answer requests as they finish; on a stop, hand out what there is of the others."""
+        self.streams.is_stopping = False
         try:
             for future in self.in_flight.run(requests, self._answer, should_stop):
-                yield future.result()
+                if completion := future.result():
+                    yield completion
+            yield from self._cut_short()
         finally:
             # The server sees the connection close, and gives the request up.
             self.in_flight.cancel()
+
+    def _cut_short(self) -> Iterator[Completion]:
+        """End what is streamed, and hand out the tokens there are."""
+        self.loop.submit(self.streams.end()).result()
+        for future in [future for future in self.in_flight.futures if future.done()]:
+            self.in_flight.futures.remove(future)
+            if future.exception() is None and (completion := future.result()):
+                yield completion
 
     def figures(self) -> dict[str, float]:
         """Requests that the server has."""
@@ -86,31 +108,35 @@ class EndpointEngine:
         self.loop.close()
         self.rendering.shutdown()
 
-    async def _context_length(self) -> int | None:
-        """How many tokens the model takes, prompt included, where the server says so: vLLM does.
+    async def _look_at_server(self) -> None:
+        """See what the server says of its model: vLLM's, how many tokens it takes.
 
         It is the first thing asked of a server, so one that can't be reached is noticed here.
         """
         try:
             models: Any = await self.client.models.list()
         except (APIStatusError, JSONDecodeError):
-            return None  # not every server has, or shows, a list; requests will tell
+            return  # not every server has, or shows, a list; requests will tell
         except APIError as error:
             raise self.server.explain(error, {}) from error
         for model in getattr(models, "data", None) or ():
             if model.id == self.server.model:
-                return getattr(model, "max_model_len", None)
-        return None
+                self.context_length = getattr(model, "max_model_len", None)
+                if self.arguments.return_token_ids is None:
+                    self.tells_tokens = getattr(model, "owned_by", None) == VLLM
 
-    async def _answer(self, request: Request) -> Completion:
+    async def _answer(self, request: Request) -> Completion | None:
+        """None where everything stopped before there was a token."""
         settings = self._settings(request)
         answered_before = self.num_answered
         try:
             messages = await asyncio.get_running_loop().run_in_executor(
                 self.rendering, to_messages, request.messages, request.images
             )
-            answer = await self._ask(messages, settings, request.keep_going)
+            answer = await self._ask(request, messages, settings)
             self.num_answered += 1
+            if answer.finish_reason == UNFINISHED and not answer.token_ids:
+                return None
             return answer.completion(request)
         except RequestError as error:
             return failure(request, error)
@@ -146,50 +172,36 @@ class EndpointEngine:
         }
         if self.arguments.logprobs:
             settings["logprobs"] = True
-        if self.arguments.return_token_ids:
+        if self.tells_tokens:
             settings |= {"return_token_ids": True, "return_prompt_text": True}
+            settings["stream_interval"] = self.arguments.stream_interval
         return settings | self.arguments.extra_body
 
     async def _ask(
-        self,
-        messages: list[dict[str, Any]],
-        settings: dict[str, Any],
-        keep_going: Callable[[int], bool] | None,
+        self, request: Request, messages: list[dict[str, Any]], settings: dict[str, Any]
     ) -> Answer:
-        ask: Any = partial(
+        if self.tells_tokens and request.prefix is not None:
+            behind = await self.continuing.behind(request, messages, settings, self.context_length)
+            if behind is not None:
+                return await self._go_on(request, behind)
+        create: Any = partial(
             self.client.chat.completions.create,
             model=self.server.model,
             messages=messages,
             extra_body=settings,
         )
-        if keep_going is None:
+        if request.keep_going is None and not self.tells_tokens:
             answer = Answer()
-            answer.add(await ask())
-            self.server.check(answer)
-            return answer
-        for attempts_left in reversed(range(self.arguments.max_retries + 1)):
-            stream = await ask(stream=True, stream_options={"include_usage": True})
-            try:
-                answer = await _listen(stream, keep_going)
-            except APIError:
-                # The library sends again what was not answered, but not what broke off.
-                if not attempts_left:
-                    raise
-            else:
-                self.server.check(answer)
-                return answer
-        raise AssertionError("the last attempt returns or raises")
+            answer.add(await create())
+        else:
+            answer = await self.streams.answer(request, create, Answer)
+        self.server.check(answer)
+        return answer
 
-
-async def _listen(stream: Any, keep_going: Callable[[int], bool]) -> Answer:
-    """Read a stream to its end, or until it is not wanted any more."""
-    answer = Answer()
-    async with stream:
-        async for chunk in stream:
-            answer.add(chunk)
-            if answer.finish_reason is None and not keep_going(answer.num_seen):
-                answer.finish_reason = "pruned"
-                return answer
-    if answer.finish_reason is None:
-        raise APIConnectionError(message="The answer broke off.", request=stream.response.request)
-    return answer
+    async def _go_on(self, request: Request, behind: Behind) -> Answer:
+        begin = partial(behind.begin, has_logprobs=self.arguments.logprobs)
+        answer = await self.streams.answer(request, behind.create, begin)
+        self.server.check(answer)
+        if not answer.is_cut_short:
+            await self.continuing.finish(answer, behind)
+        return answer

@@ -32,14 +32,20 @@ class Arguments(BaseModel):
     api_key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key, which is written nowhere."""
     timeout_seconds: float = Field(3600.0, gt=0)
-    """How long an answer may take, waiting in the server's queue included."""
+    """How long the server may be silent: until an answer is there, waiting in its queue included,
+    or, where answers are streamed, until the next piece of one."""
     max_retries: int = Field(8, ge=0)
     """How often a request is sent again. 8 times take 40 seconds, or as long as the server says."""
     extra_body: dict[str, Any] = {}
     """Further parameters of every request, such as top_k; they win over the engine's own."""
-    return_token_ids: bool = False
-    """Ask for the tokens themselves, and for the prompt, which shows what the template opened. vLLM
-    has them; other servers ignore or reject this."""
+    return_token_ids: bool | None = None
+    """Ask for the tokens themselves, and for the prompt, which shows what the template opened; by
+    default where the server says that it is vLLM's, for other servers ignore or reject this. With
+    them answers are streamed, and on a stop what there is of one is kept: the next attempt goes on
+    behind it. Without them it begins anew."""
+    stream_interval: int = Field(16, ge=1)
+    """Tokens in a piece of a streamed answer. With more a stop takes longer, with fewer the server
+    has more to do."""
     logprobs: bool = False
     """Ask for log-probabilities; `logprob` is null otherwise. vLLM's are at temperature 1."""
 
@@ -111,7 +117,7 @@ class Server:
         """
         if answer.finish_reason is None:
             raise self.talks_nonsense()
-        if answer.num_tokens is None and answer.token_ids is None and not answer.is_pruned:
+        if answer.num_tokens is None and answer.token_ids is None and not answer.is_cut_short:
             raise EngineError(
                 f"{self.base_url} doesn't say how many tokens it wrote (usage.completion_tokens).",
                 "The shortest rollout can't be found without: use a server that does.",

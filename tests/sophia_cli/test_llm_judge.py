@@ -14,12 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from data import tables
+from data.errors import RefusedError
 from data.records import Attempted, Rollout, Sample, Verdict
-from sophia_cli.config import resolve_config
-from sophia_cli.console import ConsoleReport
-from sophia_cli.execute import TOO_MANY_ERRORS, Session
-from sophia_cli.run_dir import RunDir
-from tests.command import SOPHIA, assert_refused, result_of, sophia
+from sophia_cli.execute import TOO_MANY_ERRORS
+from tests.command import SOPHIA, assert_refused, result_of, sophia, work
 from tests.tiny_models import save_judge
 
 PROMPT = "{{question}}\n{{gold}}|{{answer}}"
@@ -50,14 +48,6 @@ def values_of(folder: Path, *more: str) -> list[str]:
 
 def settings(folder: Path, *more: str) -> list[str]:
     return [argument for value in values_of(folder, *more) for argument in ("--set", value)]
-
-
-def work(stage: str, run: Path, values: list[str], *files: str) -> dict[str, Any]:
-    """A stage in this process, which has imported torch already; its figures."""
-    config = resolve_config([Path(file) for file in files], values, {}).config
-    outcome = Session(RunDir(run), config, ConsoleReport(), lambda: False).execute(stage)
-    assert outcome.complete
-    return outcome.figures
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +130,9 @@ def test_an_audit_is_a_table_or_json(folder: Path, judged: Path, tmp_path: Path)
 
 
 def test_another_judge_or_prompt_is_refused(folder: Path, judged: Path) -> None:
-    other = settings(folder, "verify.llm_judge_prompt=same_answer")
-    assert_refused(sophia("verify", "--run", judged, *other), 3, "verify.llm_judge_prompt")
-    other = settings(folder, "verify.llm_judge=false")
-    assert_refused(sophia("verify", "--run", judged, *other), 3, "verify.llm_judge")
+    for other in ("verify.llm_judge_prompt=same_answer", "verify.llm_judge=false"):
+        with pytest.raises(RefusedError, match=other.partition("=")[0]):
+            work("verify", judged, values_of(folder, other))
     done = sophia("verify", "--run", judged, "--set", "verify.llm_judge=true")
     assert_refused(done, 2, "models.verifier.path")
 
@@ -217,7 +206,7 @@ def test_an_evaluation_is_judged_beside_its_rules(folder: Path, tmp_path: Path) 
         *(f"eval.llm_judge_prompt={folder / 'prompt.txt'}", "eval.llm_max_tokens=32"),
     ]
     shards = [path.stat().st_mtime_ns for path in tables.shards(run / "evals" / "world@base")]
-    results = work("eval", run, asked, DEMO)["world@base"]
+    results = work("eval", run, asked, DEMO).figures["world@base"]
     assert shards == [
         path.stat().st_mtime_ns for path in tables.shards(run / "evals" / "world@base")
     ], "what was answered is not asked again for a judge's sake"
@@ -240,5 +229,5 @@ def test_an_evaluation_is_judged_beside_its_rules(folder: Path, tmp_path: Path) 
     compared = result_of("eval", "compare", evaluation, evaluation / "judged")
     assert len(compared["gained"]) == overturned and compared["lost"] == []
     assert compared["num_left_out"] == unjudged
-    more = work("eval", run, [*asked, "eval.num_samples=2"], DEMO)["world@base"]["judged"]
+    more = work("eval", run, [*asked, "eval.num_samples=2"], DEMO).figures["world@base"]["judged"]
     assert more["num_answers"] == 32 and more["num_asked"] > len(wrong)

@@ -17,24 +17,22 @@ from data.world.questions import ask
 from data.world.reasoning import reason
 from data.world.scenes import CELLS, make_scene, render
 from stages.trust import group_advantages, trust_weight
-from tests.command import assert_refused, result_of, sophia
+from tests.command import assert_refused, result_of, sophia, work
 
 pytest.importorskip("vllm")
 
-JUDGE_PROMPT = ("--set", "judge.prompt=world:prompts/judge.txt")
+JUDGE_PROMPT = "judge.prompt=world:prompts/judge.txt"
 FAST = (
-    *("--config", "world:demo.toml", "--set", "train.num_ranks=1", "--set", "train.num_epochs=1"),
-    *("--set", "train.pack_length=4096", "--set", "train.dtype=float32"),
-    *("--set", "train.normalize=trajectory-mean"),
-    *("--set", "train.mix={}"),
+    *("train.num_ranks=1", "train.num_epochs=1", "train.pack_length=4096", "train.dtype=float32"),
+    *("train.normalize=trajectory-mean", "train.mix={}"),
 )
+FILES = ("configs/sophiavl-r1.toml", "world:demo.toml")
 RECIPE = (
-    *("--config", "configs/sophiavl-r1.toml", "--config", "world:demo.toml", *JUDGE_PROMPT),
-    *("--set", "models.policy.engine=transformers", "--set", "models.policy.dtype=float32"),
-    *("--set", "models.policy.engine_args={}", "--set", "models.judge.dtype=float32"),
-    *("--set", "models.judge.engine_args={max_num_seqs=16, kv_cache_memory_bytes=67108864}"),
-    *("--set", "judge.max_tokens=32", "--set", "reason.max_tokens=256", *FAST),
-    *("--set", "train.batch_size=16", "--set", "train.learning_rate=1e-4"),
+    *(JUDGE_PROMPT, "models.policy.engine=transformers", "models.policy.dtype=float32"),
+    *("models.policy.engine_args={}", "models.judge.dtype=float32"),
+    "models.judge.engine_args={max_num_seqs=16, kv_cache_memory_bytes=67108864}",
+    *("judge.max_tokens=32", "reason.max_tokens=256", "verify.num_workers=1", *FAST),
+    *("train.batch_size=16", "train.learning_rate=1e-4"),
 )
 PER_BIN = 20
 
@@ -92,7 +90,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_judgements(folder / "large", PER_BIN + 5)
     found = result_of(
         *("judge-data", "--run", folder / "large", "--to", folder / "own"),
-        *("--per-bin", str(PER_BIN), *JUDGE_PROMPT),
+        *("--per-bin", str(PER_BIN), "--set", JUDGE_PROMPT),
     )
     assert sum(found["there"]) == 10 * (PER_BIN + 5)
     assert max(found["taken"]) == PER_BIN
@@ -109,10 +107,9 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fine_tune(run: Path, learning_rate: str, batch_size: int) -> Path:
     """The policy that `train.objective = "sft"` makes of a run."""
-    settings = ("--set", "train.objective=sft", "--set", f"train.learning_rate={learning_rate}")
-    settings += ("--set", f"train.batch_size={batch_size}")
-    outcome = result_of("train", "--run", run, *FAST, *settings)["train"]
-    assert outcome["errors"] == 0
+    values = (*FAST, "train.objective=sft", f"train.learning_rate={learning_rate}")
+    outcome = work("train", run, [*values, f"train.batch_size={batch_size}"], "world:demo.toml")
+    assert outcome.errors == 0
     return run / "checkpoints" / "final"
 
 
@@ -123,13 +120,10 @@ def rows_of(run: Path, table: str, record: type) -> list[dict[str, Any]]:
 @pytest.mark.timeout(1800)  # eight commands, and two trainings before them
 def test_the_recipe(judge: Path, policy: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    settings = (
-        *("--run", run, *RECIPE, "--set", f"models.policy.path={policy}"),
-        *("--set", f"models.judge.path={judge}"),
-    )
+    values = (*RECIPE, f"models.policy.path={policy}", f"models.judge.path={judge}")
     result_of("ingest", "world:train", "--run", run, "--limit", "16", "--num-shards", "1")
     for stage in ("reason", "judge", "verify", "propagate-reward"):
-        assert result_of(stage, *settings)[stage]["rows"] == 16 * 4
+        assert work(stage, run, values, *FILES).rows == 16 * 4
 
     judged = rows_of(run, "thinking", Thinking)
     thinking = [row for row in judged if row["text"] is not None]
@@ -153,7 +147,12 @@ def test_the_recipe(judge: Path, policy: Path, tmp_path: Path) -> None:
     assert group[0]["trust_weight"] == (None if expected is None else pytest.approx(expected))
     assert [row["advantage"] for row in group] == pytest.approx(group_advantages(outcomes))
 
-    figures = result_of("train", *settings)["train"]["figures"]
+    told = [option for file in FILES for option in ("--config", file)]
+    told += [option for value in values for option in ("--set", value)]
+    done = sophia("train", "--run", run, *told)
+    assert done.returncode == 0, done.stderr
+    assert "pi_theta / mu over" in done.stdout and "mu is the policy that wrote" in done.stdout
+    figures = work("train", run, values, *FILES).figures
     assert figures["steps"] == 4
     assert figures["ratio"]["before"]["delta"] < 1e-3, "it trains on what it wrote, as it wrote it"
     assert figures["ratio"]["after"]["delta"] > 1e-2
@@ -162,13 +161,12 @@ def test_the_recipe(judge: Path, policy: Path, tmp_path: Path) -> None:
     assert first["largest_ratio_deviation"] < 1e-3
     assert first["gradient_norm"] > 0
     AutoModelForImageTextToText.from_pretrained(run / "checkpoints" / "final")
-    shown = sophia("train", *settings).stdout
-    assert "pi_theta / mu over" in shown and "mu is the policy that wrote" in shown
 
 
 def test_a_run_for_a_judge_is_not_overwritten(tmp_path: Path) -> None:
     write_judgements(tmp_path / "large", 1)
-    command = ("judge-data", "--run", tmp_path / "large", "--to", tmp_path / "own", *JUDGE_PROMPT)
+    command = ("judge-data", "--run", tmp_path / "large", "--to", tmp_path / "own")
+    command = (*command, "--set", JUDGE_PROMPT)
     first = result_of(*command, "--per-bin", "1")
     assert result_of(*command, "--per-bin", "1") == first, "the same again changes nothing"
     assert_refused(sophia(*command, "--per-bin", "2"), 3, "another way", "--to")

@@ -16,11 +16,12 @@ import pytest
 
 from data import tables
 from data.errors import RefusedError
-from data.records import Rollout, Verdict
+from data.records import Caption, Rollout, Verdict
 from stages import shard, shard_writer
 from stages.budget import Budget
 from stages.engines import Prefix
 from stages.job import Job, Key, Outcome, Planned
+from stages.remade import Inputs
 from stages.shards import map_shards
 from tests.reports import SilentReport
 
@@ -327,6 +328,94 @@ def test_a_redo_that_fails_again_ends(tmp_path: Path) -> None:
     run(make_job(tmp_path), all_fail)
     outcome = run(make_job(tmp_path, redo="errors"), all_fail)
     assert (outcome.complete, outcome.errors) == (True, outcome.rows)
+
+
+def test_what_was_made_from_rows_made_again_is_made_again(tmp_path: Path) -> None:
+    """And only that, though the attempt at it is stopped and its parts are joined."""
+    captions = tmp_path / "captions"
+
+    def write(remade: dict[str, list[list[object]]]) -> None:
+        path = tables.shard_path(captions, 0, 1)
+        path.unlink(missing_ok=True)
+        metadata = tables.Metadata(stage="caption", digest="c", root="c", remade=remade)
+        tables.write_atomically(path, tables.to_table([], Caption), metadata)
+
+    def attempt(digest: str, text: str, stop_after: int = 1000) -> tuple[Outcome, set[Key]]:
+        asked: list[Key] = []
+
+        def execute(rows: Iterator[Planned]) -> Iterator[Rollout]:
+            for row in islice(rows, stop_after):
+                asked.append(row.key)
+                assert row.prefix is None, "of another caption"
+                sample_id, caption, index = row.key
+                yield Rollout(
+                    sample_id=sample_id,
+                    caption_index=caption,
+                    rollout_index=index,
+                    text=text,
+                    finish_reason="stop",
+                    num_tokens=len(text),
+                )
+
+        metadata = tables.Metadata(
+            stage="reason", digest=digest, root="d", mended_inputs={"captions": 0}
+        )
+        job = make_job(tmp_path, should_stop=lambda: len(asked) >= stop_after)
+        outcome = map_shards(
+            replace(job, metadata=metadata),
+            record=Rollout,
+            table="rollouts",
+            count=1,
+            plan=lambda index: (replace(row, group=row.key) for row in plan(index)),
+            execute=execute,
+            total=0,
+            inputs=("captions",),
+        )
+        return outcome, set(asked)
+
+    write({})
+    everything = attempt("d0", "a long first one")[1]
+    again: list[list[object]] = [["s0-03", 0], ["s0-07", 0]]
+    write({"1": again})
+    expected = {key for key in everything if list(key[:2]) in again}
+    outcome, first = attempt("d1", "second", stop_after=3)
+    assert not outcome.complete and first < expected
+    outcome, second = attempt("d1", "third")
+    assert outcome.complete and first | second == expected and not first & second
+    path = tables.shard_path(tmp_path / "rollouts", 0, 1)
+    texts = {(*row,): text for *row, text in rollout_texts(path)}
+    assert {key for key, text in texts.items() if text != "a long first one"} == expected
+    metadata = tables.read_metadata(path)
+    assert metadata is not None and metadata.made_from == {"captions": 1}
+    remade = {tuple(key) for keys in metadata.remade.values() for key in keys}
+    assert remade == expected, "for those who read this table"
+    assert attempt("d1", "fourth")[1] == set()
+    write({"1": again, "2": [["s0-00", 0]]})
+    assert {key[0] for key in attempt("d2", "fifth")[1]} == {"s0-00"}
+
+
+@pytest.mark.parametrize("prune", ["off", "exact"])
+def test_pruned_rollouts_were_given_up_for_the_sake_of_the_samples_others(
+    tmp_path: Path, prune: str
+) -> None:
+    path = tables.shard_path(tmp_path / "captions", 0, 1)
+    captions = tables.Metadata(stage="caption", digest="c", remade={"1": [["s0", 3]]})
+    tables.write_atomically(path, tables.to_table([], Caption), captions)
+    metadata = tables.Metadata(
+        stage="reason", digest="d", settings={"reason.prune": prune}, mended_inputs={"captions": 0}
+    )
+    job = replace(make_job(tmp_path), metadata=metadata)
+    outdated = Inputs.of(job, ["captions"], 0, 1).outdated(metadata)
+    assert ("s0", 3, 0) in outdated and ("s1", 3, 0) not in outdated
+    assert (("s0", 4, 0) in outdated) == (prune == "exact")
+    assert not Inputs.of(job, ["captions"], 0, 1).outdated(
+        replace(metadata, made_from={"captions": 1})
+    )
+
+
+def rollout_texts(path: Path) -> Iterator[tuple[object, ...]]:
+    names = ("sample_id", "caption_index", "rollout_index", "text")
+    return (tuple(row[name] for name in names) for row in tables.read_rows(path, Rollout, names))
 
 
 def test_what_was_under_way_is_handed_to_the_next_attempt(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ RED, BLUE = picture("red"), picture("blue")
 
 class ReasonerContract:
     """For an engine that runs a model without images."""
+
+    num_draws: ClassVar[int] = 1500
+    """Tokens whose frequencies are compared with the model's probabilities."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -75,7 +79,7 @@ class ReasonerContract:
     def test_tokens_are_drawn_from_the_softmax(
         self, engine: Engine, model: Model, temperature: float
     ) -> None:
-        draws = first_tokens(engine, 1500, temperature=temperature)
+        draws = first_tokens(engine, self.num_draws, temperature=temperature)
         logits = model.logprobs(ask(0), []).double() / temperature
         expected = logits[0].softmax(dim=-1).numpy() * len(draws)
         observed = np.bincount(draws, minlength=len(expected))

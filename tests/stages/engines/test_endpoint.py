@@ -1,6 +1,7 @@
 """The endpoint engine against vLLM's real server, one for each model."""
 
 import itertools
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,9 +14,9 @@ from data import tables
 from data.errors import EngineError
 from data.records import Rollout
 from data.world import resolve
-from stages.engines import Engine, ModelConfig, load_engine
+from stages.engines import Completion, Engine, ModelConfig, Prefix, Request, load_engine
 from stages.engines.transformers import TransformersEngine
-from tests.command import result_of, sophia
+from tests.command import SOPHIA, result_of, sophia, work
 from tests.stages.engines.asking import END_TURN, Model, answers, ask
 from tests.stages.engines.contract import BLUE, RED, PolicyContract, ReasonerContract, ordered
 from tests.stages.engines.serving import Served, serve
@@ -23,7 +24,6 @@ from tests.stages.engines.serving import Served, serve
 pytest.importorskip("vllm")
 
 ALL_THERE_IS = {
-    "return_token_ids": True,
     "logprobs": True,
     "extra_body": {"skip_special_tokens": False},
 }
@@ -44,7 +44,41 @@ def characters(text: str | None) -> str:
     return text.replace("\ufffd", "")
 
 
+def stop_after(
+    engine: Engine, requests: list[Request], number: int
+) -> tuple[dict[Any, Completion], dict[Any, Completion]]:
+    """What has ended, and what is unfinished, on a stop after so many have ended."""
+    ended: dict[Any, Completion] = {}
+    unfinished: dict[Any, Completion] = {}
+    for answer in engine.generate(requests, lambda: len(ended) >= number):
+        (unfinished if answer.finish_reason == "unfinished" else ended)[answer.id] = answer
+    return ended, unfinished
+
+
+def assert_continued(
+    engine: Engine, model: Model, requests: list[Request], unfinished: dict[Any, Completion]
+) -> None:
+    """What was begun is gone on with, by the model that was asked."""
+    again = [
+        replace(request, prefix=Prefix(token_ids=begun.token_ids, logprob=begun.logprob or 0.0))
+        for request in requests
+        if (begun := unfinished.get(request.id))
+    ]
+    whole = answers(engine, again)
+    for request in again:
+        before, after = unfinished[request.id], whole[request.id]
+        assert before.text is None
+        assert list(after.token_ids[: len(before.token_ids)]) == list(before.token_ids)
+        assert after.finish_reason in ("stop", "length")
+        body = [i for i in after.token_ids if i != END_TURN]
+        assert characters(after.text) == characters(model.processor.decode(body))
+        assert after.logprob == pytest.approx(model.logprob(request, after.token_ids), abs=1e-2)
+    assert len({answer.prefill for answer in whole.values()}) == 1
+
+
 class TestReasoner(ReasonerContract):
+    num_draws = 500  # a request each
+
     @pytest.fixture(scope="class")
     @classmethod
     def served(
@@ -64,7 +98,7 @@ class TestReasoner(ReasonerContract):
     @pytest.fixture
     def plain(self, served: Served) -> Iterator[Engine]:
         """As any server would be asked."""
-        engine = start(served, "reasoner")
+        engine = start(served, "reasoner", return_token_ids=False)
         yield engine
         engine.close()
 
@@ -114,10 +148,37 @@ class TestReasoner(ReasonerContract):
         stopping = True
         began = time.monotonic()
         assert len(list(completions)) < len(requests) / 2  # what was done meanwhile
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         while served.metric("num_requests_running") + served.metric("num_requests_waiting"):
             assert time.monotonic() - began < 10
             time.sleep(0.1)
+
+    def test_a_stop_loses_no_token_and_what_follows_is_the_models_own(
+        self, served: Served, engine: Engine, model: Model
+    ) -> None:
+        """But for a few steps, before the server hears of it; it would lose 64 times 100 or so."""
+        requests = [ask(i, max_tokens=220) for i in range(200)]
+        before = served.metric("generation_tokens_total")
+        ended, unfinished = stop_after(engine, requests, 20)
+        there = sum(answer.length for answer in [*ended.values(), *unfinished.values()])
+        assert len(unfinished) > 30, "as many as the engine runs at once, about"
+        while served.metric("num_requests_running"):
+            time.sleep(0.1)
+        lost = served.metric("generation_tokens_total") - before - there
+        assert 0 <= lost < 16 * 64
+        assert_continued(engine, model, requests, unfinished)
+
+    def test_what_can_t_go_on_begins_anew(self, served: Served, plain: Engine) -> None:
+        requests = [ask(i, max_tokens=220) for i in range(200)]
+        assert stop_after(plain, requests, 20)[1] == {}
+        begun = Prefix(token_ids=[3] * 20, logprob=0.0)
+        request = ask(0, max_tokens=10)
+        (whole,) = answers(plain, [request]).values()
+        assert answers(plain, [replace(request, prefix=begun)])[0] == whole
+        engine = start(served, "reasoner")
+        again = answers(engine, [replace(request, prefix=begun)])[0]  # there is no room behind it
+        assert again.text == whole.text
+        engine.close()
 
     @pytest.mark.parametrize("told", [True, False])
     def test_a_request_is_given_up(self, engine: Engine, plain: Engine, told: bool) -> None:
@@ -199,27 +260,76 @@ class TestPolicy(PolicyContract):
         (answer,) = answers(engine, [between]).values()
         assert answer.logprob == pytest.approx(model.logprob(between, answer.token_ids), abs=1e-3)
 
+    def test_a_stop_loses_no_token_and_what_follows_is_the_models_own(
+        self, served: Served, model: Model
+    ) -> None:
+        letters = model.processor.tokenizer.convert_tokens_to_ids(list("abcdefgh"))
+        body = {"allowed_token_ids": letters}  # what text can say again
+        engine = start(served, "policy", logprobs=True, extra_body=body)
+        requests = [
+            ask(i, images=[(RED, BLUE)[i % 2]], max_tokens=200 if i % 4 else 20) for i in range(100)
+        ]
+        _, unfinished = stop_after(engine, requests, 10)
+        assert len(unfinished) > 20
+        assert_continued(engine, model, requests, unfinished)
+        engine.close()
 
-def test_a_reasoner_behind_a_server(tmp_path: Path) -> None:
+
+def test_a_reasoner_behind_a_server_and_a_stop(tmp_path: Path) -> None:
+    """One that splits off the thinking; what is under way at the stop is gone on with."""
     run, key = tmp_path / "run", "sk-a-key-that-must-not-be-found"
     settings = ["--run", str(run), "--config", "world:demo.toml"]
-    settings += ["--set", "caption.num_captions=2", "--set", "reason.num_rollouts=2"]
-    result_of("ingest", "world:train", "--run", run, "--limit", "4", "--num-shards", "1")
-    result_of("caption", *settings)
+    settings += ["--set", "caption.num_captions=2", "--set", "reason.num_rollouts=16"]
+    settings += ["--set", "run.commit_seconds=0.2"]
+    settings += ["--set", "models.reasoner.engine_args.max_concurrency=24"]
+    result_of("ingest", "world:train", "--run", run, "--limit", "8", "--num-shards", "1")
+    work("caption", run, ["caption.num_captions=2"], "world:demo.toml")
     settings += ["--set", "models.reasoner.engine=endpoint", "--set", "models.reasoner.path=mind"]
     path, log = Path(resolve("world:reasoner")), tmp_path / "served.log"
     with serve(path, "mind", log, "--reasoning-parser", "deepseek_r1") as served:
         settings += ["--set", f"models.reasoner.base_url={served.base_url}"]
+        stopped = stop_midway(run, settings)
+        assert stopped.returncode == 75, stopped.stderr
+        before = rollouts_in(run, ".parts/*/*.parquet")
         done = sophia("reason", *settings, OPENAI_API_KEY=key, OPENAI_LOG="debug")
     assert done.returncode == 0, done.stderr
-    rollouts = list(tables.read_rows(tables.shard_path(run / "rollouts", 0, 1), Rollout))
-    assert len(rollouts) == 16
-    for row in rollouts:
-        assert (row["error"], row["token_ids"], row["logprob"]) == (None, None, None)
-        assert row["text"].startswith("<think>\n"), "what the server split off is back"
-        assert row["num_tokens"] > 5
-    assert any("\n</think>\n\n" in row["text"] for row in rollouts)
+    rollouts = {row_key(row): row for row in rollouts_in(run, "*.parquet")}
+    assert len(rollouts) == 8 * 2 * 16
+    for row in rollouts.values():
+        assert (row["error"], row["logprob"]) == (None, None)
+        whole = (row["prefill"] or "") + row["text"]
+        assert whole.startswith("<think>\n"), "what the server split off is back"
+        assert row["num_tokens"] == len(row["token_ids"]) > 5
+    assert any("\n</think>\n\n" in row["text"] for row in rollouts.values())
+    unfinished = [row for row in before if row["finish_reason"] == "unfinished"]
+    assert len(unfinished) > 5, "about as many as run at once"
+    for row in before:
+        whole = rollouts[row_key(row)]["token_ids"]
+        assert whole[: len(row["token_ids"])] == row["token_ids"]
     assert key not in done.stdout + done.stderr
     files = [path for path in run.rglob("*") if path.is_file()]
     assert any("openai" in path.read_text() for path in (run / "logs").iterdir())
     assert not any(key.encode() in path.read_bytes() for path in files)
+
+
+def stop_midway(run: Path, settings: list[str]) -> subprocess.CompletedProcess[str]:
+    """`sophia reason`, told to stop when its rows have begun to end one after the other."""
+    command = [SOPHIA, "reason", *settings]
+    pipe = subprocess.PIPE
+    worker = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+    deadline = time.monotonic() + 120
+    while len(list(run.glob("rollouts/.parts/*/*.parquet"))) < 4:
+        assert time.monotonic() < deadline and worker.poll() is None, worker.communicate()
+        time.sleep(0.02)
+    worker.terminate()
+    output, errors = worker.communicate(timeout=60)
+    return subprocess.CompletedProcess(command, worker.returncode, output, errors)
+
+
+def rollouts_in(run: Path, pattern: str) -> list[dict[str, Any]]:
+    paths = (run / "rollouts").glob(pattern)
+    return [row for path in paths for row in tables.read_rows(path, Rollout)]
+
+
+def row_key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["sample_id"], row["caption_index"], row["rollout_index"]

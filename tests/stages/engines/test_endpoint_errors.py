@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from openai import _base_client
 from PIL import Image
 
 from data.errors import ConfigError, EngineError, SophiaError
@@ -19,6 +20,12 @@ from tests.stages.engines.asking import answers, ask, picture
 from tests.stages.engines.serving import Reply, Script, chat, scripted
 
 KEY = "sk-a-key-that-must-not-be-found"
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client library's, between two attempts of which the server doesn't say when."""
+    monkeypatch.setattr(_base_client, "INITIAL_RETRY_DELAY", 0.02)
 
 
 def start(script: Script, **engine_args: Any) -> Engine:
