@@ -19,6 +19,7 @@ from tests.stages.training.runs import (
     weights_hash,
     write_run,
 )
+from tests.stages.training.standing import Standing
 
 LAYOUTS = [(0, 1, None), (2, 2, 250), (3, 2, 250)]
 """ZeRO stage, ranks, tokens of a pack."""
@@ -31,7 +32,12 @@ def wait_for_step(run_dir: Path, step: int) -> None:
 
 @pytest.mark.parametrize(("zero_stage", "num_ranks", "pack_length"), LAYOUTS)
 def test_killed_and_run_again_ends_in_the_same_weights(
-    tmp_path: Path, policy: Path, zero_stage: int, num_ranks: int, pack_length: int | None
+    tmp_path: Path,
+    policy: Path,
+    standing: Standing,
+    zero_stage: int,
+    num_ranks: int,
+    pack_length: int | None,
 ) -> None:
     undisturbed = write_run(tmp_path / "undisturbed", make_rows(40))
     config = make_config(
@@ -73,6 +79,47 @@ def test_sigterm_to_all_of_a_job_saves_a_checkpoint_and_ends(tmp_path: Path, pol
     assert attempt.wait(60) == 75
     (saved,) = checkpoint.steps(run_dir / "checkpoints")
     assert saved.name == f"step-{steps_done(run_dir)[-1]['step']:06d}"
+
+
+@pytest.mark.parametrize("zero_stage", [2, 3])
+def test_a_stop_within_a_step_gives_it_up_and_resuming_is_exact(
+    tmp_path: Path, policy: Path, ranks: Standing, zero_stage: int
+) -> None:
+    undisturbed = write_run(tmp_path / "undisturbed", make_rows(16))
+    config = make_config(
+        undisturbed,
+        batch_size=320,
+        micro_batch_size=1,
+        num_epochs=40,
+        zero_stage=zero_stage,
+        num_ranks=2,
+    )
+    stopped = tmp_path / "stopped"
+    shutil.copytree(undisturbed, stopped)
+    with ranks.in_place():
+        assert train.run(make_job(undisturbed, policy, config), config).figures["steps"] == 2
+
+    attempt = start_attempt(stopped, policy, config)
+    wait_for_step(stopped, 1)
+    attempt.send_signal(signal.SIGTERM)
+    assert attempt.wait(60) == 75
+    (saved,) = checkpoint.steps(stopped / "checkpoints")
+    assert saved.name == "step-000001", "the second step, half done, was left"
+    assert train.run(make_job(stopped, policy, config), config).complete
+    assert [done["step"] for done in steps_done(stopped)] == [1, 2]
+    final = Path("checkpoints") / "final"
+    assert weights_hash(stopped / final) == weights_hash(undisturbed / final)
+
+
+def test_a_stop_within_the_first_step_leaves_nothing_behind(tmp_path: Path, policy: Path) -> None:
+    run_dir = write_run(tmp_path / "run", make_rows(16))
+    config = make_config(run_dir, batch_size=16_000, micro_batch_size=1, num_epochs=1000)
+    attempt = start_attempt(run_dir, policy, config)
+    while not list((run_dir / "metrics").glob("events.*")):
+        time.sleep(0.02)
+    attempt.send_signal(signal.SIGTERM)
+    assert attempt.wait(60) == 75
+    assert not steps_done(run_dir) and not checkpoint.steps(run_dir / "checkpoints")
 
 
 def test_ranks_end_when_the_command_is_gone(tmp_path: Path, policy: Path) -> None:
