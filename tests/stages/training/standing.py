@@ -51,6 +51,8 @@ class Ranks:
         unfinished.write_text(json.dumps([module, *arguments], default=str))
         unfinished.rename(order)
         while not done.exists():
+            if (failed := order.with_suffix(".failed")).exists():
+                raise EngineError(f"Training failed: {failed.read_text()}.", "Its ranks stay.")
             if self.process.poll() is not None:
                 self.process = None
                 log = self.folder / "log"
@@ -126,7 +128,15 @@ def main(folder: Path) -> None:
             time.sleep(POLL_SECONDS)
         module, *arguments = json.loads(order.read_text())
         paths = (Path(each) if isinstance(each, str) else each for each in arguments)
-        importlib.import_module(module).main(*paths)
+        try:
+            importlib.import_module(module).main(*paths)
+        except Exception as error:
+            if distributed.get_world_size() > 1:
+                raise  # the others wait for it
+            unfinished = order.with_suffix(".unfinished")
+            unfinished.write_text(f"{type(error).__name__}: {error}")
+            unfinished.rename(order.with_suffix(".failed"))
+            continue
         distributed.barrier()
         order.with_suffix(".done").touch()
 

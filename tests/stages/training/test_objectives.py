@@ -285,6 +285,7 @@ def _says(ids: bytes, policy: Path, response: str) -> bool:
     return text == response
 
 
+@pytest.mark.usefixtures("standing")
 def test_it_refuses_to_start_from_another_policy_than_was_scored(
     tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
