@@ -145,7 +145,8 @@ class Reward:
     rollout_index: Int32
     outcome_reward: OptionalFloat32 = None
     caption_reward: OptionalFloat32 = None
-    """R(c) of Eq. 5: mean outcome reward of the caption's N rollouts; null: not all judged."""
+    """R(c) of Eq. 5: mean outcome reward of the caption's N rollouts, or of the judged ones where
+    the others could not move it across alpha; null where they could, or none is judged."""
     selected: Annotated[bool, pa.bool_()] = False
     reason: OptionalText = None
     """Why it was selected, or why not."""
@@ -167,7 +168,8 @@ class Trajectory:
     """What the objective `sophia` weighs it with: 1, or R_o for a rollout of a group."""
     advantage: OptionalFloat32 = None
     """1, or what `grpo` trains with: (R_o - mean) / standard deviation over the group."""
-    num_tokens: Int32 = 0
+    num_tokens: Annotated[int | None, pa.int32()] = 0
+    """As in the rollout; null: not known, since the response is a part of what was written."""
     token_ids: TokenIds = None
     """The policy's own tokens for an on-policy rollout; null where the reasoner wrote it."""
     finish_reason: OptionalText = None

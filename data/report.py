@@ -7,8 +7,15 @@ from typing import Protocol
 class Report(Protocol):
     """Where progress goes."""
 
-    def start(self, what: str, total: int, done: int) -> None:
-        """Begin a bar of `total` rows, `done` of which are there already."""
+    def start(self, what: str, total: int, done: int, table: str | None = None) -> None:
+        """Begin a bar of `total` rows, `done` of which are there already.
+
+        Args:
+            what: is done.
+            total: rows when it is done.
+            done: rows that are there.
+            table: of the run, in which they are counted from outside; None: in none.
+        """
         ...
 
     def advance(

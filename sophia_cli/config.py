@@ -10,23 +10,18 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import ConfigError
-from data.tables import digest_of
 from data.world import resolve
 from sophia_cli.slurm_settings import SlurmSettings
-from stages import STAGES
 from stages.caption import Config as CaptionConfig
 from stages.engines import ModelConfig
 from stages.eval import Config as EvalConfig
 from stages.judge import Config as JudgeConfig
-from stages.prompts import load_prompt
 from stages.propagate_reward import Config as PropagateConfig
 from stages.reason import Config as ReasonConfig
 from stages.train import Config as TrainConfig
@@ -35,13 +30,6 @@ from stages.verify import Config as VerifyConfig
 ENVIRONMENT_PREFIX = "SOPHIA_"
 RUN_VARIABLE = "SOPHIA_RUN"
 """Stands for --run, and is no setting."""
-MODEL_ENGINE_ONLY = ("base_url", "batch_size", "engine_args")
-IDENTITY_ARGS = frozenset(
-    {"code_revision", "extra_body", "hf_overrides", "kv_cache_dtype", "max_model_len"}
-    | {"mm_processor_kwargs", "quantization", "revision", "rope_scaling", "tokenizer"}
-    | {"tokenizer_revision"}
-)
-"""Engine arguments that change what a model writes; the others are memory and parallelism."""
 
 
 class RunSettings(BaseModel):
@@ -212,9 +200,34 @@ def _assign(target: dict[str, Any], key: str, value: Any, origin: str) -> None:
     target[name] = value
 
 
+def _known_beside(key: str) -> list[str]:
+    """The keys of a table that is one of several under names that the user gives it.
+
+    `train.mix.NAME.weight` is no default, for there is no NAME, but may be what was meant.
+    """
+    path = key.split(".")
+    model: type[BaseModel] = RunConfig
+    for place, part in enumerate(path[:-1], start=1):
+        kind = model.model_fields[part].annotation if part in model.model_fields else None
+        if _is_model(kind):
+            model = kind
+        else:
+            values = filter(_is_model, get_args(kind))
+            return [
+                ".".join([*path[: place + 1], name])
+                for each in values
+                for name in each.model_fields
+            ]
+    return []
+
+
+def _is_model(kind: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
 def _explained(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
-    """The first problem of a validation, in words."""
-    problem = error.errors()[0]
+    """A problem of a validation in words: an unknown key, which explains others, or the first."""
+    problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     path = [str(part) for part in problem["loc"] if part != "[key]"]
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
@@ -222,7 +235,9 @@ def _explained(error: ValidationError, origins: Mapping[str, str]) -> ConfigErro
     origin = next((origins[name] for name in origins if name.startswith(key)), "default")
     if problem["type"] == "extra_forbidden":
         known = [name for name, _ in flatten(RunConfig().model_dump())]
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        known += _known_beside(key)
+        near = [name for name in known if name.startswith(key)][:1]
+        near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         near = near or [name for name in known if name.endswith(f".{path[-1]}")][:1]
         near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.0)
         hint = f"The nearest known key is {near[0]!r}." if near else "`sophia config` lists them."
@@ -231,74 +246,3 @@ def _explained(error: ValidationError, origins: Mapping[str, str]) -> ConfigErro
         f"{key} = {problem['input']!r} ({origin}) is not valid: {problem['msg']}.",
         "`sophia config` prints every key with its value and where it came from.",
     )
-
-
-def stage_module(stage: str) -> ModuleType:
-    """The module of a stage by its command's name."""
-    return import_module(STAGES[stage])
-
-
-def section(config: RunConfig, stage: str) -> Any:
-    """A stage's own settings."""
-    return getattr(config, section_name(stage))
-
-
-def section_name(stage: str) -> str:
-    """The section of the configuration that a stage reads."""
-    return "propagate" if stage == "propagate-reward" else stage
-
-
-def settings_help(stage: str) -> str:
-    """A stage's settings with their defaults and meanings, for `--help`."""
-    prefix = section_name(stage)
-    lines = ["[bold]Settings[/] (in a file, or with --set):"]
-    for name, field in type(section(RunConfig(), stage)).model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        meaning = " ".join((field.description or "").split()).replace("[", r"\[")
-        lines.append(f"[cyan]{prefix}.{name}[/] = {default!r}: {meaning}")
-    return "\n\n".join(lines)
-
-
-def borrowed_settings(config: RunConfig, stage: str) -> dict[str, Any]:
-    """The settings of other sections that a stage's `settings_read` names, if it has one."""
-    read = getattr(stage_module(stage), "settings_read", lambda own, roles: ())
-    values = dict(flatten(config.model_dump(mode="json")))
-    roles = config.models.by_role().keys()
-    return {key: values[key] for key in read(section(config, stage), roles)}
-
-
-def stage_settings(config: RunConfig, stage: str) -> dict[str, Any]:
-    """The settings that a stage's output depends on, as flat JSON.
-
-    Engine-only settings are left out, its own and borrowed ones, and so are those that mean nothing
-    without a model that is not there or as the others are; a prompt counts with its text.
-    """
-    module, own = stage_module(stage), section(config, stage)
-    name = section_name(stage)
-    models = config.models.by_role()
-    left_out = {*own.ENGINE_ONLY, *getattr(own, "UNUSED", ())}
-    left_out |= {key for key, role in getattr(own, "ONLY_WITH", {}).items() if role not in models}
-    chosen: dict[str, Any] = {"run.seed": config.run.seed}
-    for key, value in flatten(own.model_dump(mode="json", exclude=left_out)):
-        chosen[f"{name}.{key}"] = value
-        if key.endswith("prompt") and isinstance(value, str):
-            chosen[f"{name}.{key}.digest"] = digest_of(load_prompt(value))
-    for key, value in borrowed_settings(config, stage).items():
-        lender, _, field = key.partition(".")
-        lent = getattr(config, lender)
-        if field not in (*lent.ENGINE_ONLY, *getattr(lent, "UNUSED", ())):
-            chosen[key] = value
-    for role in module.models_used(own):
-        if (model := models.get(role)) is None:
-            continue
-        if stage == "train":  # runs the model itself, on no engine
-            values: dict[str, Any] = {"path": model.path}
-        else:
-            values = model.model_dump(mode="json", exclude=set(MODEL_ENGINE_ONLY))
-            values |= {
-                f"engine_args.{key}": value
-                for key, value in model.engine_args.items()
-                if key in IDENTITY_ARGS
-            }
-        chosen |= {f"models.{role}.{key}": value for key, value in values.items()}
-    return chosen

@@ -42,6 +42,7 @@ class ConsoleReport:
     def __init__(self) -> None:
         self.progress: Progress | None = None
         self.stage, self.total, self.done = "", 0, 0
+        self.table: str | None = None
         self.before = 0
         self.counts = Counter[str]()
         self.figures: Callable[[], Mapping[str, float]] = dict
@@ -49,10 +50,11 @@ class ConsoleReport:
         self.first_row: float | None = None
         self.last_rates = 0.0
 
-    def start(self, what: str, total: int, done: int) -> None:
+    def start(self, what: str, total: int, done: int, table: str | None = None) -> None:
         """Begin a bar of `total` rows, `done` of which are there already."""
         self.close()
         self.stage, self.total, self.done, self.before = what, total, done, done
+        self.table = table
         self.counts.clear()
         self.figures = dict
         self.started = self.last_line = time.monotonic()
@@ -94,7 +96,11 @@ class ConsoleReport:
         if self.progress and now - self.last_rates > RATES_SECONDS:
             self.last_rates = now
             self.progress.update(self.task, completed=self.done, rates=self._rates())
-        if now - self.last_line > LINE_SECONDS:
+        self.tick()
+
+    def tick(self) -> None:
+        """Print a line where the last one is old, though nothing may have been done since."""
+        if self.stage and time.monotonic() - self.last_line > LINE_SECONDS:
             self._line()
 
     def watch(self, figures: Callable[[], Mapping[str, float]]) -> None:
@@ -114,7 +120,7 @@ class ConsoleReport:
             self.progress.update(self.task, completed=self.done, rates=self._rates())
             self.progress.stop()
             self.progress = None
-        self.stage = ""
+        self.stage, self.table = "", None
 
     def _rates(self) -> str:
         seconds = time.monotonic() - self.started

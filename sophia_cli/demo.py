@@ -12,9 +12,11 @@ from data.ingest import ingest
 from data.records import Attempted
 from data.world import PREFIX
 from sophia_cli.config import RunConfig
-from sophia_cli.console import err
+from sophia_cli.console import err, out, print_json, print_table
 from sophia_cli.execute import Session, finish, session
+from sophia_cli.results import percent
 from sophia_cli.run_dir import RunDir, stage_order
+from sophia_cli.status import read_status
 from stages.comparison import mcnemar
 
 DEMO_CONFIG = Path(f"{PREFIX}demo.toml")
@@ -50,7 +52,7 @@ def run_demo(root: Path | None, config: RunConfig) -> dict[str, Any]:
             results[name] = outcome.figures
     before = results["eval base"][f"{BENCHMARK}@base"]
     after = results["eval"][BENCHMARK]
-    status = run.status()
+    status = read_status(run)
     return {
         "base_pass_at_1": before["pass_at_1"],
         "base_standard_error": before["standard_error"],
@@ -115,3 +117,43 @@ def _first_answers(folder: Path) -> dict[str, float]:
         for row in tables.read_rows(path, Attempted, columns)
         if row["rollout_index"] == 0 and row["outcome_reward"] is not None
     }
+
+
+def show_demo(result: dict[str, Any], as_json: bool) -> None:
+    """What the demo found."""
+    if as_json:
+        print_json(result)
+        return
+    rows = [
+        ["base policy", *_score(result, "base")],
+        ["after SOPHIA", *_score(result, "sophia")],
+    ]
+    print_table(
+        f"Held-out questions of the built-in world ({result['num_questions']})",
+        ["", "pass@1 %", "standard error", "tokens per answer"],
+        rows,
+    )
+    gain = 100 * (result["sophia_pass_at_1"] - result["base_pass_at_1"])
+    out.print(f"gain {gain:+.1f} points, paired p = {result['p_value']:.2g} (exact McNemar test)")
+    print_table(
+        "Funnel",
+        ["", "number"],
+        [[k.replace("_", " "), f"{v:,}"] for k, v in result["funnel"].items()],
+    )
+    print_table(
+        "Stages",
+        ["", "seconds", "tokens generated"],
+        [
+            [stage, f"{seconds:.0f}", f"{result['tokens'].get(stage, 0):,}"]
+            for stage, seconds in result["stage_seconds"].items()
+        ],
+    )
+    out.print(f"{result['seconds']:.0f} s in all; the run is in {result['run']}", markup=False)
+
+
+def _score(result: dict[str, Any], name: str) -> list[str]:
+    return [
+        percent(result[f"{name}_pass_at_1"]),
+        percent(result[f"{name}_standard_error"]),
+        f"{result[f'{name}_tokens_per_answer']:.0f}",
+    ]

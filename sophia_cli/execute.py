@@ -13,11 +13,12 @@ from typing import Literal
 
 from data import tables
 from data.errors import ConfigError, SophiaError, Stopped
-from sophia_cli.config import RunConfig, borrowed_settings, section, stage_module
+from sophia_cli.config import RunConfig
 from sophia_cli.console import ConsoleReport, err
 from sophia_cli.pulse import pulse
 from sophia_cli.run_dir import OPTIONAL_TABLES, WRITES, RunDir
 from sophia_cli.signals import stop_on_signal
+from sophia_cli.stage_settings import borrowed_settings, section, stage_module
 from stages.budget import Budget
 from stages.job import Job, Outcome, default_worker
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from data.files import write_whole
 from sophia_cli.console import ConsoleReport
 from stages.leases import Holder
 
@@ -53,6 +54,7 @@ def pulse(path: Path, stage: str, worker: str, report: ConsoleReport) -> Iterato
             "state": state,
             "began": began,
             "updated": time.time(),
+            "table": report.table,
             "total": report.total,
             "done": report.done,
             **{name: report.counts[name] for name in COUNTS},
@@ -60,14 +62,13 @@ def pulse(path: Path, stage: str, worker: str, report: ConsoleReport) -> Iterato
             "tokens_per_second": round(tokens / seconds, 1) if seconds else 0.0,
             "figures": dict(report.figures()),
         }
-        temporary = path.with_name(f".{path.name}")
         with contextlib.suppress(OSError):  # a full disk is noticed by those whom it concerns
-            temporary.write_text(json.dumps(content))
-            temporary.replace(path)
+            write_whole(path, json.dumps(content))
 
     def beat() -> None:
         while not ended.wait(INTERVAL_SECONDS):
             write("working")
+            report.tick()
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write("working")

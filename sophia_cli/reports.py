@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from sophia_cli.config import Resolved
-from sophia_cli.console import format_seconds, out, print_json, print_table
-from sophia_cli.results import percent, show_evaluations
+from sophia_cli.console import out, print_json, print_table
+from sophia_cli.results import show_evaluations
 from stages.job import Outcome
 
 if TYPE_CHECKING:
@@ -187,79 +187,6 @@ def _short(text: str | None) -> str:
     return escape(plain if len(plain) <= MOST_SHOWN else f"{plain[:MOST_SHOWN]}...")
 
 
-def format_score(results: dict[str, Any]) -> str:
-    """`pass@1 41.2 ± 2.5 (400 questions)`."""
-    value, error = percent(results["pass_at_1"]), percent(results["standard_error"])
-    return f"pass@1 {value} ± {error} ({results['num_questions']} questions)"
-
-
-def show_status(status: dict[str, Any], as_json: bool) -> None:
-    """How far a run is."""
-    if as_json:
-        print_json(status)
-        return
-    rows = [
-        [
-            name,
-            f"{table['finished_shards']}/{table['num_shards'] or '?'}",
-            f"{table['rows'] + table['rows_under_way']:,}",
-            f"{table['errors']:,}",
-            f"{table['tokens']:,}",
-            format_seconds(table["seconds"]),
-        ]
-        for name, table in status["tables"].items()
-    ]
-    print_table(status["run"], ["table", "shards", "rows", "errors", "tokens", "time"], rows)
-    for name, table in status["tables"].items():
-        if table["error_kinds"]:
-            kinds = ", ".join(f"{kind} {n:,}" for kind, n in table["error_kinds"].items())
-            out.print(f"{name}: failed rows by kind: {kinds}", markup=False)
-        if table["tokens_kept"]:
-            out.print(f"{name}: {table['tokens_kept']:,} tokens of unfinished answers are kept")
-    show_workers(status)
-    if status["funnel"]:
-        out.print("funnel")
-        show_funnel(status["funnel"])
-    checkpoints = status["checkpoints"]
-    saved = [*checkpoints["steps"], *(["final"] if checkpoints["final"] else [])]
-    out.print(f"checkpoints: {', '.join(saved) or 'none'}")
-    for name, table in status["evaluating"].items():
-        rows = table["rows"] + table["rows_under_way"]
-        out.print(f"evals/{name}: {rows:,} answers, not complete", markup=False)
-    for name, results in status["evals"].items():
-        out.print(f"evals/{name}: {format_score(results)}", markup=False)
-
-
-def show_workers(status: dict[str, Any]) -> None:
-    """Who works on what, how fast, and for how long still; and who died."""
-    if not status["workers"]:
-        return
-    rows = [
-        [
-            pulse["worker"],
-            pulse["stage"],
-            _state(pulse),
-            f"{pulse['rows']:,}",
-            f"{pulse['errors']:,}",
-            f"{pulse['tokens_per_second']:,.0f}",
-            f"{pulse['kept_tokens']:,}",
-            f"{pulse['lost_tokens']:,}",
-            ", ".join(f"{name} {figure:g}" for name, figure in pulse["figures"].items()),
-        ]
-        for pulse in status["workers"]
-    ]
-    columns = ["worker", "stage", "state", "rows", "errors", "tok/s", "kept", "lost", "engine"]
-    print_table("workers", columns, rows)
-    for stage, rate in status["stages"].items():
-        unit = "steps" if stage == "train" else "rows"
-        left = "?" if rate["eta_seconds"] is None else format_seconds(rate["eta_seconds"])
-        out.print(
-            f"{stage}: {rate['rows']:,} of {rate['total']:,} {unit}, "
-            f"{rate['rows_per_second']:,.1f} {unit}/s, {rate['tokens_per_second']:,.0f} tok/s, "
-            f"eta {left}"
-        )
-
-
 def show_slurm(scripts: "list[Script]", paths: list[Path], jobs: list[str], as_json: bool) -> None:
     """The jobs submitted, the scripts written, or else the scripts themselves."""
     found = list(zip_longest(scripts, paths, jobs))
@@ -277,12 +204,6 @@ def show_slurm(scripts: "list[Script]", paths: list[Path], jobs: list[str], as_j
         sys.stdout.write(script.text)
 
 
-def _state(pulse: dict[str, Any]) -> str:
-    if pulse["state"] == "failed":
-        return "failed"
-    return "alive" if pulse["is_alive"] else "dead"
-
-
 def show_config(resolved: Resolved, as_json: bool) -> None:
     """Every setting with its origin."""
     settings = list(resolved.explain())
@@ -291,43 +212,3 @@ def show_config(resolved: Resolved, as_json: bool) -> None:
         return
     for key, value, origin in settings:
         out.print(f"{key} = {value!r}  # {origin}", markup=False)
-
-
-def show_demo(result: dict[str, Any], as_json: bool) -> None:
-    """What the demo found."""
-    if as_json:
-        print_json(result)
-        return
-    rows = [
-        ["base policy", *_score(result, "base")],
-        ["after SOPHIA", *_score(result, "sophia")],
-    ]
-    print_table(
-        f"Held-out questions of the built-in world ({result['num_questions']})",
-        ["", "pass@1 %", "standard error", "tokens per answer"],
-        rows,
-    )
-    gain = 100 * (result["sophia_pass_at_1"] - result["base_pass_at_1"])
-    out.print(f"gain {gain:+.1f} points, paired p = {result['p_value']:.2g} (exact McNemar test)")
-    print_table(
-        "Funnel",
-        ["", "number"],
-        [[k.replace("_", " "), f"{v:,}"] for k, v in result["funnel"].items()],
-    )
-    print_table(
-        "Stages",
-        ["", "seconds", "tokens generated"],
-        [
-            [stage, f"{seconds:.0f}", f"{result['tokens'].get(stage, 0):,}"]
-            for stage, seconds in result["stage_seconds"].items()
-        ],
-    )
-    out.print(f"{result['seconds']:.0f} s in all; the run is in {result['run']}", markup=False)
-
-
-def _score(result: dict[str, Any], name: str) -> list[str]:
-    return [
-        percent(result[f"{name}_pass_at_1"]),
-        percent(result[f"{name}_standard_error"]),
-        f"{result[f'{name}_tokens_per_answer']:.0f}",
-    ]

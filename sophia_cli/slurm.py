@@ -16,8 +16,9 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from data.errors import ConfigError
 from data.world import PREFIX as WORLD
-from sophia_cli.config import ENVIRONMENT_PREFIX, RUN_VARIABLE, RunConfig, section, stage_module
+from sophia_cli.config import ENVIRONMENT_PREFIX, RUN_VARIABLE, RunConfig
 from sophia_cli.slurm_settings import SlurmStage, TaskSettings, seconds_of
+from sophia_cli.stage_settings import section, stage_module
 
 TEMPLATE = "slurm.sbatch.jinja"
 ORDER = tuple(SlurmStage)

@@ -4,12 +4,12 @@ Input tables: evals/BENCHMARK and, where there is one, evals/BENCHMARK/judged. O
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data import tables
+from data.files import write_whole
 from data.records import KEYS, Attempted, Verdict
 from stages.identity import identify
 from stages.provenance import provenance
@@ -42,10 +42,7 @@ def write_results(
         results["judged"] = judged
     results |= told
     results["provenance"] = provenance(attempts, **made_with)
-    path = folder / "results.json"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(results, indent=2) + "\n")
-    temporary.replace(path)
+    write_whole(folder / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 
 

@@ -20,6 +20,8 @@ from stages.reward_tables import Choice, text_of_each
 from stages.rollout_columns import NOT_SCORED, NOT_THINKING, Floats, Ints, Mask, Rollouts
 from stages.trust import RIGHT, group_advantages, trust_weight
 
+GROUP = "group"
+"""The value of `propagate.select` that asks for whole groups."""
 Variant = Literal["paper", "code"]
 ALL_RIGHT, ALL_WRONG = 0.9, 0.1
 """The authors' code holds a group to be all right, or all wrong, from these outcome rewards on."""

@@ -102,11 +102,7 @@ def join(
         RefusedError: a part was made with other settings, by a worker that came later.
         InputError: a part is gone or broken, or rows are missing.
     """
-    found = []
-    for part in parts:
-        if metadata := tables.read_metadata(part):
-            differs(part, metadata, job.metadata, job.redo)
-            found.append(metadata)
+    found = _told_by(parts, job)
     counts = Counts()
 
     def describe() -> tables.Metadata:
@@ -120,16 +116,7 @@ def join(
             reduce(or_, (Counter(metadata.redone) for metadata in found), redone),
             seconds + sum(metadata.seconds for metadata in found),
         )
-        if is_whole or not found:
-            return made
-        # A part is as old as its oldest rows: those may still have to be made again.
-        return replace(
-            made,
-            finished_at=min(metadata.finished_at for metadata in found),
-            mended_inputs=dict(
-                reduce(and_, (Counter(metadata.mended_inputs) for metadata in found))
-            ),
-        )
+        return made if is_whole or not found else _as_old_as(made, found)
 
     def pieces() -> Iterator[pa.Table]:
         return map(counts.add, merge(parts, record, position))
@@ -137,3 +124,23 @@ def join(
     # Beside the parts it is found, and deleted, with them if we are killed.
     folder = parts[0].parent if parts else target.parent
     return tables.stream_atomically(target, schema(record), pieces(), describe, folder)
+
+
+def _told_by(parts: Sequence[Path], job: Job) -> list[tables.Metadata]:
+    """What parts say of themselves; those of other tools say nothing."""
+    found = []
+    for part in parts:
+        if metadata := tables.read_metadata(part):
+            differs(part, metadata, job.metadata, job.redo)
+            found.append(metadata)
+    return found
+
+
+def _as_old_as(made: tables.Metadata, found: Sequence[tables.Metadata]) -> tables.Metadata:
+    """A part is as old as its oldest rows: those may still have to be made again."""
+    mended = (Counter(metadata.mended_inputs) for metadata in found)
+    return replace(
+        made,
+        finished_at=min(metadata.finished_at for metadata in found),
+        mended_inputs=dict(reduce(and_, mended)),
+    )

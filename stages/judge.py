@@ -11,7 +11,7 @@ think has R_t = 0, as the prompt says of empty thinking, without anybody being a
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -32,15 +32,11 @@ from stages.prompts import judge_messages, load_prompt
 from stages.seeds import seed_for
 from stages.serving import Model
 from stages.shards import map_shards
+from stages.thinking import ROLLOUT_COLUMNS, thinking_of
 from stages.verifiers.extract import after_thinking
 
-ROLLOUT_COLUMNS = (
-    *("sample_id", "caption_index", "rollout_index"),
-    *("text", "prefill", "finish_reason", "error"),
-)
 NO_THINKING = 0.0
 """R_t of a rollout that does not think; its row has no text, and no tokens."""
-THINKING = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 SCORE = re.compile(r"(?:score|rating)\W{0,12}((?:0|1)(?:\.\d+)?)(?![\d.]*\d)", re.IGNORECASE)
 SCORE_LINE = re.compile(rf"^\W*{SCORE.pattern}\W*$", re.IGNORECASE | re.MULTILINE)
 ALONE = re.compile(r"\s*((?:0|1)(?:\.\d+)?)\s*")
@@ -125,12 +121,6 @@ def run(job: Job, config: Config) -> Outcome:
             total=tables.estimate_rows(rollouts, samples),
             inputs=tables_read(config),
         )
-
-
-def thinking_of(rollout: Mapping[str, Any]) -> str | None:
-    """What a rollout thinks before it answers; None where it doesn't."""
-    found = THINKING.search((rollout["prefill"] or "") + (rollout["text"] or ""))
-    return found[1].strip() or None if found else None
 
 
 def parse_score(text: str) -> float | None:

@@ -13,7 +13,7 @@ fine-tuned a 3B model on them. A question of the new run is what the judge is as
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from data.errors import InputError, RefusedError, Stopped
 from data.records import Rollout, Sample, Thinking, Trajectory
 from data.report import Report
 from stages.generation import require_table, unknown_sample
-from stages.judge import ROLLOUT_COLUMNS, Config, thinking_of
-from stages.prompts import fill, load_prompt, question_text
+from stages.prompts import judge_text
 from stages.seeds import seed_for
+from stages.thinking import ROLLOUT_COLUMNS, thinking_of
 
 NUM_BINS = 10
 JUDGEMENT_COLUMNS = (
@@ -66,7 +66,8 @@ def make_judge_data(
     run_dir: Path,
     target: Path,
     *,
-    config: Config,
+    prompt: str,
+    with_images: bool,
     per_bin: int,
     seed: int,
     report: Report,
@@ -77,7 +78,8 @@ def make_judge_data(
     Args:
         run_dir: the run with the judgements.
         target: the new run.
-        config: what the new judge is asked, and whether it sees the images.
+        prompt: what the new judge is asked; a text with `{{names}}`.
+        with_images: whether it sees the images.
         per_bin: most judgements of a bin.
         seed: of the draw.
         report: where progress goes.
@@ -91,8 +93,7 @@ def make_judge_data(
     count = require_table(run_dir / "samples", "sophia ingest")
     require_table(run_dir / "rollouts", "sophia reason --set reason.behavior=image", count)
     require_table(run_dir / "thinking", "sophia judge", count)
-    prompt = load_prompt(config.prompt)
-    settings = {"prompt": prompt, "with_images": config.with_images, "per_bin": per_bin}
+    settings = {"prompt": prompt, "with_images": with_images, "per_bin": per_bin}
     inputs = [tables.table_digest(run_dir / name) for name in ("samples", "thinking")]
     metadata = tables.Metadata(
         stage="judge-data",
@@ -111,7 +112,9 @@ def make_judge_data(
     for index in range(count):
         if should_stop():
             raise Stopped("Stopped early.", "Run the same command again to go on.")
-        made = list(_conversations(run_dir, index, count, chosen, config, prompt))
+        made = list(_conversations(run_dir, index, count, chosen, prompt))
+        if not with_images:
+            made = [(replace(sample, images=[]), trajectory) for sample, trajectory in made]
         for record, name in ((Trajectory, "trajectories"), (Sample, "samples")):
             rows = [row for pair in made for row in pair if isinstance(row, record)]
             path = tables.shard_path(target / name, index, count)
@@ -151,7 +154,7 @@ def _scores(run_dir: Path, count: int) -> Iterator[tuple[Key, float]]:
 
 
 def _conversations(
-    run_dir: Path, index: int, count: int, chosen: set[Key], config: Config, prompt: str
+    run_dir: Path, index: int, count: int, chosen: set[Key], prompt: str
 ) -> Iterator[tuple[Sample, Trajectory]]:
     """What the judge is asked about each chosen rollout, and what it is to say."""
     judged = {key: row for key, row in _judgements(run_dir, index, count) if key in chosen}
@@ -171,23 +174,25 @@ def _conversations(
         if (sample := samples.get(key[0])) is None:
             raise unknown_sample(path, key[0])
         name = "/".join(map(str, key))
-        asked = fill(prompt, {"question": question_text(sample), "thinking": thinking})
+        judgement = judged[key]
+        # What a judge that thinks weighs in its head is not what the new one has to say.
+        response = judgement["text"].rpartition("</think>")[2].strip()
+        is_whole = response == judgement["text"]
         yield (
             Sample(
                 sample_id=name,
-                images=sample["images"] if config.with_images else [],
-                question=asked,
+                images=sample["images"],
+                question=judge_text(sample, thinking, prompt),
                 source="judge-data",
             ),
             Trajectory(
                 sample_id=name,
                 caption_index=0,
                 rollout_index=0,
-                # What a judge that thinks weighs in its head is not what the new one has to say.
-                response=judged[key]["text"].rpartition("</think>")[2].strip(),
+                response=response,
                 reward=1.0,
                 advantage=1.0,
-                num_tokens=judged[key]["num_tokens"],
+                num_tokens=judgement["num_tokens"] if is_whole else None,
                 finish_reason="stop",
             ),
         )

@@ -30,18 +30,17 @@ from data.errors import ConfigError, InputError
 from data.records import Trajectory, schema
 from stages.funnel import Funnel, describe
 from stages.generation import require_table
-from stages.groups import Variant, choose_groups
+from stages.groups import GROUP, Variant, choose_groups
 from stages.identity import is_outdated
 from stages.job import Job, Outcome
 from stages.pruned_rollouts import refuse_other_pruning
 from stages.reward_tables import REWARDS, Choice, Chosen, reward_table, trajectory_tables
 from stages.rollout_columns import Rollouts
-from stages.rollout_shard import Shard, read_shard
+from stages.rollout_shard import NOT_KNOWN, Shard, read_shard
 from stages.selection import CaptionRewards, Select, caption_rewards, choose, reasons
 
 NUM_THREADS = 3
 """Shards at a time."""
-GROUP = "group"
 
 
 class Config(BaseModel):
@@ -74,6 +73,11 @@ def models_used(config: Config) -> tuple[str, ...]:
 def tables_read(config: Config) -> tuple[str, ...]:
     """The tables this stage reads."""
     return ("rollouts", "verdicts", "thinking")[: 3 if config.select == GROUP else 2]
+
+
+def works_without_samples(config: Config) -> bool:
+    """Whether the run may lack samples: only the funnel by kind of sample needs them."""
+    return True
 
 
 def run(job: Job, config: Config) -> Outcome:
@@ -137,10 +141,11 @@ def propagate_shard(job: Job, config: Config, index: int, count: int) -> None:
     shard = read_shard(rollouts, verdicts, thinking if is_group and thinking.exists() else None)
     funnel = Funnel(samples, shard)
 
-    def metadata(num_rows: int) -> tables.Metadata:
+    def metadata(num_rows: int, num_tokens: int = 0) -> tables.Metadata:
         return replace(
             job.metadata,
             num_rows=num_rows,
+            num_tokens=num_tokens,
             seconds=round(time.monotonic() - started, 3),
             finished_at=time.time(),
             figures=dict(funnel.counts),
@@ -161,15 +166,17 @@ def propagate_shard(job: Job, config: Config, index: int, count: int) -> None:
             yield reward_table(shard, piece, captions.value, choice)
         # Before the rewards get their name: where they are, the trajectories are too.
         chosen = Chosen.joined(parts)
+        lengths = shard.columns["num_tokens"][chosen.row]
+        num_tokens = int(lengths[lengths != NOT_KNOWN].sum())
         tables.stream_atomically(
             trajectories,
             schema(Trajectory),
             trajectory_tables(rollouts, shard, chosen, is_on_policy),
-            lambda: metadata(len(chosen.row)),
+            lambda: metadata(len(chosen.row), num_tokens),
         )
 
     tables.stream_atomically(
-        rewards, REWARDS, rewarded(), lambda: metadata(len(shard.order)), has_statistics=False
+        rewards, REWARDS, rewarded(), lambda: metadata(len(shard)), is_narrow=True
     )
 
 

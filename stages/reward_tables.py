@@ -42,11 +42,11 @@ def text_of_each(make: Callable[..., str], *parts: npt.NDArray[Any]) -> pa.Array
     example[number] = np.arange(len(number))
     found = np.flatnonzero(example >= 0)
     texts = [make(*(part[row] for part in parts)) for row in example[found]]
-    text = np.zeros_like(example)
-    text[found] = np.arange(len(found))
-    return pa.DictionaryArray.from_arrays(
-        pa.array(text[number].astype(np.int32)), pa.array(texts, pa.string())
-    )
+    # Each text once: a dictionary with one twice is written as a text for every row.
+    place = {made: at for at, made in enumerate(dict.fromkeys(texts))}
+    text = np.zeros(len(example), np.int32)
+    text[found] = [place[made] for made in texts]
+    return pa.DictionaryArray.from_arrays(pa.array(text[number]), pa.array([*place], pa.string()))
 
 
 @dataclass(frozen=True, kw_only=True)

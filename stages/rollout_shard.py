@@ -46,20 +46,27 @@ class Shard:
     """A shard's rollouts with their verdicts, in the order of the table of rollouts."""
 
     sample_ids: list[str]
-    """Sorted."""
+    """In the order in which the table of rollouts has them."""
     statuses: list[str]
     columns: dict[str, npt.NDArray[Any]]
-    order: Ints
-    """Row numbers, sorted by key."""
+    order: Ints | None
+    """Row numbers, sorted by sample, caption and rollout; None: the rows are in that order."""
+
+    def __len__(self) -> int:
+        """Rollouts."""
+        return len(self.columns["sample"])
 
     def pieces(self) -> Iterator[Rollouts]:
-        """The rollouts sorted by key, whole samples at a time."""
-        first_of_sample = starts(self.columns["sample"][self.order])
-        cuts = np.searchsorted(first_of_sample, np.arange(0, len(self.order), PIECE_ROWS))
-        edges = np.unique([*np.append(first_of_sample, len(self.order))[cuts], len(self.order)])
-        for begin, end in pairwise(edges):
-            row = self.order[begin:end].astype(np.intp)
-            yield Rollouts(row=row, **{name: all_[row] for name, all_ in self.columns.items()})
+        """The rollouts sorted by sample, caption and rollout, whole samples at a time."""
+        sample = self.columns["sample"]
+        first_of_sample = starts(sample if self.order is None else sample[self.order])
+        cuts = np.searchsorted(first_of_sample, np.arange(0, len(self), PIECE_ROWS))
+        edges = np.unique([*np.append(first_of_sample, len(self))[cuts], len(self)])
+        for begin, end in pairwise(edges.tolist()):
+            row = np.arange(begin, end) if self.order is None else self.order[begin:end]
+            here = slice(begin, end) if self.order is None else row  # a slice copies nothing
+            columns = {name: values[here] for name, values in self.columns.items()}
+            yield Rollouts(row=row, **columns)
 
 
 @dataclass
@@ -83,13 +90,13 @@ def read_shard(rollouts: Path, verdicts: Path, thinking: Path | None = None) -> 
     sample_ids = _number_samples([own, judged, *([scored] if scored else [])])
     status, outcome = _beside(own, judged, "verdict", "verify", sample_ids)
     ends = {"stop": STOP, "pruned": PRUNED, "length": LENGTH}
-    finish = [ends.get(text, 0) for text in own.texts["finish_reason"]]
+    finish = np.array([ends.get(text, 0) for text in own.texts["finish_reason"]], np.int8)
     columns = {
         "sample": own.columns["sample_id"],
         "caption": own.columns["caption_index"],
         "rollout": own.columns["rollout_index"],
         "num_tokens": own.columns["num_tokens"],
-        "finish": _translate(own.columns["finish_reason"], finish).astype(np.int8),
+        "finish": finish.take(own.columns["finish_reason"]),
         "status": status,
         "outcome": outcome,
     }
@@ -98,21 +105,23 @@ def read_shard(rollouts: Path, verdicts: Path, thinking: Path | None = None) -> 
     statuses = judged.texts["status"]
     del judged, scored
     (packed,) = _packed(own.columns)
+    is_in_order = bool((packed[1:] >= packed[:-1]).all())
     return Shard(
         sample_ids=sample_ids,
         statuses=statuses,
         columns=columns,
-        order=np.argsort(packed, kind="stable").astype(np.int32),
+        order=None if is_in_order else np.argsort(packed, kind="stable"),
     )
 
 
 def _number_samples(found: Sequence[_Table]) -> list[str]:
-    """Have the same number mean the same sample in all tables; the samples, sorted."""
-    sample_ids = sorted({name for table in found for name in table.texts["sample_id"]})
+    """Have the same number mean the same sample in all tables; the samples, as they come."""
+    sample_ids = [*dict.fromkeys(name for table in found for name in table.texts["sample_id"])]
     number = {name: place for place, name in enumerate(sample_ids)}
     for table in found:
-        numbers = [number[name] for name in table.texts["sample_id"]]
-        table.columns["sample_id"] = _translate(table.columns["sample_id"], numbers)
+        numbers = np.array([number[name] for name in table.texts["sample_id"]], np.int32)
+        if not np.array_equal(numbers, np.arange(len(numbers))):
+            table.columns["sample_id"] = numbers.take(table.columns["sample_id"])
     return sample_ids
 
 
@@ -163,17 +172,13 @@ def _read_columns(path: Path, record: type, names: Sequence[str]) -> _Table:
             raise InputError(f"{path} has a row without {name}.", "Every row needs its key.")
         if name in TEXTS:
             texts[name] = [*column.dictionary.to_pylist(), ""]
-            column = column.indices.fill_null(len(texts[name]) - 1)
-        elif name == "num_tokens":
+            column = column.indices
+            if column.null_count:
+                column = column.fill_null(len(texts[name]) - 1)
+        elif name == "num_tokens" and column.null_count:
             column = column.fill_null(NOT_KNOWN)
         numbers[name] = column.to_numpy(zero_copy_only=False)  # null: NaN
     return _Table(path, numbers, texts)
-
-
-def _translate(numbers: Ints, meanings: list[int]) -> Ints:
-    """Other numbers for the same texts."""
-    translated: Ints = np.array(meanings, np.int32).take(numbers)
-    return translated
 
 
 def _packed(*found: dict[str, npt.NDArray[Any]]) -> list[Ints]:

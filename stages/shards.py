@@ -68,7 +68,7 @@ def map_shards(
     finished = FinishedShards(job, record, job.folder(table), count, is_short)
     claims = Claims(job, finished)
     writer = ShardWriter(job, record, claims)
-    job.report.start(job.stage, total, _count_rows(finished))
+    job.report.start(job.stage, total, _count_rows(finished), table)
 
     def is_ready(index: int) -> bool:
         return all(

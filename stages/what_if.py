@@ -16,10 +16,10 @@ from data import tables
 from data.errors import ConfigError, Stopped
 from data.report import Report
 from stages.generation import require_table
-from stages.propagate_reward import GROUP, Config
+from stages.groups import GROUP
 from stages.pruned_rollouts import not_served, pruned_for
 from stages.rollout_shard import read_shard
-from stages.selection import caption_rewards, qualify, rank
+from stages.selection import Select, caption_rewards, qualify, rank
 
 ALPHAS = (0.0, 0.25, 0.5, 0.625, 0.75, 0.875)
 KEEPS = (1, 2, 4, 8)
@@ -52,13 +52,22 @@ class Forecast:
 
 
 def forecast(
-    run_dir: Path, config: Config, run_seed: int, report: Report, should_stop: Callable[[], bool]
+    run_dir: Path,
+    *,
+    select: Select,
+    alpha: float,
+    keep: int,
+    run_seed: int,
+    report: Report,
+    should_stop: Callable[[], bool],
 ) -> Forecast:
-    """Choose trajectories with each alpha and keep of the grid, and with those configured.
+    """Choose trajectories with each alpha and keep of the grid, and with those given.
 
     Args:
         run_dir: the run, which is only read.
-        config: how to select, and the values to show besides the grid's.
+        select: how to select.
+        alpha: a value to try besides the grid's.
+        keep: likewise.
         run_seed: seed of the random selections.
         report: where progress goes.
         should_stop: turns true on a signal.
@@ -68,7 +77,7 @@ def forecast(
         InputError: there are no rollouts, or no verdicts.
         Stopped: on a signal.
     """
-    if config.select == GROUP:
+    if select == GROUP:
         raise ConfigError(
             f'--what-if tries values of alpha and keep, which propagate.select = "{GROUP}" has no '
             "use for.",
@@ -77,7 +86,7 @@ def forecast(
     rollouts, verdicts = run_dir / "rollouts", run_dir / "verdicts"
     count = require_table(rollouts, "sophia reason")
     require_table(verdicts, "sophia verify", count)
-    alphas, keeps = sorted({*ALPHAS, config.alpha}), sorted({*KEEPS, config.keep})
+    alphas, keeps = sorted({*ALPHAS, alpha}), sorted({*KEEPS, keep})
     totals = Counter[Any]()
     report.start("what if", count, 0)
     for index in range(count):
@@ -87,15 +96,15 @@ def forecast(
             tables.shard_path(rollouts, index, count),
             tables.shard_path(verdicts, index, count),
             (alphas, keeps),
-            config,
+            select,
             run_seed,
         )
         report.advance(rows=1)
     served = pruned_for(rollouts)
     yields = []
     for alpha, keep in product(alphas, keeps):
-        wanted = config.model_copy(update={"alpha": alpha, "keep": keep})
-        is_known = not any(not_served(settings, wanted.model_dump()) for settings in served)
+        wanted = {"alpha": alpha, "keep": keep, "select": select}
+        is_known = not any(not_served(settings, wanted) for settings in served)
         kept, chosen, tokens = (
             totals[name, alpha, keep] for name in ("samples", "trajectories", "tokens")
         )
@@ -108,16 +117,14 @@ def forecast(
                 mean_tokens=round(tokens / chosen, 1) if is_known and chosen else None,
             )
         )
-    return Forecast(
-        select=config.select, samples=totals["samples"], pruned_for=served, yields=yields
-    )
+    return Forecast(select=select, samples=totals["samples"], pruned_for=served, yields=yields)
 
 
 def _count_shard(
     rollouts: Path,
     verdicts: Path,
     grid: tuple[list[float], list[int]],
-    config: Config,
+    select: Select,
     run_seed: int,
 ) -> Counter[Any]:
     """Samples, trajectories and tokens of a shard, by alpha and keep."""
@@ -127,8 +134,8 @@ def _count_shard(
     for piece in shard.pieces():
         counts["samples"] += len(piece.first_of_sample)
         for alpha in alphas:
-            qualified = qualify(piece, caption_rewards(piece, alpha), config.select)
-            ranking = rank(piece, shard.sample_ids, qualified, config.select, run_seed)
+            qualified = qualify(piece, caption_rewards(piece, alpha), select)
+            ranking = rank(piece, shard.sample_ids, qualified, select, run_seed)
             for keep in keeps:
                 chosen = ranking.rows[ranking.place < keep]
                 counts["samples", alpha, keep] += int((ranking.place == 0).sum())

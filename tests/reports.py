@@ -2,7 +2,7 @@
 
 
 class SilentReport:
-    def start(self, what: str, total: int, done: int) -> None:
+    def start(self, what: str, total: int, done: int, table: str | None = None) -> None:
         pass
 
     def advance(self, **counts: int) -> None:

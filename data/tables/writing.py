@@ -38,7 +38,7 @@ def stream_atomically(
     metadata: Callable[[], Metadata],
     folder: Path | None = None,
     *,
-    has_statistics: bool = True,
+    is_narrow: bool = False,
 ) -> bool:
     """Write a table that need not fit into memory, as `write_atomically` does.
 
@@ -48,20 +48,21 @@ def stream_atomically(
         pieces: its rows, in order.
         metadata: asked for when all rows are written.
         folder: where it is written first, on the same file system; by default beside its name.
-        has_statistics: keep the smallest and largest value of each column, which is a
-            good part of the time that narrow columns take.
+        is_narrow: many rows of a few bytes. Spares what takes a good part of their time: the
+            smallest and largest value of each column, and dictionaries of anything but texts.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = (folder or path.parent) / f".{path.name}.{uuid.uuid4().hex}"
     try:
         # Dictionary arrays are written as the texts that they stand for.
-        has_codes = any(pa.types.is_dictionary(column.type) for column in columns)
+        texts = [column.name for column in columns if pa.types.is_dictionary(column.type)]
         with pq.ParquetWriter(
             temporary,
             columns,
             compression="zstd",
-            write_statistics=has_statistics,
-            store_schema=not has_codes,
+            use_dictionary=texts if is_narrow else True,
+            write_statistics=not is_narrow,
+            store_schema=not texts,
         ) as writer:
             for group in _row_groups(pieces):
                 writer.write_table(group.replace_schema_metadata(None))

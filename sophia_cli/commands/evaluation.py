@@ -8,7 +8,6 @@ import typer
 
 from sophia_cli import results as evaluations
 from sophia_cli.commands.shared import run_stage
-from sophia_cli.config import settings_help
 from sophia_cli.options import (
     ConfigFiles,
     Json,
@@ -21,6 +20,7 @@ from sophia_cli.options import (
     attempt_of,
     required,
 )
+from sophia_cli.stage_settings import settings_help
 
 commands = typer.Typer(
     invoke_without_command=True, epilog=settings_help("eval"), rich_markup_mode="rich"

@@ -17,6 +17,8 @@ from sophia_cli.options import (
     Set,
 )
 from sophia_cli.run_dir import RunDir
+from sophia_cli.status import read_status
+from sophia_cli.status_report import show_status
 
 commands = typer.Typer()
 
@@ -33,7 +35,7 @@ def status(
     while True:
         if watch and not as_json:
             clear_screen()
-        reports.show_status(RunDir(run).status(), as_json)
+        show_status(read_status(RunDir(run)), as_json)
         if not watch:
             return
         time.sleep(watch)

@@ -8,7 +8,6 @@ import typer
 
 from sophia_cli import reports
 from sophia_cli.commands.shared import resolve, run_in_order
-from sophia_cli.config import settings_help
 from sophia_cli.execute import full_disk_explained, stopping
 from sophia_cli.options import (
     ConfigFiles,
@@ -21,6 +20,8 @@ from sophia_cli.options import (
 )
 from sophia_cli.run_dir import RunDir, stage_order
 from sophia_cli.slurm_settings import SlurmStage
+from sophia_cli.stage_settings import settings_help
+from stages.prompts import load_prompt
 
 SLURM_HELP = "\n\n".join(
     (
@@ -97,10 +98,10 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """The whole story on the built-in world: a tiny policy learns to think, in minutes."""
-    from sophia_cli.demo import DEMO_CONFIG, run_demo
+    from sophia_cli.demo import DEMO_CONFIG, run_demo, show_demo
 
     resolved = resolve([DEMO_CONFIG, *(config or [])], set_)
-    reports.show_demo(run_demo(run, resolved.config), as_json)
+    show_demo(run_demo(run, resolved.config), as_json)
 
 
 @commands.command("judge-data", rich_help_panel="Whole runs", epilog=settings_help("judge"))
@@ -123,7 +124,8 @@ def judge_data(
         found = make_judge_data(
             run,
             to,
-            config=resolved.judge,
+            prompt=load_prompt(resolved.judge.prompt),
+            with_images=resolved.judge.with_images,
             per_bin=per_bin,
             seed=resolved.run.seed,
             report=report,

@@ -8,7 +8,6 @@ import typer
 from data.errors import ConfigError
 from sophia_cli import reports
 from sophia_cli.commands.shared import resolve, run_in_order, run_stage
-from sophia_cli.config import settings_help
 from sophia_cli.execute import finish, full_disk_explained, stopping
 from sophia_cli.options import (
     Action,
@@ -25,6 +24,7 @@ from sophia_cli.options import (
     attempt_of,
 )
 from sophia_cli.run_dir import RunDir
+from sophia_cli.stage_settings import settings_help
 from stages.job import Outcome
 
 commands = typer.Typer()
@@ -223,7 +223,15 @@ def propagate_reward(
     RunDir(run).require()
     resolved = resolve(config, set_).config
     with stopping() as (report, should_stop):
-        found = forecast(run, resolved.propagate, resolved.run.seed, report, should_stop)
+        found = forecast(
+            run,
+            select=resolved.propagate.select,
+            alpha=resolved.propagate.alpha,
+            keep=resolved.propagate.keep,
+            run_seed=resolved.run.seed,
+            report=report,
+            should_stop=should_stop,
+        )
     reports.show_forecast(found, as_json)
 
 
@@ -245,6 +253,7 @@ def reward(
         resolved,
         as_json,
         attempt_of(follow=follow, time_budget=time_budget, worker=worker),
+        despite_errors=True,
     )
 
 

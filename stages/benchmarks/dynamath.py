@@ -22,6 +22,7 @@ from stages.benchmarks.rows import (
     says,
 )
 from stages.verifiers import Judgement
+from stages.verifiers.boxes import last_box
 
 TOLERANCE = 0.001
 ROUNDING = 1e-9
@@ -49,6 +50,7 @@ INSTRUCTIONS = {
 }
 KINDS = {"multiple choice": "choice", "float": "number"}
 OTHERWISE = "Float numbers in the answer should be formatted as three-digit floating-point numbers."
+SOLUTION = re.compile(r"""["']solution["']\s*:""")
 SHORT_ANSWER = re.compile(r"""["']short[ _]answer["']\s*:\s*(?:"([^"\n]*)"|([^,}\n]+))""")
 
 
@@ -83,6 +85,8 @@ def short_answer(text: str, kind: str = "") -> str | None:
             return str(json.loads(f'"{quoted}"')) if quoted else plain.strip()
         except ValueError:  # a backslash of LaTeX, which is no JSON
             return str(quoted)
+    if SOLUTION.search(tail):  # JSON without the key: its last line is no answer
+        return box.content if (box := last_box(tail)) else None
     return answer_of(text, kind)
 
 

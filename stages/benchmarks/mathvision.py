@@ -1,8 +1,9 @@
 r"""MathVision, test: 3040 questions of competitions, 1532 with five options (2402.14804).
 
-A question has one image, whatever number its text mentions it by. Options that are but their
-letters stand in the image. Scored by the project's verifier, which takes an option by letter or by
-value; numbers that agree to two decimals are the same, as for the authors.
+A question has one image, whatever numbers its text and options mention it by. Options that are but
+their letters, or pictures, stand in the image, and so does a question without a word. Scored by the
+project's verifier, which takes an option by letter or by value; numbers that agree to two decimals
+are the same, as for the authors.
 """
 
 import re
@@ -35,17 +36,20 @@ BOXED = re.compile(r"\$?\\boxed\{(.*)\}\$?", re.DOTALL)
 
 def make(row: Row, part: Part) -> Question:
     """A row of the only part."""
-    options = tuple(row["options"] or ())
-    are_letters = all(option.strip("() .") == chr(65 + i) for i, option in enumerate(options))
+    options = tuple(MENTION.sub("", option).strip() for option in row["options"] or ())
+    are_shown = all(option.strip("() .") in ("", chr(65 + i)) for i, option in enumerate(options))
     answer = clean_gold(row["answer"])
     question = MENTION.sub("", row["question"] or "").strip()
-    shown = () if are_letters else options
+    shown = () if are_shown else options
+    asked = "\n".join(filter(None, (question, listed(shown))))
+    if not asked and row["question"]:
+        asked = HINT
     return make_question(
         str(row["id"]),
-        "\n".join(filter(None, (question, listed(shown)))) if question else None,
+        asked if row["question"] else None,
         answer,
         required_image(row["decoded_image"]),
-        hint=HINT,
+        hint=None if asked == HINT else HINT,
         text=question,
         options=shown,
         answer_type="choice" if options or answer == "C" else None,

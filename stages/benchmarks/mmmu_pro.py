@@ -1,13 +1,17 @@
 """MMMU-Pro, vision: 1730 questions that stand in the image alone (2409.02813).
 
-The up to ten options are known, so that an answer by text counts, but they aren't shown. The
-authors ask for a last line `Answer: $LETTER`, which the project's verifier reads.
+The up to ten options are known, so that an answer by text counts, but they aren't shown; where the
+text of the right one is there twice, letters alone count, as they always do for the authors. These
+ask for a last line `Answer: $LETTER`, which the project's verifier reads.
 """
+
+from string import ascii_uppercase
 
 from data.columns import Row
 from stages.benchmarks import Question
 from stages.benchmarks.published import Part, Published
 from stages.benchmarks.rows import make_question, parse_list, required_image
+from stages.verifiers.text import normalize
 
 PROMPT = (
     "Write out the multiple-choice question in the image and then solve it. The last line of your "
@@ -18,6 +22,12 @@ PROMPT = (
 
 def make(row: Row, part: Part) -> Question:
     """A row of the only part."""
+    options = parse_list(row["options"])
+    texts = [normalize(option) for option in options]
+    is_there_twice = any(
+        letter == row["answer"] and texts.count(text) > 1
+        for letter, text in zip(ascii_uppercase, texts, strict=False)
+    )
     return make_question(
         row["id"],
         PROMPT,
@@ -25,7 +35,7 @@ def make(row: Row, part: Part) -> Question:
         required_image(row["image"]),
         answer_type="choice",
         text="",
-        options=tuple(parse_list(row["options"])),
+        options=() if is_there_twice else tuple(options),
         labels={"subject": row["subject"]},
     )
 

@@ -1,8 +1,9 @@
 r"""MV-MATH, test: 2009 questions with two to eight images each (2502.20808).
 
 Images are mentioned in questions and options as `<image_n>`; options stand in the question. There
-are questions with options (`choice`), with one answer (`single-step`, where `\#\#` divides answers
-of which each will do), and with several parts (`multi-step`), all of which must be right.
+are questions with options (`choice`), with one answer (`single-step`, or `free-form` as the data
+set's card calls it, where `\#\#` divides answers of which each will do), and with several parts
+(`multi-step`), all of which must be right.
 
 The authors judge with an LLM; the project's verifier decides, part by part, and a model beside it
 where `eval.llm_judge` is on.
@@ -13,7 +14,7 @@ import re
 from data.columns import Row
 from stages.benchmarks import Question
 from stages.benchmarks.published import Part, Published
-from stages.benchmarks.rows import answer_of, final_part, judged, make_question
+from stages.benchmarks.rows import answer_of, final_part, judged, letters_of, make_question
 from stages.verifiers import Judgement
 from stages.verifiers.boxes import last_box
 from stages.verifiers.decide import decide
@@ -35,7 +36,7 @@ def make(row: Row, part: Part) -> Question:
     """A row of the only part."""
     kind, answer = row["answer_type"], row["answer"]
     golds = [answer]
-    if kind == "single-step" and answer:
+    if kind not in ("choice", "multi-step") and answer:
         golds = [found for found in ALTERNATIVE.split(answer) if found.strip(" $")] or [answer]
         golds = [_whole(gold) for gold in golds] if len(golds) > 1 else golds
     return make_question(
@@ -63,6 +64,8 @@ def _whole(text: str) -> str:
 def score(question: Question, text: str) -> Judgement | None:
     """Part by part, where there are several; signs that are to be filled in, as they are."""
     gold = (question.sample.answer or "").strip(" $")
+    if question.details["kind"] == "choice":
+        return _by_letter(gold, question.sample.question or "", text)
     if gold in SIGNS:
         answer = answer_of(text)
         spelt = SIGNS.get((answer or "").strip(" $"), answer)
@@ -79,6 +82,14 @@ def score(question: Question, text: str) -> Judgement | None:
     if False not in same and None in same:
         return None
     return judged(False not in same, "; ".join(answers.values()), "mv_math")
+
+
+def _by_letter(gold: str, asked: str, text: str) -> Judgement | None:
+    """By letter alone where another option has the same text, so that the verifier can't tell."""
+    if type_gold(gold, asked, "choice").problem is None:
+        return None
+    answer = answer_of(text, "choice")
+    return judged(letters_of(answer or "", ()) == {gold}, answer, "mv_math")
 
 
 def _same(gold: str, answer: str, asked: str) -> bool | None:

@@ -5,7 +5,8 @@ those with images alone. The question is asked in the authors' own words, in its
 
 Scored as the authors do where the answers are numbers: each within the error the row allows, in any
 order, 1e-8 by default. Everything else is the project's verifier's: theirs takes any two answers in
-Chinese for the same.
+Chinese for the same. Of several gold answers in a row theirs looks at the first alone; here each
+will do.
 """
 
 from collections.abc import Iterable
@@ -48,7 +49,7 @@ ENGLISH = (
 CHINESE = (
     "以下是中国{subject}竞赛中的解答题{type}。请根据题目的要求和所提供的信息计算得出答案。"
     "解答过程和结果中使用的变量和公式请使用LaTeX格式表示。"
-    '请在最后以"所以最终答案是{box}。"显式给出结果{unit}。'
+    "请在最后以“所以最终答案是{box}。”显式给出结果{unit}。"
 )
 TYPES = {
     "Numerical": ("a numerical value", "数值"),
@@ -61,7 +62,7 @@ TYPES = {
 def make(row: Row, part: Part) -> Question:
     """A row of one configuration."""
     parts = [row["context"], row["question"]] if row["question"] else []
-    answers = [str(answer) for answer in row["final_answer"] or []]
+    golds = [str(answer) for answer in row["final_answer"] or []]
     numbered = {number: row.get(f"image_{number}") for number in range(1, MOST_IMAGES + 1)}
     images = dict(enumerate(row.get("images") or [], 1)) or numbered
     if "_MM_" in part.name and not any(images.values()):
@@ -69,9 +70,10 @@ def make(row: Row, part: Part) -> Question:
     return make_question(
         f"{part.name}/{row['id']}",
         "\n".join(filter(None, parts)),
-        ", ".join(answers) or None,
+        golds[0] if golds else None,
         images,
         hint=prompt_of(row, part.name),
+        alternatives=tuple(golds[1:]),
         details={
             "type": row["answer_type"],
             "error": row["error"],
@@ -139,18 +141,25 @@ def score(question: Question, text: str) -> Judgement | None:
     answer = answer_of(text, "number")
     if answer is None or question.details["type"] in ("Tuple", "Interval", "Equation"):
         return None
-    golds, given = _numbers(question.sample.answer or ""), _numbers(answer)
-    if golds is None or given is None:
+    if (given := _numbers(answer)) is None:
         return None
     unit = read(f"1 {question.details['unit'] or ''}")
     asked = unit.unit if isinstance(unit, Quantity) else None
     if any(each.unit not in (None, asked) for each in given):
         return None  # it may be the same in other units
-    if len(golds) != len(given):
-        return judged(False, answer, "olympiadbench")
-    errors = _errors(question.details["error"], len(golds))
+    golds = (question.sample.answer or "", *question.alternatives)
+    same = [_same(_numbers(gold), given, question.details["error"]) for gold in golds]
+    if None in same and True not in same:
+        return None
+    return judged(True in same, answer, "olympiadbench")
+
+
+def _same(golds: list[Measured] | None, given: list[Measured], error: str | None) -> bool | None:
+    """Whether numbers are the gold ones; None where those are no numbers."""
+    if golds is None or len(golds) != len(given):
+        return None if golds is None else False
     values = [each.value for each in golds], [each.value for each in given]
-    return judged(_match(*values, errors), answer, "olympiadbench")
+    return _match(*values, _errors(error, len(golds)))
 
 
 def _numbers(text: str) -> list[Measured] | None:

@@ -105,12 +105,14 @@ def required_image(cell: Any) -> dict[int, Any]:
     return {1: cell or {}}
 
 
-def parse_list(text: str | None) -> list[str]:
-    """A list that is stored as the text of a Python or JSON list; never evaluated.
+def parse_list(text: str | Sequence[str] | None) -> list[str]:
+    """A list, or one that is stored as the text of a Python or JSON list; never evaluated.
 
     Raises:
         ValueError: it is something else.
     """
+    if text is not None and not isinstance(text, str):
+        return [str(item) for item in text]
     try:
         found = ast.literal_eval(text or "[]")
     except (ValueError, SyntaxError, MemoryError, RecursionError):

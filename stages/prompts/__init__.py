@@ -89,8 +89,12 @@ def judge_messages(
     sample: Mapping[str, Any], thinking: str, prompt: str, *, with_images: bool
 ) -> list[Message]:
     """Ask for a score of somebody's thinking about the question; its answer is not shown."""
-    text = fill(prompt, {"question": question_text(sample), "thinking": thinking})
-    return [_user(sample if with_images else {}, text)]
+    return [_user(sample if with_images else {}, judge_text(sample, thinking, prompt))]
+
+
+def judge_text(sample: Mapping[str, Any], thinking: str, prompt: str) -> str:
+    """What a judge is asked, images aside."""
+    return fill(prompt, {"question": question_text(sample), "thinking": thinking})
 
 
 def _user(sample: Mapping[str, Any], text: str) -> Message:

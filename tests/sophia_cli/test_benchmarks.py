@@ -12,7 +12,8 @@ import pytest
 
 from data import tables
 from data.records import Attempted
-from sophia_cli.run_dir import RunDir, stage_rates
+from sophia_cli.run_dir import RunDir
+from sophia_cli.status import read_status, stage_rates
 from stages.benchmarks import PAPER
 from tests.command import assert_refused, result_of, sophia
 from tests.stages.benchmarks import layouts
@@ -103,7 +104,7 @@ def test_predictions_are_a_table_for_other_scorers(
     assert done.returncode == 0, done.stderr
     with file.open(encoding="utf-8", newline="") as lines:
         found = list(csv.DictReader(lines, delimiter="\t"))
-    assert [row["id"] for row in found] == ["1", "2", "3", "4"]
+    assert [row["id"] for row in found] == list("123456")
     assert [found[0][name] for name in ("index", "A", "E", "answer")] == ["0", "2", "6", "B"]
     answers = {row["sample_id"]: row for row in rows(evaluation) if row["rollout_index"] == 1}
     assert [row["prediction"] for row in found] == [answers[row["id"]]["text"] for row in found]
@@ -223,7 +224,7 @@ def test_two_workers_share_a_benchmark(folder: Path, tmp_path: Path) -> None:
     )
 
     tables.shards(evaluations[1])[0].unlink()
-    status = RunDir(shared).status()["evaluating"]["world@base"]
+    status = read_status(RunDir(shared))["evaluating"]["world@base"]
     assert (status["finished_shards"], status["num_shards"], status["rows"]) == (1, 2, 12)
     assert "evals/world@base: 12 answers, not complete" in sophia("status", "--run", shared).stdout
 
@@ -231,12 +232,12 @@ def test_two_workers_share_a_benchmark(folder: Path, tmp_path: Path) -> None:
 def test_an_evaluation_has_an_eta() -> None:
     pulses = [
         {"stage": "eval", "is_alive": True, "total": 140, "rows_per_second": speed}
-        | {"tokens_per_second": 10.0}
+        | {"tokens_per_second": 10.0, "table": "evals/world"}
         for speed in (1.5, 0.5)
     ]
     under_way = {"rows": 12, "rows_under_way": 8}
-    assert stage_rates(pulses, {}, [under_way])["eval"]["eta_seconds"] == 60
-    assert stage_rates(pulses, {}, []) == {}, "none has begun"
+    assert stage_rates(pulses, {"evals/world": under_way})["eval"]["eta_seconds"] == 60
+    assert stage_rates(pulses, {"evals/other": under_way}) == {}, "it has not begun"
 
 
 def test_an_unknown_benchmark_names_the_nearest(folder: Path) -> None:

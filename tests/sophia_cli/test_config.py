@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import ConfigError
-from sophia_cli.config import borrowed_settings, resolve_config, stage_settings
+from sophia_cli.config import resolve_config
+from sophia_cli.stage_settings import borrowed_settings, stage_settings
 
 
 def test_defaults_are_the_papers() -> None:
@@ -66,6 +67,8 @@ def test_engine_arguments_pass_through() -> None:
         ("captions.num_captions=4", "captions", "caption"),
         ("num_rollouts=4", "num_rollouts", "reason.num_rollouts"),
         ("reasn.behavior=image", "reasn.behavior", "reason.behavior"),
+        ("train.mix.text.wieght=2", "train.mix.text.wieght", "train.mix.text.weight"),
+        ("slurm.stages.reason.gpus=4", "gpus", "slurm.stages.reason.gpus_per_task"),
         ("caption.num_captions=0", "greater than or equal to 1", "sophia config"),
         ("propagate.alpha=1.5", "less than 1", "sophia config"),
         ("propagate.select=best", "shortest", "sophia config"),
@@ -109,6 +112,20 @@ def test_engine_settings_are_no_part_of_identity() -> None:
     assert settings("caption.num_captions=3") != settings()
     assert settings("run.seed=3") != settings()
     assert settings("models.policy.path=other") != settings()
+    for value in ("dtype=float16", "revision=v2", "logprobs=true", "load_format=dummy"):
+        assert settings(f"models.policy.engine_args.{value}") != settings()
+
+
+def test_a_model_that_was_trained_anew_in_its_place_is_another(tmp_path: Path) -> None:
+    def settings(plan: str, stage: str) -> dict[str, object]:
+        manifest = {"metadata": {"digest": "d"}, "plan": plan}
+        (tmp_path / "sophia.json").write_text(json.dumps(manifest))
+        path = f"models.policy.path={tmp_path}"
+        return stage_settings(resolve_config([], [path], {}).config, stage)
+
+    for stage in ("caption", "train"):
+        assert settings("one", stage) == settings("one", stage)
+        assert settings("one", stage) != settings("other", stage)
 
 
 def test_settings_that_pruning_borrows_are_part_of_identity_while_it_prunes() -> None:

@@ -4,10 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data import tables
-from data.records import Caption, Trajectory, Verdict
+from data.records import Caption, Sample, Trajectory, Verdict
 from tests.command import assert_refused, result_of, sophia
 
 MODELS = (
@@ -124,6 +126,40 @@ def test_no_trajectories_selected(run: Path) -> None:
     tables.write_atomically(tables.shard_path(run / "trajectories", 0, 1), empty, metadata)
     done = sophia("train", "--run", run, *MODELS)
     assert_refused(done, 5, "traject", "alpha")
+
+
+def write_rollouts(run: Path, sample_id: str, *, with_verdicts: bool) -> None:
+    """As another tool would: four right rollouts of one caption, and a failed one of another."""
+    rows = [
+        {"sample_id": sample_id, "caption_index": int(n == 4), "rollout_index": n % 4}
+        | {"text": "<think>\n1\n</think>\n1", "num_tokens": 7 + n, "finish_reason": finish}
+        | {"status": status, "outcome_reward": reward}
+        for n, (finish, status, reward) in enumerate(
+            [("stop", "correct", 1.0)] * 4 + [("error", "error", None)]
+        )
+    ]
+    for name in ("rollouts", "verdicts")[: 1 + with_verdicts]:
+        (run / name).mkdir(parents=True)
+        table = pa.Table.from_pylist(rows, schema=None)
+        pq.write_table(table, tables.shard_path(run / name, 0, 1))
+
+
+def test_rewards_of_tables_that_other_tools_wrote(tmp_path: Path) -> None:
+    write_rollouts(tmp_path / "run", "a", with_verdicts=True)
+    result = result_of("propagate-reward", "--run", tmp_path / "run")
+    assert result["propagate-reward"]["figures"]["funnel"]["trajectories"] == 1
+    written = tables.read_metadata(tables.shard_path(tmp_path / "run" / "trajectories", 0, 1))
+    assert written is not None
+    assert (written.num_rows, written.num_tokens) == (1, 7)
+
+
+def test_rewards_are_there_though_too_many_rows_failed(run: Path) -> None:
+    samples = tables.read_rows(tables.shard_path(run / "samples", 0, 1), Sample)
+    write_rollouts(run, next(samples)["sample_id"], with_verdicts=False)
+    done = sophia("reward", "--run", run)
+    assert done.returncode == 4, done.stderr
+    assert "1 of 5 rows failed" in done.stderr
+    assert len(tables.shards(run / "rewards")) == 1
 
 
 def test_ingest_counts_the_answers_that_cannot_be_verified(tmp_path: Path) -> None:

@@ -156,7 +156,8 @@ def test_selection_rewards_and_reasons(
         outcome = run(job(folder, seed), config)
         rewards = list(tables.read_rows(tables.shard_path(folder / "rewards", 0, 1), Reward))
         found = [(row["sample_id"], row["caption_index"], row["rollout_index"]) for row in rewards]
-        assert found == sorted(row.key for row in rows)
+        place = {name: at for at, name in enumerate(dict.fromkeys(row.sample_id for row in rows))}
+        assert found == sorted((row.key for row in rows), key=lambda key: (place[key[0]], key[1:]))
         by_key = {row.key: row for row in rows}
         for key, reward in zip(found, rewards, strict=True):
             row, caption = by_key[key], captions[key[:2]]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from stages.eval import Config, evaluation_name
+from stages.eval_checkpoint import evaluation_name
 from stages.scores import pass_at_1, summarize
 
 
@@ -42,7 +42,7 @@ def test_nothing_judged_is_no_number() -> None:
 
 def test_models_of_the_same_name_have_folders_of_their_own() -> None:
     names = {
-        evaluation_name("world", Config(checkpoint=checkpoint))
+        evaluation_name("world", checkpoint)
         for checkpoint in ("final", "base", "one/model", "two/model")
     }
     assert len(names) == 4

@@ -164,4 +164,12 @@ def test_groups_of_a_reasoners_rollouts_are_refused(tmp_path: Path) -> None:
 def test_there_is_no_what_if_of_groups(tmp_path: Path) -> None:
     propagate(tmp_path, rows_of("a", 0, "10", [1, 1]), select="group")
     with pytest.raises(ConfigError, match="no use"):
-        forecast(tmp_path, Config(select="group"), 0, SilentReport(), lambda: False)
+        forecast(
+            tmp_path,
+            select="group",
+            alpha=0.75,
+            keep=1,
+            run_seed=0,
+            report=SilentReport(),
+            should_stop=lambda: False,
+        )

@@ -10,7 +10,8 @@ from data.records import Rollout, Sample, Thinking
 from stages import judge, serving
 from stages.engines import Completion, ModelConfig, Request
 from stages.job import Job
-from stages.judge import parse_score, thinking_of
+from stages.judge import parse_score
+from stages.thinking import thinking_of
 from tests.reports import SilentReport
 
 

@@ -205,6 +205,19 @@ def test_undecided_caption_is_not_selected_and_says_so(tmp_path: Path) -> None:
     assert "unjudged" in str(rewards(tmp_path)[0, 0]["reason"])
 
 
+def test_reasons_lie_in_the_file_once(tmp_path: Path) -> None:
+    """Cases that differ share a reason; with one twice in its dictionary, Parquet uses none."""
+    rows = [*rows_of("a", 0, "11110", [9] * 5), *rows_of("a", 1, "10000", [9] * 5)]
+    propagate(tmp_path, rows * 50)
+    column = pq.ParquetFile(tables.shard_path(tmp_path / "rewards", 0, 1)).metadata.row_group(0)
+    reason = next(
+        column.column(place)
+        for place in range(column.num_columns)
+        if column.column(place).path_in_schema == "reason"
+    )
+    assert "RLE_DICTIONARY" in reason.encodings
+
+
 def test_response_is_the_text_with_its_prefill(tmp_path: Path) -> None:
     rows = rows_of("a", 0, "1", [3])
     propagate(tmp_path, rows)

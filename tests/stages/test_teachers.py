@@ -16,6 +16,7 @@ from data.world.scenes import make_scene
 from sophia_cli.config import resolve_config
 from sophia_cli.execute import Session
 from sophia_cli.run_dir import RunDir
+from sophia_cli.status import read_status
 from stages import serving
 from stages.job import Outcome
 from stages.verifiers.extract import extract_answer
@@ -33,6 +34,7 @@ class Report(SilentReport):
         pass
 
     total = done = 0
+    table = None
     counts: dict[str, int]
 
     def __init__(self) -> None:
@@ -160,7 +162,7 @@ def test_questions_that_the_reasoner_fails_at_go_to_the_hard_one(
     for key in of(rollouts, *UNANSWERABLE):
         assert rollouts[key]["seed"] != probes[key]["seed"]
         assert rollouts[key]["finish_reason"] != "error"
-    assert set(RunDir(run).status()["tables"]) > {"probes", "rollouts"}
+    assert set(read_status(RunDir(run))["tables"]) > {"probes", "rollouts"}
 
     # What is done needs no probes any more, and belongs to these teachers and this threshold.
     shutil.move(run / "probes", tmp_path / "probes")
@@ -185,7 +187,7 @@ def test_the_probes_are_the_rollouts_of_a_run_with_one_teacher(
     run = make_run(tmp_path / "run", golds)
     reason(run, None)
     assert not (run / "probes").exists()
-    assert "probes" not in RunDir(run).status()["tables"]
+    assert "probes" not in read_status(RunDir(run))["tables"]
     (run / "rollouts").rename(run / "probes")
     loaded.clear()
     reason(run, hard_reasoner)

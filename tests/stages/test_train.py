@@ -39,7 +39,7 @@ class Counting:
         self.total = self.done = self.tokens = 0
         self.notes: list[str] = []
 
-    def start(self, what: str, total: int, done: int) -> None:
+    def start(self, what: str, total: int, done: int, table: str | None = None) -> None:
         self.total, self.done = total, done
 
     def advance(self, *, rows: int = 0, tokens: int = 0, errors: int = 0) -> None:

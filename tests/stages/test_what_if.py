@@ -24,7 +24,15 @@ def make_rows(seed: int, num_samples: int) -> list[Scored]:
 
 def forecast_of(folder: Path, **settings: object) -> dict[tuple[float, int], Yield]:
     config = Config.model_validate(settings)
-    found = forecast(folder, config, 0, SilentReport(), lambda: False)
+    found = forecast(
+        folder,
+        select=config.select,
+        alpha=config.alpha,
+        keep=config.keep,
+        run_seed=0,
+        report=SilentReport(),
+        should_stop=lambda: False,
+    )
     return {(one.alpha, one.keep): one for one in found.yields}
 
 

@@ -218,6 +218,8 @@ def mathvision(part: Part) -> Rows:
         row("2", ["A", "B", "C", "D", "E"], "E"),
         row("3", [], "\x0crac{36}{13}"),
         row("4", [], "3.14"),
+        row("5", [f"<image{number}>" for number in range(2, 7)], "D"),
+        row("6", [], "15") | {"question": "<image1>"},
     ]
 
 
@@ -228,7 +230,7 @@ def olympiadbench(part: Part) -> Rows:
             "id": number,
             "question": "How long is the side?" if is_english else "求速度。",
             "solution": ["..."],
-            "final_answer": [answer],
+            "final_answer": [answer, "\\sqrt{17}"] if number == 1 else [answer],
             "context": None if is_english else "一辆车在行驶。",
             "image_1": image(number) if "_MM_" in part.name else None,
             "is_multiple_answer": "," in answer,

@@ -19,7 +19,7 @@ from tests.stages.benchmarks import layouts
 
 NUM_QUESTIONS = {
     **{"mmmu": 31, "mmmu_pro": 2, "mathvista": 4, "mathverse": 2, "dynamath": 20},
-    **{"mathvision": 4, "mv_math": 3, "olympiadbench": 20},
+    **{"mathvision": 6, "mv_math": 3, "olympiadbench": 20},
 }
 
 
@@ -119,7 +119,11 @@ def test_mathvision_golds_and_options_are_put_right(root: Path) -> None:
     asked = "How long is the side?"
     assert found["1"].sample.question == f"{asked}\n(A) 2\n(B) 3\n(C) 4\n(D) 5\n(E) 6\n"
     assert found["1"].options == ("2", "3", "4", "5", "6")
-    assert (found["2"].sample.question, found["2"].options) == (asked, ()), "the image shows them"
+    for name in ("2", "5"):
+        assert (found[name].sample.question, found[name].options) == (asked, ()), "in the image"
+    picture, text = answer_messages(vars(found["6"].sample), None)[0]["content"]
+    assert picture["type"] == "image", "the whole question"
+    assert text["text"].startswith("Please solve the problem")
 
 
 def test_mv_math_alternatives_and_images(root: Path) -> None:
@@ -129,6 +133,18 @@ def test_mv_math_alternatives_and_images(root: Path) -> None:
     assert digests == [hashlib.sha256(png(number)).digest() for number in (0, 1)]
 
 
+def test_mv_math_free_form_answers_as_its_card_calls_them(tmp_path: Path) -> None:
+    rows = [{**row, "answer_type": "free-form"} for row in layouts.MV_MATH_ROWS[1:2]]
+    layouts.write_mv_math(tmp_path, rows)
+    question = named(tmp_path, "mv_math")["2"]
+    assert (question.sample.answer, question.alternatives) == ("12", ("12.0",))
+
+
+def test_olympiadbench_gold_answers_are_alternatives(root: Path) -> None:
+    question = named(root, "olympiadbench")["OE_MM_maths_en_COMP/1"]
+    assert (question.sample.answer, question.alternatives) == ("3.5", (r"\sqrt{17}",))
+
+
 def test_olympiadbench_asks_in_the_language_of_the_question(root: Path) -> None:
     found = named(root, "olympiadbench")
     english = found["OE_MM_maths_en_COMP/2"].sample
@@ -136,6 +152,7 @@ def test_olympiadbench_asks_in_the_language_of_the_question(root: Path) -> None:
     chinese = found["OE_TO_physics_zh_CEE/1"].sample
     assert chinese.hint is not None
     assert "物理" in chinese.hint
+    assert r"以“所以最终答案是\boxed{答案}(单位)。”显式" in chinese.hint
     assert chinese.question == "一辆车在行驶。\n求速度。"
     assert chinese.images == []
 

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from stages.benchmark_verdicts import attempts_at
 from stages.benchmarks import PAPER, Question, apply, load_benchmark
 from stages.benchmarks.mmmu import open_answers
+from stages.benchmarks.mmmu_pro import PUBLISHED as MMMU_PRO
+from stages.benchmarks.mv_math import PUBLISHED as MV_MATH
 from stages.benchmarks.mv_math import parts_of
 from stages.benchmarks.olympiadbench import prompt_of
 from stages.benchmarks.rows import letters_of, number_of, parse_list
+from stages.verifiers.pool import Judge
 from tests.stages.benchmarks import layouts
 
 RIGHT, WRONG, NONE, PASSED_ON = "correct", "incorrect", "no_answer", None
@@ -46,6 +50,8 @@ CASES = [
     ("dynamath", "1/1", '{"short answer": "none"}', WRONG),
     ("dynamath", "1/1", r"</think>\boxed{1.7}", RIGHT),
     ("dynamath", "1/1", '{"short answer": ""}', NONE),
+    ("dynamath", "1/1", '{"solution": "Near 1.7."}', NONE),
+    ("dynamath", "1/1", '{"solution": "So it is $\\boxed{1.7}$."}', RIGHT),
     ("dynamath", "2/1", '{"short answer": "It is Odd."}', RIGHT),
     ("dynamath", "2/1", '{"short answer": "even"}', WRONG),
     ("mathvision", "4", r"\boxed{3.1416}", RIGHT),
@@ -68,6 +74,8 @@ CASES = [
     ("olympiadbench", "OE_MM_maths_en_COMP/1", r"\boxed{\frac{7}{2}}", RIGHT),
     ("olympiadbench", "OE_MM_maths_en_COMP/1", r"\boxed{\sqrt{12.25}}", RIGHT),
     ("olympiadbench", "OE_MM_maths_en_COMP/1", r"\boxed{350 \text{ cm}}", PASSED_ON),
+    ("olympiadbench", "OE_MM_maths_en_COMP/1", r"\boxed{4.12}", RIGHT),
+    ("olympiadbench", "OE_MM_maths_en_COMP/1", r"\boxed{3.5, 4.12}", WRONG),
 ]
 
 
@@ -97,6 +105,31 @@ def test_the_benchmarks_own_rule(
     assert (found.status if found else None) == status
 
 
+@pytest.mark.parametrize(("letter", "status"), [("B", RIGHT), ("D", WRONG), ("A", WRONG)])
+def test_options_that_are_the_same_are_told_apart_by_letter(letter: str, status: str) -> None:
+    row = layouts.MV_MATH_ROWS[0] | {
+        "question": "<image_1> <image_2> Which?\nA. (1)\nB. (1)(2)\nC. (2)(3)\nD. (1)(2)",
+        "input_image": [{"bytes": b"1"}, {"bytes": b"2"}],
+    }
+    question = MV_MATH.make(row, MV_MATH.parts[0])
+    assert question is not None and MV_MATH.score is not None
+    found = MV_MATH.score(question, f"\\boxed{{{letter}}}")
+    assert found is not None and found.status == status
+
+
+def test_options_of_mmmu_pro_that_are_the_same_are_told_apart_by_letter() -> None:
+    part = MMMU_PRO.parts[0]
+    row = layouts.mmmu_pro(part)[0] | {"options": "['a', 'b', 'B', 'c']", "answer": "B"}
+    for changed, options in (({}, ()), ({"answer": "D"}, ("a", "b", "B", "c"))):
+        question = MMMU_PRO.make(row | changed, part)
+        assert question is not None and question.options == options
+    (attempt,) = attempts_at(
+        MMMU_PRO.make(row, part), {"text": "Answer: B", "finish_reason": "stop"}
+    )
+    with Judge(num_workers=1) as judge:
+        assert [found.status for _, found in judge.judge([(None, attempt)])] == ["correct"]
+
+
 def test_a_rule_that_breaks_is_no_wrong_answer(root: Path) -> None:
     question, *_ = find(root, "mmmu", "validation_Math_2")
     rule = load_benchmark("mathvista", 1, root).score
@@ -116,6 +149,7 @@ def test_numbers_in_short_texts() -> None:
 def test_lists_are_read_and_never_run() -> None:
     assert parse_list("['a', \"b's\"]") == ["a", "b's"]
     assert parse_list('["a", null]') == ["a", "None"]
+    assert parse_list(["a", "b's"]) == ["a", "b's"], "some copies hold lists as lists"
     with pytest.raises(ValueError, match="no list"):
         parse_list("__import__('os').getcwd()")
 

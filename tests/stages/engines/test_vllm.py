@@ -60,6 +60,8 @@ def test_processes_outlive_our_signals_but_not_their_end(
 
     completions = engine.generate(requests, lambda: False)
     next(completions)
+    assert engine.figures()["running"] > 0
+    assert engine.figures()["waiting"] > 0
     for process in processes:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             process.send_signal(number)
@@ -124,6 +126,12 @@ class TestReasoner(ReasonerContract):
     ) -> None:
         requests = [ask(i, "so " * i, temperature=0.0, max_tokens=30) for i in range(10)]
         same_as_transformers(engine, reasoner_path, requests)
+
+    def test_a_prompt_that_was_seen_is_not_computed_again(self, engine: Engine) -> None:
+        request = ask(0, "so " * 60, max_tokens=2)
+        for _ in range(4):
+            answers(engine, [request])
+        assert engine.figures()["prefix_cache_hit_rate"] > 0.3
 
     def test_requests_are_read_as_there_is_room(self, engine: Engine) -> None:
         read = itertools.count()

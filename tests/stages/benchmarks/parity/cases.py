@@ -16,6 +16,8 @@ from tests.stages.benchmarks.parity import invented
 from tests.stages.benchmarks.parity.forms import (
     HEDGED,
     JSON,
+    JSON_HEDGED,
+    JSON_UNFINISHED,
     OLYMPIAD,
     SEVERAL,
     UNFINISHED,
@@ -147,6 +149,8 @@ class Kind:
     questions: Sequence[Invented]
     row: Callable[[Invented, int], dict[str, Any]]
     forms: Mapping[str, Form] = field(default_factory=lambda: USUAL)
+    unfinished: Mapping[str, Form] = field(default_factory=lambda: UNFINISHED)
+    hedged: Mapping[str, Callable[[str, str], str]] = field(default_factory=lambda: HEDGED)
 
 
 KINDS = {
@@ -177,7 +181,12 @@ KINDS = {
     "open": Kind(published=MMMU, questions=invented.OPEN, row=_mmmu),
     **{
         f"dynamath {kind}": Kind(
-            published=DYNAMATH, questions=questions, row=_dynamath(kind), forms=JSON
+            published=DYNAMATH,
+            questions=questions,
+            row=_dynamath(kind),
+            forms=JSON,
+            unfinished=JSON_UNFINISHED,
+            hedged=JSON_HEDGED,
         )
         for kind, questions in (
             ("float", invented.DYNA_FLOAT),
@@ -209,7 +218,7 @@ def cases(name: str) -> Iterator[Case]:
         assert question is not None
         assert question.sample.error is None, question.sample.error
 
-        for form, response, stated, right in _answers(one, kind.forms):
+        for form, response, stated, right in _answers(one, kind):
             text = (
                 response.replace("So the final answer is ", "所以最终答案是")
                 if chinese
@@ -221,15 +230,15 @@ def cases(name: str) -> Iterator[Case]:
             )  # fmt: skip
 
 
-def _answers(one: Invented, usual: Mapping[str, Form]) -> Iterator[tuple[str, str, str, bool]]:
+def _answers(one: Invented, kind: Kind) -> Iterator[tuple[str, str, str, bool]]:
     """Form, response, the answer it states, and whether that is right."""
     turn = 0
     for right, answers in ((True, one.right), (False, one.wrong)):
         for answer in answers:
-            for form, write in rotated(usual, turn, FORMS_EACH):
+            for form, write in rotated(kind.forms, turn, FORMS_EACH):
                 yield form, write(answer), answer, right
             turn += 1
-    for form, write in UNFINISHED.items():
+    for form, write in kind.unfinished.items():
         yield form, write(one.right[0]), "", False
-    for form, hedge in HEDGED.items():
+    for form, hedge in kind.hedged.items():
         yield form, hedge(one.right[0], one.wrong[0]), "", False

@@ -43,10 +43,28 @@ JSON: Mapping[str, Form] = {
         "<think>It rises, then it falls.</think>"
         f'{{"solution": "It rises first.", "short answer": "{a}"}}'
     ),
+    "indented": lambda a: (
+        f'{{\n    "solution": "We read the bars.",\n    "short answer": "{a}"\n}}'
+    ),
+    "reordered": lambda a: f'{{"short answer": "{a}", "solution": "The legend says so."}}',
+    "escaped": lambda a: (
+        '{"solution": "We divide: $\\\\frac{6}{2} = 3$.\\nThen we compare.", '
+        f'"short answer": "{a}"}}'
+    ),
+    "raw LaTeX": lambda a: f'{{"solution": "As $\\sqrt{{9}} = 3$.", "short answer": "{a}"}}',
     "boxed": USUAL["boxed"],
     "marked": USUAL["marked"],
 }
 """Forms of DynaMath, which asks for JSON."""
+
+JSON_UNFINISHED: Mapping[str, Form] = {
+    **UNFINISHED,
+    "no short answer": lambda a: f'{{"solution": "Somewhere near {a}."}}',
+}
+JSON_HEDGED: Mapping[str, Callable[[str, str], str]] = {
+    **HEDGED,
+    "either json": lambda a, b: f'{{"solution": "Both fit.", "short answer": "{a} or {b}"}}',
+}
 
 OLYMPIAD: Mapping[str, Form] = {
     "asked for": lambda a: f"We add both equations.\n\nSo the final answer is $\\boxed{{{a}}}$.",

@@ -314,6 +314,15 @@ DYNA_FLOAT = (
     ask("How many squares are there?", "9",
         "9 | 9.000 | 9.0 | 9 squares",
         "8 | 10 | 9.1 | 90 | -9"),
+    ask("What is the area of the disc?", "12.566",
+        "12.566 | 12.5664 | 12.5655 | 12.566 square units | 12.5660 | 4π",
+        "12.57 | 12.5 | 3.142 | -12.566 | 125.66 | 12.568"),
+    ask("What is the slope?", "0.3333333333333333",
+        "0.333 | 0.3333 | .333 | 0.3330 | 1/3",
+        "0.3 | 0.33 | 3 | -0.333 | 0.335 | 33.3"),
+    ask("How many metres is it?", "1500.0",
+        "1500 | 1500.0 | 1500.000 | 1,500 | 1500 metres",
+        "150 | 1501 | 15000 | -1500 | 1499.9 | 1.5"),
 )  # fmt: skip
 
 DYNA_CHOICE = tuple(
@@ -329,6 +338,12 @@ DYNA_CHOICE = tuple(
          "B | (B) | B. not | C"),
         ("Which month: A. May B. June C. July?", "C", "C | (C) | C. July | C: July",
          "A | B | (B) | B. June | A. May"),
+        ("Which line is the steepest: (A) AB (B) CD (C) EF?", "C",
+         "C | (C) | C. EF | C) EF | Option C | C.", "A | B | (B) | A. AB | D | BC"),
+        ("Pick the largest: A. 2 B. 4 C. 8 D. 16 E. 32", "E",
+         "E | (E) | E. 32 | E) 32 | E: 32", "D | A | (C) | D. 16 | A, E"),
+        ("Is it (A) periodic (B) not?", "B", "B | (B) | B. not | B) | b",
+         "A | (A) | A. periodic | C | AB"),
     )
 )  # fmt: skip
 
@@ -345,6 +360,17 @@ DYNA_TEXT = tuple(
         ("Which shape is it?", "right triangle",
          "right triangle | Right triangle | a right triangle",
          "triangle | circle | not a right triangle | square"),
+        ("Is it convex, concave or neither?", "concave", "concave | Concave | It is concave",
+         "convex | neither | not concave | concave or convex"),
+        ("Which colour has the smallest part?", "blue", "blue | Blue | the blue part | blue.",
+         "red | green | not blue | blueberry red"),
+        ("What is the ratio of the areas?", "3:4", "3:4 | The ratio is 3:4 | 3:4.",
+         "4:3 | 13:4 | 3 | 3:5"),
+        ("Which month is the coldest?", "Jan", "Jan | jan | in Jan", "Feb | Dec | not Jan | None"),
+        ("Who is the shortest?", "Tom", "Tom | tom | Tom is the shortest",
+         "Tomas | Ann | Ann is the shortest | not Tom | Tim"),
+        ("Is the graph connected?", "Yes", "Yes | yes | Yes, it is",
+         "No | no | Not connected | yes and no"),
     )
 )  # fmt: skip
 

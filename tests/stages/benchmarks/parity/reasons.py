@@ -9,7 +9,8 @@ REASONS = (
     (r".*", "never ends", r".*", "it takes an answer out of thinking that never ends"),
     (r"olympiad tuple|olympiad interval", "either", r".*",
      "it compares as many parts as both have, and does not see the second answer"),
-    (r".*", "either|undecided", r".*", "two answers are offered, and it takes the one that fits"),
+    (r".*", "either|undecided|either json", r".*",
+     "two answers are offered, and it takes the one that fits"),
     (r"open", "empty box", r".*", "it finds the gold text in a sentence that gives no answer"),
     (r"choice letter", r".*", r"E\. 35%", "`E.` is no letter to it, and `5%` is found in `35%`"),
     (r"option text", r".*", r"green", "any text is taken for the most similar option"),
@@ -37,9 +38,11 @@ REASONS = (
     (r"open", r".*", "MgSO4", "the gold text is found in another word"),
     (r"open", "boxed|explained|courteous", r".*",
      "it takes what stands behind `so`, `is` and the like, and then does not look at the box"),
-    (r"dynamath text", r".*", r"not.*|oddly.*|15:2", "the gold text is found in another answer"),
-    (r"dynamath.*", r".*", r".*[π−].*", "the number is read by float()"),
-    (r"dynamath multiple choice", r".*", r"AB|Option D", "it looks at the first three characters"),
+    (r"dynamath text", r".*", r"not.*|oddly.*|concave or.*|blueberry.*|Tomas|1\d:\d",
+     "the gold text is found in another answer"),
+    (r"dynamath float", r".*", r".*[π−,/].*", "the number is read by float()"),
+    (r"dynamath multiple choice", r".*", r"AB|BC|Option [CD]",
+     "it looks at the first three characters"),
 )  # fmt: skip
 OF_VLMEVALKIT = (
     (r"dynamath text", r".*", r".*",
@@ -53,7 +56,8 @@ def why(scorer: str, type_: str, form: str, gold: str, answer: str, theirs: str)
     """One reason, in a few words; of several that apply the first."""
     if form == "either" and theirs == "-":
         return BOTH
-    if type_ == "dynamath text" and answer.casefold() == gold.casefold() and scorer == "official":
+    is_same = answer.casefold() == gold.casefold()
+    if type_.startswith("dynamath") and is_same and scorer == "official":
         return CASE
     known = OF_VLMEVALKIT + REASONS if scorer == "vlmevalkit" else REASONS
     for types, forms, answers, reason in known:

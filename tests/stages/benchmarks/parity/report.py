@@ -11,7 +11,8 @@ They were recorded by running the sources at the commits it names on the respons
   in place of what their LLM extracts.
 - MATH-V: `evaluate`, on whole responses.
 - OlympiadBench: `extract_answer` and `MathJudger.judge`, with the arguments as `judge.py` has them.
-- DynaMath: the comparison of `gpt_4o_json_eval.py`; `?` where the response is not plain JSON.
+- DynaMath: `preprocess` and the comparison of `opensource_json_eval.py`; `?` where it finds no JSON
+  and takes the end of the last line.
 - VLMEvalKit: `can_infer`, `is_equal` of MATH-V, `DynaMath_auxeval`; `?` where it asks a model.
 
 MV-MATH is scored by a language model alone, so there are only our own labels to compare with.

@@ -42,6 +42,12 @@ def test_there_are_enough_answers_right_and_wrong(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", recorded())
+def test_the_authors_have_a_verdict_on_enough_of_them(name: str) -> None:
+    official = recorded()[name]["official"]
+    assert len(official) - official.count("?") >= FEWEST
+
+
+@pytest.mark.parametrize("name", recorded())
 def test_the_recorded_verdicts_are_of_these_answers(name: str) -> None:
     listed, verdicts = list(cases(name)), recorded()[name]
     assert verdicts["digest"] == digest_of(listed)
