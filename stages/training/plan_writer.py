@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
+from data.files import write_whole
 from data.tables import sync_folder
 from stages.training.plan import IMAGE_SCHEMA, ROW_SCHEMA, Plan
 from stages.training.render import Example, Renderer, read_image
@@ -82,8 +82,6 @@ class PlanWriter:
 
     def finish(self, values: Mapping[str, Any]) -> Plan:
         """Write `plan.json`, whose being there says that the rows are; the plan."""
-        temporary = self.folder / ".plan.json"
-        temporary.write_text(json.dumps(values), encoding="utf-8")
-        os.replace(temporary, self.folder / "plan.json")
+        write_whole(self.folder / "plan.json", json.dumps(values))
         sync_folder(self.folder)
         return Plan.open(self.folder)
