@@ -42,5 +42,3 @@ def main() -> None:
     except SophiaError as error:
         print_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:  # of commands that only look
-        sys.exit(130)

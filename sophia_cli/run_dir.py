@@ -1,7 +1,10 @@
 """Where everything of a run lies, and what it was made with."""
 
+import contextlib
 import json
+import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +20,6 @@ from stages import STAGES
 from stages.identity import identify
 from stages.job import default_worker
 
-STAGE_SECTIONS = frozenset(map(section_name, STAGES))
 WRITES = {
     "caption": "captions",
     "reason": "rollouts",
@@ -29,26 +31,48 @@ OPTIONAL_TABLES = frozenset({"probes", "thinking"})
 
 
 LOCK_SECONDS = 5.0
-"""A lock as old as that was left by a worker that was killed."""
+"""A lock that stays the same for that long was left by a worker that was killed."""
 
 
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
     """Keep other stages, which may run at once, from what is read, changed and written here."""
-    deadline = time.monotonic() + LOCK_SECONDS
+    seen, since = None, time.monotonic()
     while True:
         try:
             lock.touch(exist_ok=False)
             break
         except FileExistsError:
-            if time.monotonic() > deadline:
-                lock.unlink(missing_ok=True)
-                deadline = time.monotonic() + LOCK_SECONDS
+            found = _identity(lock)
+            if found != seen:
+                seen, since = found, time.monotonic()
+            elif time.monotonic() - since > LOCK_SECONDS:
+                _remove(lock, found)
             time.sleep(0.01)
     try:
         yield
     finally:
         lock.unlink(missing_ok=True)
+
+
+def _identity(lock: Path) -> tuple[int, int] | None:
+    """Which lock this is; None: it is gone."""
+    try:
+        found = lock.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _remove(lock: Path, identity: tuple[int, int] | None) -> None:
+    """Take a lock away, but not the next one, which another waiting worker has made meanwhile."""
+    aside = lock.with_name(f"{lock.name}.{uuid.uuid4().hex}")
+    with contextlib.suppress(FileNotFoundError):
+        lock.rename(aside)
+        if _identity(aside) != identity:
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, lock)
+        aside.unlink()
 
 
 @dataclass(frozen=True)
@@ -113,13 +137,13 @@ class RunDir:
     def save_config(self, config: RunConfig, metadata: tables.Metadata) -> None:
         """Record what a stage runs with: the resolved configuration and the stage's digest.
 
-        Sections of other stages stay as they were when those ran.
+        Sections of other stages that ran stay as they were then.
         """
         resolved = config.model_dump(mode="json")
         own = section_name(metadata.stage)
         with alone(self.root / ".config.json.lock"):
             saved = self.saved_config()
-            others = STAGE_SECTIONS - {own}
+            others = set(map(section_name, saved["digests"])) - {own}
             resolved |= {name: kept for name, kept in saved["config"].items() if name in others}
             content = {
                 "config": resolved,

@@ -25,8 +25,14 @@ ORDER = tuple(SlurmStage)
 PARTS = {SlurmStage.REWARD: (SlurmStage.VERIFY, SlurmStage.PROPAGATE_REWARD)}
 ONE_JOB = frozenset({SlurmStage.PROPAGATE_REWARD, SlurmStage.TRAIN})
 """One takes no longer than a moment, the other is one process group: no use for more workers."""
-FOLLOWERS = frozenset({SlurmStage.REASON, SlurmStage.VERIFY, SlurmStage.JUDGE, SlurmStage.REWARD})
-"""Stages that can work on some shards of their input while others are missing."""
+FOLLOWED = {
+    SlurmStage.REASON: SlurmStage.CAPTION,
+    SlurmStage.VERIFY: SlurmStage.REASON,
+    SlurmStage.JUDGE: SlurmStage.REASON,
+    SlurmStage.REWARD: SlurmStage.REASON,
+}
+"""Stages that can work on some shards of their input while others are missing, and who writes it.
+Behind any other stage they wait for its end."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,9 @@ def _script(
 ) -> Script:
     settings = config.slurm.of_stage(stage)
     is_shared = stage not in ONE_JOB
-    follows = before is not None and config.slurm.chain == "follow" and stage in FOLLOWERS
+    follows = (
+        before is not None and config.slurm.chain == "follow" and FOLLOWED.get(stage) == before
+    )
     dependency = None
     if before:
         # Of an array, the first task to start is enough: the others may wait for long.

@@ -16,8 +16,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from stages.reward_tables import Choice, text_of_each
-from stages.rollout_columns import NOT_SCORED, NOT_THINKING, Floats, Ints, Mask, Rollouts
+from stages.reward_tables import Choice
+from stages.rollout_columns import (
+    NOT_SCORED,
+    NOT_THINKING,
+    Floats,
+    Ints,
+    Mask,
+    Rollouts,
+    text_of_each,
+)
 from stages.trust import RIGHT, group_advantages, trust_weight
 
 GROUP = "group"

@@ -27,12 +27,12 @@ from stages.generation import (
     require_table,
     unknown_sample,
 )
-from stages.job import Job, Outcome, Planned
+from stages.job import Job, Key, Outcome, Planned
 from stages.prompts import judge_messages, load_prompt
 from stages.seeds import seed_for
 from stages.serving import Model
 from stages.shards import map_shards
-from stages.thinking import ROLLOUT_COLUMNS, thinking_of
+from stages.thinking import ROLLOUT_COLUMNS, sample_columns, thinking_of
 from stages.verifiers.extract import after_thinking
 
 NO_THINKING = 0.0
@@ -78,19 +78,19 @@ def run(job: Job, config: Config) -> Outcome:
     model = job.models["judge"]
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
 
-    def plan(index: int) -> Iterator[Planned]:
+    def asked(index: int) -> Iterator[tuple[Key, Any]]:
         path = tables.shard_path(samples, index, count)
-        by_id = {row["sample_id"]: row for row in tables.read_rows(path, Sample)}
+        columns = sample_columns(with_images=config.with_images)
+        by_id = {row["sample_id"]: row for row in tables.read_rows(path, Sample, columns)}
         path = tables.shard_path(rollouts, index, count)
         for row in tables.read_rows(path, Rollout, ROLLOUT_COLUMNS):
             if row["sample_id"] not in by_id:
                 raise unknown_sample(path, row["sample_id"])
             key = (row["sample_id"], row["caption_index"], row["rollout_index"])
-            yield Planned(key=key, group=key, item=(by_id[row["sample_id"]], row))
+            yield key, (by_id[row["sample_id"]], row)
 
-    def grouped(index: int) -> Iterator[Planned]:
-        prompts = ((row.key, row.item) for row in plan(index))
-        for row in group_rows(prompts, range(1), model.group_size):
+    def plan(index: int) -> Iterator[Planned]:
+        for row in group_rows(asked(index), range(1), model.group_size):
             yield replace(row, key=row.key[:-1])  # a rollout is judged once
 
     def request(row: Planned) -> Request | Completion:
@@ -116,7 +116,7 @@ def run(job: Job, config: Config) -> Outcome:
             record=Thinking,
             table="thinking",
             count=count,
-            plan=grouped,
+            plan=plan,
             execute=lambda rows: complete(judge, rows, request, to_thinking(job)),
             total=tables.estimate_rows(rollouts, samples),
             inputs=tables_read(config),

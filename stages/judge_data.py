@@ -11,9 +11,9 @@ fine-tuned a 3B model on them. A question of the new run is what the judge is as
     sophia train --run JUDGE_RUN --set train.objective=sft --set models.policy.path=MODEL
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from data.report import Report
 from stages.generation import require_table, unknown_sample
 from stages.prompts import judge_text
 from stages.seeds import seed_for
-from stages.thinking import ROLLOUT_COLUMNS, thinking_of
+from stages.thinking import ROLLOUT_COLUMNS, sample_columns, thinking_of
 
 NUM_BINS = 10
 JUDGEMENT_COLUMNS = (
@@ -48,18 +48,29 @@ def bin_of(score: float) -> int:
     return min(int(score * NUM_BINS + 1e-3), NUM_BINS - 1)  # 0.3 as float32 is a little less
 
 
-def sample_evenly(scores: Mapping[Key, float], per_bin: int, seed: int) -> set[Key]:
+def sample_evenly(
+    scores: Iterable[tuple[Key, float]], per_bin: int, seed: int
+) -> tuple[set[Key], JudgeData]:
     """At most so many of each bin, at random; which ones follows from their keys.
 
     Args:
-        scores: the score of each.
+        scores: the score of each; only as many as are taken are held in memory.
         per_bin: most of a bin; one that has fewer gives all.
         seed: the run's.
     """
-    bins: dict[int, list[tuple[int, Key]]] = defaultdict(list)
-    for key, score in scores.items():
-        bins[bin_of(score)].append((seed_for(seed, "judge-data", *key), key))
-    return {key for members in bins.values() for _, key in sorted(members)[:per_bin]}
+    there = [0] * NUM_BINS
+    # Smallest first out: what is left of a bin are those with the largest numbers.
+    bins: list[list[tuple[int, Key]]] = [[] for _ in range(NUM_BINS)]
+    for key, score in scores:
+        number = bin_of(score)
+        there[number] += 1
+        drawn = seed_for(seed, "judge-data", *key), key
+        if len(bins[number]) < per_bin:
+            heapq.heappush(bins[number], drawn)
+        else:
+            heapq.heappushpop(bins[number], drawn)
+    chosen = {key for members in bins for _, key in members}
+    return chosen, JudgeData(there=there, taken=[len(members) for members in bins])
 
 
 def make_judge_data(
@@ -101,30 +112,23 @@ def make_judge_data(
         settings={"run.seed": seed, **settings},
     )
     _refuse_others(target, metadata)
-    scores = dict(_scores(run_dir, count))
-    if not scores:
+    chosen, result = sample_evenly(_scores(run_dir, count), per_bin, seed)
+    if not chosen:
         raise InputError(
             f"{run_dir / 'thinking'} holds no judgement that names a score.",
             "Look at its `error` column, and run `sophia judge --redo errors`.",
         )
-    chosen = sample_evenly(scores, per_bin, seed)
     report.start("judge data", count, 0)
     for index in range(count):
         if should_stop():
             raise Stopped("Stopped early.", "Run the same command again to go on.")
-        made = list(_conversations(run_dir, index, count, chosen, prompt))
-        if not with_images:
-            made = [(replace(sample, images=[]), trajectory) for sample, trajectory in made]
+        made = list(_conversations(run_dir, index, count, chosen, prompt, with_images=with_images))
         for record, name in ((Trajectory, "trajectories"), (Sample, "samples")):
             rows = [row for pair in made for row in pair if isinstance(row, record)]
             path = tables.shard_path(target / name, index, count)
             tables.write_atomically(path, tables.to_table(rows, record), metadata)
         report.advance(rows=1)
-    there, taken = [0] * NUM_BINS, [0] * NUM_BINS
-    for key, score in scores.items():
-        there[bin_of(score)] += 1
-        taken[bin_of(score)] += key in chosen
-    return JudgeData(there=there, taken=taken)
+    return result
 
 
 def _refuse_others(target: Path, metadata: tables.Metadata) -> None:
@@ -154,7 +158,7 @@ def _scores(run_dir: Path, count: int) -> Iterator[tuple[Key, float]]:
 
 
 def _conversations(
-    run_dir: Path, index: int, count: int, chosen: set[Key], prompt: str
+    run_dir: Path, index: int, count: int, chosen: set[Key], prompt: str, *, with_images: bool
 ) -> Iterator[tuple[Sample, Trajectory]]:
     """What the judge is asked about each chosen rollout, and what it is to say."""
     judged = {key: row for key, row in _judgements(run_dir, index, count) if key in chosen}
@@ -162,7 +166,7 @@ def _conversations(
     path = tables.shard_path(run_dir / "samples", index, count)
     samples = {
         row["sample_id"]: row
-        for row in tables.read_rows(path, Sample)
+        for row in tables.read_rows(path, Sample, sample_columns(with_images=with_images))
         if row["sample_id"] in wanted
     }
     path = tables.shard_path(run_dir / "rollouts", index, count)
@@ -181,7 +185,7 @@ def _conversations(
         yield (
             Sample(
                 sample_id=name,
-                images=sample["images"],
+                images=sample.get("images", []),
                 question=judge_text(sample, thinking, prompt),
                 source="judge-data",
             ),

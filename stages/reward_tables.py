@@ -3,13 +3,12 @@
 The texts of the rollouts that were chosen are read from the row groups that hold one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from data import tables
@@ -26,27 +25,6 @@ REWARDS = pa.schema(
     for column in schema(Reward)
 )
 """The schema of rewards, each text once for many rows."""
-
-
-def text_of_each(make: Callable[..., str], *parts: npt.NDArray[Any]) -> pa.Array:
-    """A text for each row, made once for each combination of the parts it depends on.
-
-    Args:
-        make: a row's parts -> its text.
-        parts: arrays of flags and small numbers.
-    """
-    number = np.zeros(len(parts[0]), np.int32)
-    for part in parts:
-        number = number * (int(part.max()) + 1) + part
-    example = np.full(int(number.max()) + 1, -1)
-    example[number] = np.arange(len(number))
-    found = np.flatnonzero(example >= 0)
-    texts = [make(*(part[row] for part in parts)) for row in example[found]]
-    # Each text once: a dictionary with one twice is written as a text for every row.
-    place = {made: at for at, made in enumerate(dict.fromkeys(texts))}
-    text = np.zeros(len(example), np.int32)
-    text[found] = [place[made] for made in texts]
-    return pa.DictionaryArray.from_arrays(pa.array(text[number]), pa.array([*place], pa.string()))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,13 @@
 """Rollouts with their verdicts as columns: an array for each, sorted by key."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[Any]
@@ -24,7 +26,7 @@ class Rollouts:
     row: Ints
     """Where in the table of rollouts it stands."""
     sample: Ints
-    """The place of its sample among the shard's sorted sample ids."""
+    """The place of its sample among the shard's sample ids."""
     caption: Ints
     rollout: Ints
     num_tokens: Ints
@@ -107,3 +109,24 @@ def starts(*columns: npt.NDArray[Any]) -> Ints:
     for values in columns:
         is_start[1:] |= values[1:] != values[:-1]
     return np.flatnonzero(is_start)
+
+
+def text_of_each(make: Callable[..., str], *parts: npt.NDArray[Any]) -> pa.Array:
+    """A text for each row, made once for each combination of the parts it depends on.
+
+    Args:
+        make: a row's parts -> its text.
+        parts: arrays of flags and small numbers.
+    """
+    number = np.zeros(len(parts[0]), np.int32)
+    for part in parts:
+        number = number * (int(part.max()) + 1) + part
+    example = np.full(int(number.max()) + 1, -1)
+    example[number] = np.arange(len(number))
+    found = np.flatnonzero(example >= 0)
+    texts = [make(*(part[row] for part in parts)) for row in example[found]]
+    # Each text once: a dictionary with one twice is written as a text for every row.
+    place = {made: at for at, made in enumerate(dict.fromkeys(texts))}
+    text = np.zeros(len(example), np.int32)
+    text[found] = [place[made] for made in texts]
+    return pa.DictionaryArray.from_arrays(pa.array(text[number]), pa.array([*place], pa.string()))

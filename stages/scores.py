@@ -93,15 +93,22 @@ def majority_vote(questions: Iterable[Sequence[Row]]) -> float | None:
 
 
 def worst_case(questions: Iterable[Sequence[Row]]) -> Score:
-    """The share of clusters of which every variant is right, answer by answer."""
-    found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    """The share of clusters of which every variant is right, answer by answer.
+
+    An answer of which a variant is not judged is left out, unless another one is wrong anyway.
+    """
+    found: dict[str, dict[int, list[float | None]]] = defaultdict(lambda: defaultdict(list))
     for rows in questions:
         for row in rows:
-            if row["outcome_reward"] is not None:
-                found[row["cluster"]][row["rollout_index"]].append(row["outcome_reward"])
-    return pass_at_1(
-        [[float(min(rewards)) for rewards in by_index.values()] for by_index in found.values()]
-    )
+            found[row["cluster"]][row["rollout_index"]].append(row["outcome_reward"])
+    worst = [[_worst(rewards) for rewards in by_index.values()] for by_index in found.values()]
+    return pass_at_1([[reward for reward in rewards if reward is not None] for rewards in worst])
+
+
+def _worst(rewards: Sequence[float | None]) -> float | None:
+    """The smallest of some rewards; None where one that is not known could be smaller."""
+    smallest = min((reward for reward in rewards if reward is not None), default=None)
+    return smallest if smallest == 0 or None not in rewards else None
 
 
 def summarize(attempts: Sequence[Row], *, has_variants: bool = False) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from stages.reward_tables import text_of_each
-from stages.rollout_columns import Floats, Ints, Mask, Rollouts, starts
+from stages.rollout_columns import Floats, Ints, Mask, Rollouts, starts, text_of_each
 from stages.seeds import seed_for
 
 Select = Literal["shortest", "random-qualified", "no-caption-reward", "random", "group"]

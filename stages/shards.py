@@ -76,6 +76,16 @@ def map_shards(
             for name in inputs
         )
 
+    def lacking(index: int) -> str:
+        for name in inputs:
+            shard = tables.shard_path(job.folder(name), index, count)
+            if shard.exists() and not _is_up_to_date(job, name, shard):
+                found = tables.read_metadata(shard)
+                return (
+                    f"; {name} are to grow: {found.differences(job.inputs[name])}" if found else ""
+                )
+        return ""
+
     def stream(indices: list[int]) -> Iterator[Planned]:
         for index in indices:
             if job.should_stop() or not job.budget.admits():
@@ -87,7 +97,7 @@ def map_shards(
                     return
 
     while remaining := claims.remaining():
-        _wait_for_work(job, claims, is_ready, remaining)
+        _wait_for_work(job, claims, is_ready, lacking, remaining)
         if job.should_stop() or not job.budget.admits():
             break
         with writer.working(), _closing(execute(stream(remaining))) as rows:
@@ -133,7 +143,11 @@ def _check_progress(writer: ShardWriter) -> None:
 
 
 def _wait_for_work(
-    job: Job, claims: Claims, is_ready: Callable[[int], bool], remaining: list[int]
+    job: Job,
+    claims: Claims,
+    is_ready: Callable[[int], bool],
+    lacking: Callable[[int], str],
+    remaining: list[int],
 ) -> None:
     """Return when a shard is free and its inputs are there, all are done, or it is time to stop."""
     said = ""
@@ -148,6 +162,8 @@ def _wait_for_work(
         text = f"waiting for {len(remaining)} shards"
         if holders:
             text += f"; {num_held} are with {', '.join(sorted(holders))}"
+        else:
+            text += lacking(remaining[0])
         if text != said:
             job.report.note(text)
             said = text

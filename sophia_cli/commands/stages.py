@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from data import tables
 from data.errors import ConfigError
 from sophia_cli import reports
 from sophia_cli.commands.shared import resolve, run_in_order, run_stage
-from sophia_cli.execute import finish, full_disk_explained, stopping
+from sophia_cli.execute import finish, full_disk_explained, logging_to, stopping
 from sophia_cli.options import (
     Action,
     ConfigFiles,
@@ -45,7 +46,8 @@ def ingest(
     ] = "",
     limit: Annotated[int | None, typer.Option(help="Rows taken, from the first.", min=1)] = None,
     num_shards: Annotated[
-        int | None, typer.Option(help="Shards of every table; default: one per 256 rows.", min=1)
+        int | None,
+        typer.Option(help="Shards of every table; default: one per 256 rows.", min=1, max=99_999),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a Hugging Face data set.")] = "train",
     image_folder: Annotated[
@@ -67,8 +69,12 @@ def ingest(
     from data.ingest import ingest as read_samples
     from stages.gold_answers import count_unverifiable
 
-    resolved = resolve(config, set_)
-    with stopping() as (report, should_stop), full_disk_explained(run):
+    resolved, root = resolve(config, set_), RunDir(run)
+    with (
+        stopping() as (report, should_stop),
+        full_disk_explained(run),
+        logging_to(root.log_path("ingest")),
+    ):
         excluded = None
         if exclude_benchmarks:
             from stages.benchmarks.exclusion import exclusions
@@ -87,6 +93,8 @@ def ingest(
             should_stop=should_stop,
             exclusions=excluded,
         )
+        if metadata := tables.read_metadata(tables.shards(run / "samples")[0]):
+            root.save_config(resolved.config, metadata)
     reports.show_ingest(summary, count_unverifiable(run / "samples"), as_json)
     failed = sum(summary.num_errors.values())
     finish(Outcome(rows=summary.num_samples, errors=failed), resolved.config)

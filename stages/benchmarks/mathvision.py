@@ -14,7 +14,6 @@ from stages.benchmarks.published import Part, Published
 from stages.benchmarks.rows import (
     MENTION,
     answer_of,
-    final_part,
     judged,
     letters_of,
     listed,
@@ -30,7 +29,6 @@ HINT = (
     'multiple choice question, only one letter is allowed in the "\\boxed{}".'
 )
 DECIMALS = 2
-FIRST_LETTER = re.compile(r"\(?([A-E])\)?\n")
 BOXED = re.compile(r"\$?\\boxed\{(.*)\}\$?", re.DOTALL)
 
 
@@ -89,14 +87,10 @@ def score(question: Question, text: str) -> Judgement | None:
 
 
 def _score_option(question: Question, text: str) -> Judgement | None:
-    """What the verifier does not read: several letters, and a first line that is a letter."""
-    choices = question.options
+    """No answer and several letters are wrong; the rest is the verifier's."""
     answer = answer_of(text, "choice")
-    if answer is None or len(letters_of(answer, choices)) > 1:
+    if answer is None or len(letters_of(answer, question.options)) > 1:
         return judged(False, answer, "mathvision")
-    first = FIRST_LETTER.match(final_part(text).strip())
-    if first and not letters_of(answer, choices):
-        return judged(first[1] == question.sample.answer, first[1], "mathvision")
     return None
 
 

@@ -1,7 +1,7 @@
 """Images decoded in processes of their own, ahead of the engine that will look at them."""
 
 import multiprocessing
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,16 +24,30 @@ class Decoder:
 
     def __init__(self) -> None:
         self.pool: ProcessPoolExecutor | None = None
+        self.wanted = Counter[bytes]()
         self.expected: OrderedDict[bytes, None] = OrderedDict()
         self.ahead: OrderedDict[bytes, Future[Image.Image]] = OrderedDict()
         self.lock = Lock()
 
     def expect(self, images: Sequence[bytes]) -> None:
-        """Decode these when there is room, for they will be asked for, in this order."""
+        """Decode these once when there is room, in this order; `release` them afterwards."""
         with self.lock:
             for image in images:
-                if image not in self.ahead:
+                if not self.wanted[image]:
                     self.expected[image] = None
+                self.wanted[image] += 1
+            self._decode_ahead()
+
+    def release(self, images: Sequence[bytes]) -> None:
+        """Let go of images that were expected, whether or not they were opened."""
+        with self.lock:
+            for image in images:
+                self.wanted[image] -= 1
+                if not self.wanted[image]:
+                    del self.wanted[image]
+                    self.expected.pop(image, None)
+                    if future := self.ahead.pop(image, None):
+                        future.cancel()
             self._decode_ahead()
 
     def open(self, image: bytes) -> Image.Image:
@@ -48,10 +62,13 @@ class Decoder:
             self._decode_ahead()
         try:
             return future.result()
-        except BrokenProcessPool as error:
+        except BrokenProcessPool:  # perhaps over another image
             with self.lock:
-                self.pool = None  # what else it had is decoded anew when it is asked for
-                self.ahead.clear()
+                self._renew()
+                future = self._submit(image)
+        try:
+            return future.result()
+        except BrokenProcessPool as error:
             raise ImageError("the process that decoded it died") from error
 
     def close(self) -> None:
@@ -65,7 +82,17 @@ class Decoder:
             self.ahead[image] = self._submit(image)
 
     def _submit(self, image: bytes) -> "Future[Image.Image]":
-        if self.pool is None:
-            context = multiprocessing.get_context("spawn")
-            self.pool = ProcessPoolExecutor(NUM_PROCESSES, mp_context=context)
+        if self.pool is not None:
+            try:
+                return self.pool.submit(open_image, image)
+            except BrokenProcessPool:
+                self._renew()
+        self.pool = ProcessPoolExecutor(NUM_PROCESSES, multiprocessing.get_context("spawn"))
         return self.pool.submit(open_image, image)
+
+    def _renew(self) -> None:
+        """Give up processes of which one died; what they had is decoded when it is asked for."""
+        if self.pool is not None:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+        self.pool = None
+        self.ahead.clear()

@@ -61,13 +61,18 @@ class Renderer:
         Raises:
             RequestError: an image is broken or the template rejects the messages.
         """
-        if self.last is not None:
-            asked, prompt = self.last
-            if request.messages == asked.messages and request.images == asked.images:
-                return prompt
-        prompt = self._render(request)
+        if (prompt := self.known(request)) is None:
+            prompt = self._render(request)
         self.last = request, prompt
         return prompt
+
+    def known(self, request: Request) -> Prompt | None:
+        """The last prompt, where this request has the same."""
+        if self.last is None:
+            return None
+        asked, prompt = self.last
+        is_same = request.messages == asked.messages and request.images == asked.images
+        return prompt if is_same else None
 
     def _render(self, request: Request) -> Prompt:
         if request.images and not self.checkpoint.multimodal:

@@ -143,8 +143,12 @@ class VllmEngine:
             resend: send the pixels even so.
         """
         loop = asyncio.get_running_loop()
-        self.decoder.expect(request.images)
-        prompt = await loop.run_in_executor(self.rendering, self.renderer.prompt, request)
+        images = () if self.renderer.known(request) else request.images
+        self.decoder.expect(images)
+        try:
+            prompt = await loop.run_in_executor(self.rendering, self.renderer.prompt, request)
+        finally:
+            self.decoder.release(images)
         # vLLM checks this too, but calls it by another name.
         self._max_tokens(request, len(prompt.token_ids))
         engine_prompt: dict[str, Any] = {"prompt_token_ids": prompt.token_ids}

@@ -3,6 +3,8 @@ r"""Boxed answers: `\boxed{...}`, several of them in a row, and what is no answe
 import re
 from dataclasses import dataclass
 
+from stages.verifiers.units import unit_of
+
 BOX = re.compile(r"(?:\\(?:boxed|fbox|framebox)\s*(?:\{|(?=[$\w\\-]))|(?<![A-Za-z\\])boxed\{)")
 BETWEEN = re.compile(
     r"(?:[\s$,;、.()]|\\quad|\\qquad"
@@ -23,6 +25,9 @@ UNIT = re.compile(
     r"[$\\)\]\s]{0,4}(\\(?:text|mathrm|textrm|mbox)\s*\{[^{}]{1,24}\}(?:\^\{?\d\}?)?"
     r"|\^?\\circ\b|°|\\?%)"
 )
+WORD_AFTER = re.compile(r"[$\\)\]*\s]{0,4}([A-Za-z/²³]{1,12}(?:\^\{?\d\}?)?)(?P<rest>.?)")
+SHORT_WORDS = frozenset("cm mm km dm kg mg mL ml kW Hz Pa kPa eV °C cm² m² m³ cm³ m/s km/h".split())
+"""Units of a few letters that are nothing else in a sentence."""
 LONGEST = 4000
 MOST_BOXES = 50
 """A response that repeats unbalanced boxes without end has no answer."""
@@ -66,9 +71,20 @@ def last_box(text: str, kind: str = "") -> Box | None:
         return None
     parts = [content.strip() for content in contents]
     if len(parts) == 1:
-        unit = UNIT.match(text, found[1])
-        return Box(parts[0] + (f" {unit[1]}" if unit and _unitless(parts[0]) else ""), found[1])
+        unit = _unit_after(text, found[1]) if _unitless(parts[0]) else None
+        return Box(parts[0] + (f" {unit}" if unit else ""), found[1])
     return Box(", ".join(dict.fromkeys(parts)), found[1])
+
+
+def _unit_after(text: str, position: int) -> str | None:
+    """The unit right behind a box, in LaTeX or as a word of the sentence; None: there is none."""
+    if match := UNIT.match(text, position):
+        return match[1]
+    word = WORD_AFTER.match(text, position)
+    if word is None or word["rest"].isalnum():
+        return None
+    is_unit = word[1] in SHORT_WORDS or (len(word[1]) > 3 and unit_of(word[1]))
+    return word[1] if is_unit else None
 
 
 def _unitless(content: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from stages.verifiers.clean import tidy
 from stages.verifiers.compare import same
+from stages.verifiers.quadrants import quadrants_in, quadrants_of
 from stages.verifiers.reading import read
 from stages.verifiers.terms import Terms
 from stages.verifiers.text import normalize, words_of
@@ -17,6 +18,8 @@ LETTER = re.compile(
     r"(?P<rest>\s*[.:,)、]\s*.*|\s*\(.*\)|\s+.*)?",
     re.DOTALL | re.IGNORECASE,
 )
+LISTED = re.compile(r"[,;，；、] ?(?:and |or )?\(?([A-J])\)?(?= ?[(:：.)]|$)")
+"""A letter after the first one and what it stands for: `A (red), D (white)`."""
 SEVERAL = re.compile(
     r"[(\[{]?\s*([A-J](?:(?:[\s,/;&、|]+(?:and|or)\s+|\s*(?:[和或及]|\\&)\s*|[\s,/;&、|]+)[A-J])+|[A-J]{2,8})"
     r"\s*[)\]}]?",
@@ -35,7 +38,7 @@ ASKS_LETTER = re.compile(
 
 def letters_in(answer: str) -> frozenset[str]:
     """Letters of an answer that is nothing but letters: `AC`, `A, C`, `A or B`."""
-    plain = re.sub(r"[()\[\]{}]", " ", tidy(answer)).strip()
+    plain = re.sub(r"\\?[()\[\]{}]", " ", tidy(answer)).strip()
     match = SEVERAL.fullmatch(plain)
     if match is None:
         return frozenset()
@@ -121,6 +124,8 @@ def _agrees(
     letter: str, written: str, rest: str, options: Sequence[str], terms: Terms | None
 ) -> frozenset[str]:
     """The letter with the text beside it; both, where the text is another option's."""
+    if any(other != letter for other in LISTED.findall(rest)):
+        return frozenset({letter, *LISTED.findall(rest)})
     if options and ord(letter) - 65 < len(options):
         others = matching(rest, options, terms)
         if others:
@@ -145,6 +150,8 @@ def _matching(answer: str, options: tuple[str, ...], terms: Terms) -> tuple[str,
                     found.append(index)
             elif same(other, value, terms):
                 found.append(index)
+    if not found and (said := quadrants_in(tidy(answer), False)):
+        found = [at for at, one in enumerate(options) if quadrants_of(tidy(one), False) == said]
     if not found:
         theirs = words_of(answer)
         holding = [

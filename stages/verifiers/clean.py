@@ -26,7 +26,9 @@ SIGNS = {
     "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}",
     "∠": r"\angle ", "△": r"\triangle ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
     "γ": r"\gamma ", "λ": r"\lambda ", "φ": r"\phi ", "ω": r"\omega ", "μ": "µ", "Δ": r"\Delta ",
-    "Ω": r"\Omega ", "\u00a0": " ", "\u3000": " ", "\u2009": " ", "\u202f": " ", "\u200b": "",
+    "Ω": r"\Omega ", "ρ": r"\rho ", "σ": r"\sigma ", "τ": r"\tau ", "δ": r"\delta ",
+    "ε": r"\epsilon ", "η": r"\eta ", "ψ": r"\psi ", "Φ": r"\Phi ",
+    "\u00a0": " ", "\u3000": " ", "\u2009": " ", "\u202f": " ", "\u200b": "",
     "\u2061": "", "⟨": "(", "⟩": ")", "∧": r"\wedge ", "∨": r"\vee ", "←": r"\leftarrow ",
 }  # fmt: skip
 SIGN_TABLE = str.maketrans({**{chr(key): chr(value) for key, value in FULL_WIDTH.items()}, **SIGNS})
@@ -75,6 +77,8 @@ BRACED_WORD = re.compile(r"(?<=\d)\{\s*(degrees?|[a-zA-Z]{3,})\s*\}")
 SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\{\\,\})\s*(?=\d{3}(?!\d))")
 REPEATING = re.compile(r"(\d*\.\d*)\\(?:overline|dot|bar)\s*\{(\d+)\}")
 REPEATED = re.compile(r"(\d*\.\d{0,12}?)(\d{1,6}?)\2+(?:\.{3}|\\[lc]?dots(?![A-Za-z]))")
+LEFT_OUT = re.compile(r"(?<=[-+*/,<=])( ?)\.{3,6}(?![.\d])")
+"""`1 + 2 + ... + n`"""
 REPEATS = 40
 """A repeating decimal is written out so often."""
 CHOOSE = re.compile(r"\{\s*([^{}\\]{1,20}?)\s*\\choose\s*([^{}]{1,20}?)\s*\}")
@@ -112,6 +116,8 @@ def tidy(text: str) -> str:
     text = _without_delimiters(text)
     text = SEPARATOR.sub("", text)
     text = NOTHING.sub("", text)
+    if "..." in text:
+        text = LEFT_OUT.sub(r"\1\\ldots ", text)
     text = REPEATING.sub(lambda match: match[1] + match[2] * REPEATS, text)
     text = REPEATED.sub(lambda match: match[1] + match[2] * REPEATS, text)
     text = PRIME.sub("'", text)

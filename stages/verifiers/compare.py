@@ -12,6 +12,7 @@ from stages.verifiers.quantity_rules import same_quantity
 from stages.verifiers.regions import End, Piece, as_interval, is_region, pieces
 from stages.verifiers.relations import (
     Named,
+    is_other_unknown,
     named,
     rising,
     same_points,
@@ -22,6 +23,7 @@ from stages.verifiers.terms import Terms
 from stages.verifiers.text import same_text, squeezed
 from stages.verifiers.times import same_moment
 from stages.verifiers.values import (
+    Either,
     Line,
     Matrix,
     Moment,
@@ -45,6 +47,8 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
     """
     if gold == answer and not isinstance(gold, Words):
         return True
+    if isinstance(gold, Either) or isinstance(answer, Either):
+        return False
     if isinstance(gold, Relation) or isinstance(answer, Relation):
         return _same_relation(gold, answer, terms)
     if is_region(gold) or is_region(answer):
@@ -94,7 +98,9 @@ def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
                 return all_same(rising(gold).sides, answer.items, strict, same)
         return _same_region(gold, answer, terms)
     if theirs:
-        return same(gold, theirs.value, terms)
+        return not is_other_unknown(theirs, terms) and same(gold, theirs.value, terms)
+    if isinstance(gold, Matrix) and isinstance(answer, Relation) and answer.is_equation:
+        return same(gold, answer.sides[-1], terms)  # a product of matrices, and what it is
     if isinstance(answer, Relation) and answer.is_equation and _is_identity(answer):
         return same(gold, answer.sides[-1], terms)
     if isinstance(answer, Relation) and answer.is_equation and len(answer.sides) == 2:

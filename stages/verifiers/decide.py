@@ -9,22 +9,18 @@ from stages.verifiers.clean import tidy
 from stages.verifiers.compare import same
 from stages.verifiers.forms import breaks_form
 from stages.verifiers.golds import Gold, type_gold
-from stages.verifiers.prose import phrase
+from stages.verifiers.lines import phrase
+from stages.verifiers.polarity import asserts, polarity
+from stages.verifiers.quadrants import asks_for_quadrant, quadrants_in
 from stages.verifiers.reading import read
 from stages.verifiers.screen import is_mathematical, too_hard
-from stages.verifiers.text import (
-    HEDGE,
-    NEGATION,
-    normalize,
-    polarity,
-    same_text,
-    same_words,
-    squeezed,
-)
+from stages.verifiers.text import HEDGE, NEGATION, normalize, same_text, same_words, squeezed
 from stages.verifiers.values import Quantity, Value, Words
 
 NUMBERS = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\w)")
 LETTER = re.compile("[A-J]")
+DOTS = re.compile(r"\\ldots(?![A-Za-z])|\.\.")
+"""What algebra would take for a number."""
 EXPLICIT = re.compile(r"(?:option|choice|选项?|故选)\s*[:：]?\s*\(?[A-J]\b", re.IGNORECASE)
 SENTENCE_WORDS = 6
 SENTENCE = 4
@@ -57,8 +53,14 @@ def decide(
     for alternative in gold.alternatives:
         if _identical(alternative, answer):
             return Decision(True, "string")
+    if gold.quadrants:
+        said = quadrants_in(tidy(answer), asks_for_quadrant(question))
+        return Decision(said == gold.quadrants, "quadrant")
     if gold.kind == "yes/no":
-        return Decision(polarity(answer) is polarity(gold.text), "yes/no")
+        polar = polarity(answer)
+        if polar is None:
+            polar = asserts(answer, gold.terms.question)
+        return Decision(polar is polarity(gold.text), "yes/no")
     if LETTER.fullmatch(gold.text) and EXPLICIT.match(tidy(answer)):
         return Decision(chosen_letters(answer, ()) == {gold.text}, "choice")
     if gold.options and (found := _by_letter(gold, answer)) is not None:
@@ -79,6 +81,8 @@ def _decide_choice(gold: Gold, answer: str) -> Decision:
     if HEDGE.search(plain) and not any(plain == normalize(option) for option in gold.options):
         return Decision(False, "choice")
     chosen = chosen_letters(answer, gold.options, gold.terms)
+    if not chosen and gold.options and (stated := _stated(answer, "number")):
+        chosen = chosen_letters(stated, gold.options, gold.terms)
     if len(chosen) > 1 and re.search(r"\bor\b|或|/", plain):
         return Decision(False, "choice")
     return Decision(chosen == gold.letters, "choice")
@@ -106,9 +110,9 @@ def _decide_values(gold: Gold, answer: str) -> Decision:
         if found:
             return Decision(True, gold.kind)
         unsure = unsure or found is None
-    if not unsure:
-        return Decision(False, gold.kind)
     pair = tidy(gold.alternatives[0]), tidy(answer)
+    if not unsure or any(DOTS.search(one) for one in pair):
+        return Decision(False, gold.kind)
     if too_hard(pair[0]):
         return Decision(None, "screen")
     return Decision(False, "screen") if too_hard(pair[1]) else Decision(None, "math", pair)
@@ -121,11 +125,7 @@ def _same_words(
     if not isinstance(wanted, Words):
         if same_words(alternative, answer):
             return True
-        plain = tidy(answer)
-        denied = NEGATION.search(plain) or HEDGE.search(plain)
-        long = len(answer.split()) >= SENTENCE and not denied
-        stated = phrase(plain, gold.kind) if long else None
-        if stated and tidy(stated) != tidy(answer):
+        if stated := _stated(answer, gold.kind):
             return same(wanted, read(stated, gold.terms.hints), gold.terms)
     elif same_text(alternative, answer, gold.terms.question):
         return True
@@ -135,6 +135,15 @@ def _same_words(
     if isinstance(wanted, Words) and not re.search(r"\\[a-z]|[=^]", wanted.text):
         return False
     return None if mathematical else False
+
+
+def _stated(answer: str, kind: str) -> str | None:
+    """What an answer that is a sentence states; None: it is none, or leaves it open."""
+    plain = tidy(answer)
+    if len(answer.split()) < SENTENCE or NEGATION.search(plain) or HEDGE.search(plain):
+        return None
+    stated = phrase(plain, kind)
+    return stated if stated and tidy(stated) != plain else None
 
 
 def _same_figures(gold: str, answer: str) -> bool | None:

@@ -4,7 +4,8 @@ import json
 import re
 
 from stages.verifiers.boxes import BOX, last_box
-from stages.verifiers.prose import closing_answer, first_phrase
+from stages.verifiers.letters import ANY_LETTER, settled_letter
+from stages.verifiers.lines import closing_answer, first_phrase
 
 CLOSED = ("</think>", "</thinking>", "<|end_of_thought|>", "◁/think▷", "</thought>", "</reasoning>")
 OPENED = ("<think>", "<thinking>", "<|begin_of_thought|>", "◁think▷", "<thought>")
@@ -13,6 +14,7 @@ TURN_ENDS = re.compile(
 )
 TAG = re.compile(r"[<\[]answer[>\]]", re.IGNORECASE)
 END_TAG = re.compile(r"[<\[]/answer[>\]]", re.IGNORECASE)
+NESTED = re.compile(r"(</?answer>)(?:\s*\1){2,}", re.IGNORECASE)
 BLANKS = re.compile(r"[^\S\n]{2,}")
 EMPTY_LINES = re.compile(r"\n(?:[^\S\n]?\n){2,}")
 REPEATED = re.compile(r"([^\w\s])\1{15,}")
@@ -78,7 +80,7 @@ def extract_answer(text: str, question: str = "", kind: str = "") -> str | None:
     tail = after_thinking(text)
     if tail is None:
         return None
-    tail = _calmed(_first_turn(tail)[-LONGEST_TAIL:])
+    tail = _calmed(_unnested(_first_turn(tail))[-LONGEST_TAIL:])
     answer = _answer_in(tail, question, kind)
     if answer is None:
         return None
@@ -114,6 +116,11 @@ def _calmed(text: str) -> str:
     return REPEATED.sub(lambda match: match[1] * 15, text)
 
 
+def _unnested(text: str) -> str:
+    """A text with each tag once where it is there many times over."""
+    return NESTED.sub(r"\1", text) if "answer>" in text else text
+
+
 def _answer_in(tail: str, question: str, kind: str) -> str | None:
     if tags := list(TAG.finditer(tail)):
         start = tags[-1].end()
@@ -128,18 +135,26 @@ def _answer_in(tail: str, question: str, kind: str) -> str | None:
     rest = tail if box is None else tail[box.end :]
     finals = list(FINAL.finditer(rest)) or list(FINAL_HEAD.finditer(rest))
     if finals:
-        stated = first_phrase(rest[finals[-1].end() :], kind)
+        stated = first_phrase(rest[finals[-1].end() :], kind, question)
         if stated and (box is None or not EMPTY.fullmatch(stated)):
             return stated
     if box is not None:
-        return box.content
+        return _with_letter(box.content, rest) if kind == "choice" else box.content
     if found := _json_answer(tail):
         return found
     markers = [mark for mark in MARKER.finditer(tail) if not _is_asked(tail, mark)]
     if markers:
         after = tail[markers[-1].end() :]
-        return first_phrase(after, kind) if after.strip() else None
+        return first_phrase(after, kind, question) if after.strip() else None
     return closing_answer(tail, question, kind)
+
+
+def _with_letter(content: str | None, rest: str) -> str | None:
+    """What a box holds, after the option that is named right behind it where it names none."""
+    if not content or ANY_LETTER.search(content) or not (lines := rest.strip().splitlines()):
+        return content
+    letter = settled_letter(lines[0])
+    return f"{letter}. {content}" if letter and len(letter) == 1 else content
 
 
 def _is_asked(tail: str, mark: re.Match[str]) -> bool:

@@ -21,6 +21,8 @@ LOWEST = re.compile(r"\bsimplif|\breduce|lowest terms|化简|约分|最简", re.
 FORMULA = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 INLINE = re.compile(r"(?<=\s)([^\s$]*\d[^\s$]*(?:\s*[-+*/=<>^]\s*[^\s$]+)*)")
 STATED = re.compile(r"[:：]\s*([^\n$:：]{3,80}?)\s*[.?。？]?\s*(?:\n|$)")
+AS_FRACTION = re.compile(r"\bas an? (?:\w+ )?fraction|化[成为](?:最简)?分数", re.IGNORECASE)
+DECIMAL = re.compile(r"-?\d*\.\d+")
 MOST_FACTORS = 20
 SUM = frozenset("+-")
 
@@ -36,6 +38,8 @@ def breaks_form(question: str, gold: str, answer: str) -> bool:
         return True
     if _bare(written) != written and _bare(written) in _formulas(question):
         return True
+    if AS_FRACTION.search(question) and DECIMAL.fullmatch(written):
+        return not DECIMAL.fullmatch(wanted)
     try:
         ours, theirs = parse(wanted), parse(written)
     except Unreadable:

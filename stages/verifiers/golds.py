@@ -10,10 +10,12 @@ from stages.verifiers.choice import gold_letters
 from stages.verifiers.clean import LONGEST_ANSWER, restore, tidy
 from stages.verifiers.graded import graded_kind, problem_of
 from stages.verifiers.options import options_in
+from stages.verifiers.polarity import is_polar
+from stages.verifiers.quadrants import Quadrants, asks_for_quadrant, quadrants_of
 from stages.verifiers.reading import read
 from stages.verifiers.regions import is_region
 from stages.verifiers.terms import Terms, terms_of
-from stages.verifiers.text import is_polar, normalize
+from stages.verifiers.text import normalize
 from stages.verifiers.values import (
     Line,
     Matrix,
@@ -58,6 +60,8 @@ class Gold:
     """Of a choice, the right options."""
     options: tuple[str, ...] = ()
     """The options' texts, in the order of their letters."""
+    quadrants: Quadrants = frozenset()
+    """The quadrants of the plane that it names."""
     terms: Terms = Terms()  # noqa: RUF009 - frozen
 
 
@@ -85,7 +89,8 @@ def type_gold(
     if alternatives is None:
         return Gold(text, "none", problem="a list of texts: it is not clear if all are wanted")
     values = tuple(read(PREFIX.sub("", tidy(one)), terms.hints) for one in alternatives)
-    kind = "choice" if letters else _kind(text, values[0])
+    quadrants = quadrants_of(tidy(text), asks_for_quadrant(question))
+    kind = "choice" if letters else "text" if quadrants else _kind(text, values[0])
     if not letters and any(_empty(value) for value in values):
         return Gold(text, "none", problem="there is nothing to read in it")
     return Gold(
@@ -95,6 +100,7 @@ def type_gold(
         values=values,
         letters=letters,
         options=tuple(options),
+        quadrants=quadrants,
         terms=terms,
     )
 
@@ -159,6 +165,8 @@ def _kind(text: str, value: Value) -> str:
         case Quantity():
             return "number" if value.literal else "formula"
         case Sequence():
+            if not value.opening and all(isinstance(item, Words) for item in value.items):
+                return "text"
             return {"": "several", "{": "set"}.get(value.opening, "tuple")
         case Matrix():
             return "matrix"

@@ -114,7 +114,7 @@ class _Reader:
             fraction = Node("/", "", (Node("number", numerator), Node("number", denominator)))
             return Node("+", "", (node, fraction))
         factor = self.power()
-        if self.tokens[start][0].isdigit():
+        if self.tokens[start][0].isdigit() and self.tokens[start - 1] != "\\ldots":
             raise Unreadable
         if (
             after_integer

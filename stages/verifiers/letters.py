@@ -31,7 +31,8 @@ HEDGED = re.compile(
     r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
     r"|(?:cannot|can't|can not) be (?:determined|decided|found|known|answered)"
     r"|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
-    r"|可能是|不确定|无法",
+    r"|\bif\b.{1,40}\bwere\b"
+    r"|\b(?:if i had to|my|best|a|i(?:'d|'ll)?|will have to|would) guess\b|可能是|不确定|无法",
     re.IGNORECASE,
 )
 SEVERAL_RIGHT = re.compile(

@@ -20,6 +20,7 @@ SCALED_UNIT = re.compile(
 )
 BASED = re.compile(r"\(?(\d+)\)?\s*_\s*\{?\s*\(?(\d{1,2})\)?\s*\}?")
 COMPOUND = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+|[\u4e00-\u9fff]{1,2})\s*(?:,|and|又)?\s*")
+DOZENS = re.compile(r"((?:half )?an? |[\w.,/ ]{1,20} ?)dozens?(?: of)?(?: ([A-Za-z ]{1,24}))?")
 HALF_A = re.compile(r"^(?:a )?(half|quarter)(?: of)? an? (?=[a-z]+$)")
 LEADING = re.compile(
     r"(?:about|approximately|around|roughly|only|just|(?:in )?the year"
@@ -78,7 +79,15 @@ def read_quantity(text: str) -> Quantity | None:
         return Quantity(*found, unit=unit, counted="" if unit else match[2])
     if whole := compound(text):
         return whole
+    if "dozen" in text and (match := DOZENS.fullmatch(text)):
+        return _dozens(match[1].strip(), match[2] or "")
     return _with_unit(text)
+
+
+def _dozens(count: str, counted: str) -> Quantity | None:
+    """`2 dozen eggs`, `half a dozen`."""
+    found = plain_number({"a": "1", "half a": "0.5"}.get(count, count))
+    return Quantity(*found, unit="dozen", counted=counted) if found else None
 
 
 def _with_unit(text: str) -> Quantity | None:
@@ -106,7 +115,10 @@ def _unit_starts(text: str) -> list[int]:
         position
         for position in range(first, len(text))
         if (text[position].isalpha() or text[position] in "\\^%$°€£¥￥(µ¢")
-        and (text[position - 1].isdigit() or text[position - 1] in " })\\!'")
+        and (
+            text[position - 1].isdigit()
+            or text[position - 1] in " })\\!'十百千万一二三四五六七八九两"
+        )
     ]
 
 

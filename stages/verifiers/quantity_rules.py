@@ -162,6 +162,8 @@ def _same_value(gold: Quantity, value: Any, answer: Quantity, other: Any, terms:
         return plain
     if "percent" in (ours, theirs):
         return _same_percent(gold, value, answer, other, terms)
+    if "dozen" in (ours, theirs):
+        return _same_dozens(gold, value, answer, other, terms)
     if {ours, theirs} <= {"degree", "radian", None}:
         return (plain and {ours, theirs} != {"degree", "radian"}) or _same_angle(
             gold, value, answer, other, terms
@@ -219,6 +221,16 @@ def _shifted(literal: Literal | None) -> Literal | None:
     if literal is None:
         return None
     return Literal(literal.decimals + 2, literal.significant, exact=False)
+
+
+def _same_dozens(gold: Quantity, value: Any, answer: Quantity, other: Any, terms: Terms) -> bool:
+    """Whether a count is the same in dozens and without; `how many dozen` asks for the former."""
+    if (gold.unit or answer.unit) and not {gold.unit, answer.unit} <= {"dozen", "", None}:
+        return False
+    size = 1 if terms.unit == "dozen" else 12
+    one = value * size if gold.unit == "dozen" else value
+    two = other * size if answer.unit == "dozen" else other
+    return near(one, gold.literal, two, answer.literal, terms.tolerance)
 
 
 def _same_angle(gold: Quantity, value: Any, answer: Quantity, other: Any, terms: Terms) -> bool:

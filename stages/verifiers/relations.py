@@ -7,11 +7,19 @@ the same points. Inequalities in one unknown are parts of the real line (`region
 import re
 from dataclasses import dataclass
 
-from stages.verifiers.arithmetic import CLOSE, Undefined, evaluate, points, proportional
+from stages.verifiers.arithmetic import (
+    CLOSE,
+    Undefined,
+    evaluate,
+    identical,
+    points,
+    proportional,
+)
 from stages.verifiers.expressions import Node, functions, symbols
 from stages.verifiers.regions import FLIPPED
 from stages.verifiers.renaming import renamed
-from stages.verifiers.values import Quantity, Relation, Value
+from stages.verifiers.terms import Terms
+from stages.verifiers.values import Matrix, Quantity, Ratio, Relation, Sequence, Value
 
 FUNCTION = re.compile(
     r"(\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\^\{?(?:-1|\(\w\))\}?)?)\s*\(\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\s*,\s*[a-zA-Z])*)\s*\)"
@@ -19,7 +27,7 @@ FUNCTION = re.compile(
 NAME = re.compile(
     r"(?:\\(?:triangle|angle|Delta|sin|cos|tan)\s*)*\|?\s*"
     r"(?:\\?[A-Za-z]+'*(?:_\{?[\w\\ ,]+\}?)?(?:\([\w,. ]+\))?|[A-Z]{1,4})'*"
-    r"(?:\^\{?(?:-1|T)\}?)?\s*\|?"
+    r"(?:\^\{?(?:-1|T)\}?)?\s*\|?|\?"
 )
 NAMES_OVER = re.compile(
     r"\\frac\{[A-Z]{1,3}'?\}\{[A-Z]{1,3}'?\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}"
@@ -34,6 +42,8 @@ SETS = re.compile(
 NAMED_RATIO = re.compile(rf"(?:{NAME.pattern})(?:\s*:\s*(?:{NAME.pattern}))+")
 POINT_NAME = re.compile(r"\(\s*[\\A-Za-z_{}'()0-9]+(?:\s*,\s*[\\A-Za-z_{}'()0-9]+)+\s*\)")
 
+APPLIED = re.compile(r"([A-Za-z])\(([A-Z]|-?\d[\d.]*)\)")
+"""A function at a certain point, or the probability of a certain event."""
 LONGEST_NAME = 60
 NAMES = (FUNCTION, NAME, NAMES_OVER, NAMED_RATIO, POINT_NAME, DERIVATIVE, SETS)
 
@@ -47,6 +57,11 @@ class Named:
     argument: str | None = None
     """The unknown of a function, `x` in `f(x) = ...`."""
 
+    @property
+    def applied(self) -> str:
+        """The function with its unknown."""
+        return f"{self.label}({self.argument})"
+
 
 def named(value: Value) -> Named | None:
     """The value that an equation such as `x = 3` names; None where it names none."""
@@ -56,7 +71,11 @@ def named(value: Value) -> Named | None:
     if value.signs[0] == "~" and not _is_name(left):
         return Named("", value.sides[0])  # exactly this, and nearly that
     if not all(_is_name(text.strip()) for text in value.texts[:-1]):
+        if len(value.sides) > 2 and _is_name(left) and (found := _worked_out(value)):
+            return found
         numbers = [side for side in value.sides if isinstance(side, Quantity)]
+        if _has_dots_only(numbers) and len(numbers) == len(value.sides):
+            return Named("", value.sides[-1])
         if len(numbers) == len(value.sides) and not any(symbols(one.node) for one in numbers):
             return Named("", value.sides[-1] if "~" not in value.signs else value.sides[0])
         if len(numbers) == len(value.sides) > 2 and not any(
@@ -71,6 +90,29 @@ def named(value: Value) -> Named | None:
     return Named(label(left), last, match[2] if match else None)
 
 
+def _worked_out(chain: Relation) -> Named | None:
+    """The value of a chain such as `x = 180 - y = 35`: what its name comes to in the end."""
+    name = label(chain.texts[0].strip())
+    values = [side for side in chain.sides[1:] if isinstance(side, Quantity)]
+    if isinstance(chain.sides[-1], Matrix | Ratio | Sequence) and "~" not in chain.signs:
+        return Named(name, chain.sides[-1])
+    numbers = [side for side in chain.sides[-2:] if isinstance(side, Quantity)]
+    numbers = [side for side in numbers if not symbols(side.node)]
+    if isinstance(chain.sides[-1], Quantity) and chain.sides[-1] in numbers:
+        return Named(name, numbers[0] if chain.signs[-1] == "~" else numbers[-1])
+    if len(values) < len(chain.sides) - 1 or "~" in chain.signs:
+        return None
+    if any(identical(values[0].node, one.node) is not True for one in values[1:]):
+        return None
+    return Named(name, values[-1])
+
+
+def _has_dots_only(sides: list[Quantity]) -> bool:
+    r"""Whether the first of several sides is a sum with `\ldots` in it, and the last a number."""
+    unknown = [symbols(side.node) for side in sides]
+    return len(unknown) > 1 and unknown[0] == {"ldots"} and not unknown[-1]
+
+
 def _is_name(text: str) -> bool:
     if len(text) > LONGEST_NAME:
         return False
@@ -80,6 +122,16 @@ def _is_name(text: str) -> bool:
 def label(text: str) -> str:
     """A name without the marks that do not matter."""
     return re.sub(r"[\s{}\\|]|\(.*\)$" if FUNCTION.fullmatch(text) else r"[\s{}\\|]", "", text)
+
+
+def is_other_unknown(found: Named, terms: Terms) -> bool:
+    """Whether a value was given to one letter where the question asks for others: `y`, not `x`."""
+    if match := APPLIED.fullmatch(found.label if found.argument is None else found.applied):
+        asked = [one for one in APPLIED.finditer(terms.question) if one[1] == match[1]]
+        return bool(asked) and all(one[2] != match[2] for one in asked)
+    if found.argument is not None or not terms.unknowns:
+        return False
+    return found.label.isalpha() and len(found.label) == 1 and found.label not in terms.unknowns
 
 
 def with_argument(found: Named, argument: str) -> Value:

@@ -1,11 +1,15 @@
 r"""Sums and products that leave terms out, `a_1 + a_2 + \cdots + a_n`, written out for one n."""
 
+import itertools
 import re
 from collections.abc import Callable
+from fractions import Fraction
 
 from stages.verifiers.expressions import Node, symbols
 
 MOST_TERMS = 40
+LEAST_SHOWN = 3
+"""Terms that must stand in front of the dots of a geometric run."""
 DOTS = Node("symbol", "ldots")
 SUBSCRIPT = re.compile(r"([A-Za-z]+)_(?:(\d{1,2})|(\d?)([a-z])([+-]\d{1,2})?)")
 Count = Callable[[Node], int | None]
@@ -69,9 +73,10 @@ def _filled(kind: str, terms: list[Node], index: str, count: int) -> Node:
     while start and _leaves(plain[start - 1], last) is not None:
         start -= 1
     before, shown = plain[:start], plain[start:at]
-    if not shown:
-        raise Endless
-    found = [*before, *_between(shown, last), *after]
+    try:
+        found = [*before, *_between(shown, last), *after]
+    except Endless:
+        found = [*_powers(plain[:at], last), *after]
     result = found[0]
     for one in found[1:]:
         result = Node(kind, "", (result, one))
@@ -80,6 +85,8 @@ def _filled(kind: str, terms: list[Node], index: str, count: int) -> Node:
 
 def _between(shown: list[Node], last: Node) -> list[Node]:
     """All terms of a run, from the first to the last."""
+    if not shown:
+        raise Endless
     first = shown[0]
     ends = _leaves(first, last)
     if not ends:
@@ -104,6 +111,56 @@ def _between(shown: list[Node], last: Node) -> list[Node]:
     if run[: len(shown)] != shown or run[-1] != last:
         raise Endless
     return run
+
+
+def _powers(shown: list[Node], last: Node) -> list[Node]:
+    """All terms of a geometric run, `1 + 2 + 4 + ... + 64`; three must be there to see it."""
+    known = [_fraction(term) for term in (*shown, last)]
+    values = [value for value in known if value]
+    if len(shown) < LEAST_SHOWN or len(values) < len(known):
+        raise Endless
+    *start, end = values
+    ratio = start[1] / start[0]
+    steps = {other / one for one, other in itertools.pairwise(start)}
+    if steps != {ratio} or abs(ratio) == 1:
+        raise Endless
+    run = list(start)
+    while run[-1] != end:
+        if len(run) > MOST_TERMS:
+            raise Endless
+        run.append(run[-1] * ratio)
+    return [_number(value) for value in run]
+
+
+def _fraction(node: Node) -> Fraction | None:
+    """What a small formula of integers is worth; None: it is none."""
+    if node.kind == "number":
+        return Fraction(node.name)
+    parts = [_fraction(part) for part in node.parts]
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    match node.kind, known:
+        case "neg", [one]:
+            return -one
+        case "+", [one, other]:
+            return one + other
+        case "-", [one, other]:
+            return one - other
+        case "*", [one, other]:
+            return one * other
+        case "/", [one, other]:
+            return one / other if other else None
+        case "^", [one, other] if other.denominator == 1 and abs(other) <= MOST_TERMS and one:
+            return one ** int(other)
+    return None
+
+
+def _number(value: Fraction) -> Node:
+    node = Node("number", str(abs(value.numerator)))
+    if value.denominator > 1:
+        node = Node("/", "", (node, Node("number", str(value.denominator))))
+    return Node("neg", "", (node,)) if value < 0 else node
 
 
 Place = tuple[int, ...]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from stages.verifiers.relations import Named, named
 from stages.verifiers.renaming import aligned
 from stages.verifiers.terms import Terms
+from stages.verifiers.text import squeezed
 from stages.verifiers.values import Matrix, Sequence, Value
 
 Truth = bool | None
@@ -21,6 +22,8 @@ def every(found: list[Truth]) -> Truth:
 
 def same_several(gold: Value, answer: Value, terms: Terms, same: Same) -> Truth:
     """Whether two values, one of them several, are the same."""
+    if not isinstance(gold, Sequence | Matrix) and (one := _asked_for(answer, terms)) is not None:
+        return same(gold, one, terms)
     answer = aligned(gold, answer, terms)
     ours, theirs = _items(gold), _items(answer)
     if ours is None or theirs is None or _other_ends(gold, answer):
@@ -37,6 +40,11 @@ def same_several(gold: Value, answer: Value, terms: Terms, same: Same) -> Truth:
         found = _same_labelled(labels, others, terms, same)
         if found is not None:
             return found
+    if isinstance(gold, Sequence) and not gold.opening and not any(labels) and _differ(others):
+        names = [other.label for other in others if other is not None]
+        if sorted(names) == sorted(terms.unknowns):
+            by_name = dict(zip(names, theirs, strict=True))
+            return all_same(ours, tuple(by_name[name] for name in terms.unknowns), terms, same)
     tuples = any(isinstance(one, Sequence) and one.opening for one in ours)
     if not _is_set(gold) or (terms.ordered and not tuples):
         return _ordered(ours, theirs, others, terms, same)
@@ -46,6 +54,25 @@ def same_several(gold: Value, answer: Value, terms: Terms, same: Same) -> Truth:
         # A tuple where several values are asked for: its order is as good as any.
         return all_same(ours, theirs, terms, same) or _matched(ours, theirs, terms, same)
     return _matched(ours, theirs, terms, same)
+
+
+def _asked_for(answer: Value, terms: Terms) -> Value | None:
+    """Of several named values, the one whose name the question asks for; None: it can't be told."""
+    if not isinstance(answer, Sequence) or answer.opening:
+        return None
+    found = [named(one) for one in answer.items]
+    if not _differ(found):
+        return None
+    wanted = [one for one in found if one is not None and one.label in terms.unknowns]
+    if not terms.unknowns:
+        asked = squeezed(terms.question)
+        wanted = [one for one in found if one is not None and _is_in(one.label, asked)]
+    return wanted[0].value if len(wanted) == 1 else None
+
+
+def _is_in(label: str, question: str) -> bool:
+    """Whether a question has a name of several letters in it."""
+    return len(label) > 1 and label in question.replace("\\", "")
 
 
 def _other_ends(gold: Value, answer: Value) -> bool:

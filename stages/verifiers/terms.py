@@ -4,7 +4,6 @@ import functools
 import re
 from dataclasses import dataclass
 
-from stages.verifiers.reading import Hints
 from stages.verifiers.tolerance import Tolerance, tolerance_of
 from stages.verifiers.units import asked_unit
 
@@ -25,7 +24,30 @@ SEVERAL = re.compile(
 )
 BASE = re.compile(r"\bbase\b|进制|binary|octal|hexadecimal|_\{?\d", re.IGNORECASE)
 INTEGERS = re.compile(r"\binteger answer\b", re.IGNORECASE)
+UNKNOWN = r"\$?\\?[a-zA-Z](?:_\{?\d\}?)?\$?"
+UNKNOWNS = re.compile(
+    r"(?:\b(?:find|determine|compute|calculate|solve for|what (?:is|are)|values? (?:of|for)) |求)"
+    r"(?:the (?:values? of|unknowns?) )?"
+    rf"({UNKNOWN}(?: ?(?:,|、|和|与|and) ?(?:and )?{UNKNOWN})*)"
+    r"(?= ?(?:[.?,;:。？，；\n]|$|的值|(?:if|in|such|so|when|where|given|for|that)\b))",
+    re.IGNORECASE,
+)
 LONGEST_QUESTION = 6000
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the question says about the form of its answer."""
+
+    clock: bool = False
+    """It asks for a time of day."""
+    ratio: bool = False
+    """It asks for a ratio."""
+    several: bool = False
+    """It asks for several values, so `1,234` may be two."""
+
+
+NO_HINTS = Hints()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +55,9 @@ class Terms:
     """What a question lays down."""
 
     question: str = ""
-    hints: Hints = Hints()  # noqa: RUF009 - frozen
+    hints: Hints = NO_HINTS
+    unknowns: tuple[str, ...] = ()
+    """The unknowns whose values it asks for, in its order: `x` and `y`."""
     tolerance: Tolerance = Tolerance()  # noqa: RUF009 - frozen
     unit: str | None = None
     """The unit it asks for."""
@@ -59,9 +83,17 @@ def terms_of(question: str) -> Terms:
     return Terms(
         question=question,
         hints=hints,
+        unknowns=_unknowns(question),
         tolerance=tolerance_of(question),
         unit=asked_unit(question),
         percent=bool(PERCENT.search(question)) or not question.strip(),
         ordered=bool(ORDERED.search(question)),
         base=bool(BASE.search(question)) or not question.strip(),
     )
+
+
+def _unknowns(question: str) -> tuple[str, ...]:
+    found: list[str] = []
+    for match in UNKNOWNS.finditer(question):
+        found += re.findall(r"(?<![A-Za-z])[a-zA-Z](?:_\{?\d\}?)?(?![A-Za-z])", match[1])
+    return tuple(dict.fromkeys(re.sub(r"[{}]", "", name) for name in found))

@@ -1,4 +1,4 @@
-"""Answers in words: the same text, the same names, yes or no."""
+"""Answers in words: the same text, the same names."""
 
 import functools
 import re
@@ -10,25 +10,8 @@ FRACTION = re.compile(
     r"([+-]?)\s*(?:\\frac\{(\d{1,30})\}\{(\d{1,30})\}|(\d{1,30})\s*/\s*(\d{1,30}))"
 )
 NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,60})?(?:\.\d{1,60})?")
-YES = frozenset("yes true correct right 是 对 正确 能 可以 会 有 成立 相等 √ yeah yep".split())
-NO = frozenset(
-    "no false incorrect wrong 否 错 错误 不能 不是 不对 不正确 不可以 不会 "
-    "没有 不成立 不相等 × 不 nope".split()
-)
-DENIED = re.compile(r"\b(?:not|isn't|n't)\s+(yes|no|true|false|correct|incorrect|right|wrong)\b")
-UNSAID = re.compile(r"\b(?:cannot|can't|can not|not|never|hard to|wrong to) (?:say|answer)\b")
-EITHER = re.compile(
-    r"\b(yes|true|correct|right)\s*(?:,|/|or|and)\s*(no|false|incorrect|wrong)\b"
-    r"|\b(no|false)\s*(?:,|/|or|and)\s*(yes|true)\b|[是对能]\s*[/或]\s*[否错不]"
-)
 ARROW = re.compile(
     r"\\(?:longrightarrow|rightarrow|to|rightleftharpoons|Rightarrow)(?![A-Za-z])|->|→|⇌"
-)
-MARKS = {"√": True, "✓": True, "✔": True, "×": False, "✗": False, "✘": False}
-POLAR = re.compile(
-    r"\b(?:yes|no|true|false|correct|incorrect|right|wrong)\b"
-    r"|不(?:能|是|对|正确|可以|会|成立|相等)?|没有|错误?|[是对能会有√]|正确|可以|成立|相等|否",
-    re.IGNORECASE,
 )
 SPELLINGS = {
     "right-angled": "right", "centre": "center", "anticlockwise": "counterclockwise",
@@ -56,7 +39,7 @@ DOING = frozenset(
 STATING = frozenset(
     (
         "answer result shape figure name called means therefore thus hence correct because since "
-        "known solution type kind"
+        "known solution type kind follows follow using shows show shown depicts displays"
     ).split()
 )
 OTHER_SIDE = frozenset("than unlike except besides without against".split())
@@ -116,39 +99,6 @@ def numeric_value(text: str) -> Fraction | None:
     if NUMBER.fullmatch(text) and any(character.isdigit() for character in text):
         return Fraction(text.replace(",", "").lstrip("+"))
     return None
-
-
-def polarity(text: str) -> bool | None:
-    """Whether a text says yes or no: by its only such word, or else by its first or last."""
-    if text.strip() in MARKS:
-        return MARKS[text.strip()]
-    if (
-        EITHER.search(normalize(text))
-        or UNSAID.search(normalize(text))
-        or HEDGE.search(normalize(text))
-    ):
-        return None
-    if reversed_ := DENIED.search(normalize(text)):
-        return reversed_[1] in NO
-    words = POLAR.findall(normalize(text))
-    found = [word in YES for word in words if word in YES or word in NO]
-    if not found:
-        return None
-    plain = normalize(text)
-    if plain in YES or plain in NO:
-        return plain in YES
-    first = re.match(r"\W*(\w+)", plain)
-    if first and (first[1] in YES or first[1] in NO):
-        return first[1] in YES
-    return found[-1] if len(set(found)) == 1 or plain.endswith(words[-1]) else None
-
-
-def is_polar(gold: str) -> bool:
-    """Whether a gold answer is a plain yes or no."""
-    plain = normalize(gold)
-    if gold.strip() in MARKS:
-        return True
-    return (plain in YES or plain in NO) and plain not in ("right", "有", "×", "√", "不")
 
 
 def words_of(text: str) -> list[str]:

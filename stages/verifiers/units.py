@@ -64,11 +64,12 @@ OTHER = {
     "yuan": "yuan 元 RMB rmb CNY 人民币 元钱 块 ¥ ￥", "dollar": r"$ \$ dollar dollars USD usd "
     "US$ 美元", "euro": "€ euro euros EUR 欧元", "british_pound": "£ GBP 英镑", "jiao": "角",
     "cent": "cent cents ¢", "yen": "yen JPY 日元", "rupee": "₹ rupee rupees Rs Rs. INR",
+    "dozen": "dozen dozens 打",
 }  # fmt: skip
 COUNT = (
     "unit units square\\ units cubic\\ units 个 个单位 单位 平方单位 只 条 人 张 种 次 块 本 颗 件"
 )
-OWN = frozenset(OTHER) - {"percent"}
+OWN = frozenset(OTHER) - {"percent", "dozen"}
 """Kinds of money: of no other unit, and not worth a fixed amount of another."""
 CHANGE = {("cent", "dollar"): 0.01, ("jiao", "yuan"): 0.1, ("cent", "euro"): 0.01}
 WORDS: dict[str, tuple[tuple[str, int], ...]] = {

@@ -1,5 +1,6 @@
 """What an answer can be, once it is read: the types that `compare` knows how to compare."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Union
 
@@ -38,6 +39,16 @@ class Quantity:
 @dataclass(frozen=True, slots=True)
 class Words:
     """Text that is no mathematics."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """What leaves open which it is, as one of its parts is in another: `1, 4 or 1`.
+
+    It is equal to nothing.
+    """
 
     text: str
 
@@ -124,4 +135,6 @@ class Moment:
     """`am`, `pm`, or not said."""
 
 
-Value = Union[Quantity, Words, Sequence, Relation, Region, Line, Matrix, Ratio, Moment]  # noqa: UP007
+Value = Union[Quantity, Words, Either, Sequence, Relation, Region, Line, Matrix, Ratio, Moment]  # noqa: UP007
+Read = Callable[[str], Value]
+"""Reads a part of an answer, as `reading.read` does."""

@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -108,6 +109,39 @@ def test_killed_stage_comes_out_the_same(stage: str, undisturbed: Path, tmp_path
     for name in STAGES[stage]:
         assert content(run / name) == content(undisturbed / name) != {}
     assert kills or stage in ("verify", "propagate-reward"), "these two may end before a kill"
+
+
+DYING = """
+import os, signal, sys
+left, link = int(sys.argv.pop(1)), os.link
+def counted(*arguments, **more):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    link(*arguments, **more)
+os.link = counted
+from sophia_cli.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("stage", ["verify", "propagate-reward"])
+def test_stage_killed_between_two_files_comes_out_the_same(
+    stage: str, undisturbed: Path, tmp_path: Path
+) -> None:
+    """Killed before it gives a file its name: the first, then the one after it, then the next."""
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    for name in STAGES[stage]:
+        shutil.rmtree(run / name)
+    ends = []
+    for left in (1, 2, 2, 10):
+        command = [sys.executable, "-c", DYING, str(left), stage, "--run", str(run), *SETTINGS]
+        ends.append(subprocess.run(command, capture_output=True, text=True).returncode)
+    assert ends[:2] == [-signal.SIGKILL] * 2 and ends[-1] == 0
+    for name in STAGES[stage]:
+        assert content(run / name) == content(undisturbed / name) != {}
 
 
 def test_sigterm_commits_and_exits_75(undisturbed: Path, tmp_path: Path) -> None:

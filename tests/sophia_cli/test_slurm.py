@@ -130,6 +130,22 @@ def test_chains() -> None:
     assert following == ["reason", "reward"]
 
 
+@pytest.mark.parametrize(
+    ("stages", "following"),
+    [
+        ("reason judge reward train", ["judge"]),
+        ("reason verify judge propagate-reward", ["verify"]),
+    ],
+)
+def test_rewards_wait_for_the_end_of_the_judge(stages: str, following: list[str]) -> None:
+    scripts = scripts_of(stages, "slurm.chain=follow").values()
+    assert [script.stage for script in scripts if "--follow" in script.text] == following
+    dependencies = {script.stage: script.dependency for script in scripts}
+    for stage in stages.split()[1:]:
+        expected = "after:JOB_0" if stage in following else "afterok:JOB"
+        assert dependencies[SlurmStage(stage)] == expected
+
+
 def test_options_are_there() -> None:
     commands = typer.main.get_group(app).commands
     for stages in ("caption reason reward train eval", "verify propagate-reward"):

@@ -23,6 +23,8 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("usage") / "run"
     summary = result_of("ingest", "world:train", "--run", run, "--limit", "3")
     assert (summary["num_samples"], summary["num_shards"]) == (3, 1)
+    assert json.loads((run / "config.json").read_text())["digests"].keys() == {"ingest"}
+    assert len(list((run / "logs").glob("ingest-*.log"))) == 1
     return run
 
 

@@ -52,7 +52,9 @@ def scored(rows: list[Row]) -> list[Scored]:
     return [Scored(**dict(zip(names, row, strict=True))) for row in rows]
 
 
-def propagate(folder: Path, rows: list[Row], **settings: object) -> tuple[Outcome, Path]:
+def propagate(
+    folder: Path, rows: list[Row], *, prefill: str | None = None, **settings: object
+) -> tuple[Outcome, Path]:
     """Run the stage over foreign tables of one shard."""
     keys = {
         "sample_id": [row[0] for row in rows],
@@ -63,6 +65,7 @@ def propagate(folder: Path, rows: list[Row], **settings: object) -> tuple[Outcom
         "text": [f"text {row[:3]}" for row in rows],
         "num_tokens": pa.array([row[4] for row in rows], pa.int32()),
         "finish_reason": [row[3] for row in rows],
+        "prefill": pa.array([prefill] * len(rows), pa.string()),
     }
     verdicts = keys | {
         "status": [row[5] for row in rows],
@@ -220,9 +223,11 @@ def test_reasons_lie_in_the_file_once(tmp_path: Path) -> None:
 
 def test_response_is_the_text_with_its_prefill(tmp_path: Path) -> None:
     rows = rows_of("a", 0, "1", [3])
-    propagate(tmp_path, rows)
-    path = tables.shard_path(tmp_path / "trajectories", 0, 1)
-    assert next(tables.read_rows(path, Trajectory))["response"] == "text ('a', 0, 0)"
+    for prefill in (None, "<think>\n"):
+        propagate(tmp_path / str(prefill), rows, prefill=prefill)
+        path = tables.shard_path(tmp_path / str(prefill) / "trajectories", 0, 1)
+        (row,) = tables.read_rows(path, Trajectory)
+        assert row["response"] == (prefill or "") + "text ('a', 0, 0)"
 
 
 def test_changed_setting_is_refused_by_name(tmp_path: Path) -> None:

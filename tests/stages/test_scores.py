@@ -90,6 +90,9 @@ def test_the_worst_case_wants_every_variant_right() -> None:
         [row("b/1", 0, 0.0, cluster="b"), row("b/1", 1, 0.0, cluster="b")],
     ]
     assert worst_case(rows).value == pytest.approx(0.25)
+    rows.append([row("a/3", 0, None, cluster="a"), row("a/3", 1, None, cluster="a")])
+    rows.append([row("b/2", 0, None, cluster="b"), row("b/2", 1, 1.0, cluster="b")])
+    assert worst_case(rows).value == 0, "of what would all be right, not everything is known"
 
 
 def test_truncated_answers_and_missing_ones_are_counted() -> None:

@@ -27,7 +27,7 @@ from tests.reports import SilentReport
 NUM_SHARDS, SAMPLES, ATTEMPTS = 3, 10, 4
 
 
-def make_job(folder: Path, digest: str = "d", **rest: object) -> Job:
+def make_job(folder: Path, digest: str = "d", report: Any = None, **rest: object) -> Job:
     metadata = tables.Metadata(stage="verify", digest=digest, root=digest, settings={"a.b": digest})
     return Job(
         stage="verify",
@@ -35,7 +35,7 @@ def make_job(folder: Path, digest: str = "d", **rest: object) -> Job:
         seed=0,
         models={},
         metadata=metadata,
-        report=SilentReport(),
+        report=report or SilentReport(),
         **rest,  # type: ignore[arg-type]
     )
 
@@ -473,6 +473,48 @@ def test_a_follower_waits_for_its_input(tmp_path: Path) -> None:
     )
     feeder.join()
     assert outcome.complete
+
+
+def test_a_follower_says_what_it_waits_for(tmp_path: Path) -> None:
+    """Rollouts that are to become more, which nobody may be at."""
+    notes: list[str] = []
+
+    class Report(SilentReport):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    there, wanted = (
+        tables.Metadata(
+            stage="reason",
+            digest=str(number),
+            root="r",
+            growing={"reason.num_rollouts": number},
+            settings={"reason.num_rollouts": number},
+        )
+        for number in (4, 8)
+    )
+    for index in range(NUM_SHARDS):
+        path = tables.shard_path(tmp_path / "rollouts", index, NUM_SHARDS)
+        tables.write_atomically(path, tables.to_table([], Rollout), there)
+    job = make_job(
+        tmp_path,
+        report=Report(),
+        inputs={"rollouts": wanted},
+        follow=True,
+        should_stop=lambda: bool(notes),
+    )
+    outcome = map_shards(
+        job,
+        record=Verdict,
+        table="verdicts",
+        count=NUM_SHARDS,
+        plan=plan,
+        execute=lambda rows: map(verdict, rows),
+        total=0,
+        inputs=("rollouts",),
+    )
+    assert not outcome.complete
+    assert notes[0].endswith("rollouts are to grow: reason.num_rollouts = 4, now 8")
 
 
 def test_a_budget_that_is_nearly_spent_begins_nothing(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ CASES = [
     ("mathvision", "4", r"\boxed{3.15}", WRONG),
     ("mathvision", "1", r"\boxed{B}", PASSED_ON),
     ("mathvision", "1", "The answer is (A), (B) and (C).", WRONG),
-    ("mathvision", "1", "(B)\nBecause the other sides add up to 7.", RIGHT),
+    ("mathvision", "1", "(B)\nBecause the other sides add up to 7.", PASSED_ON),
     ("mv_math", "3", r"\boxed{(1) 12; (2) 30}", RIGHT),
     ("mv_math", "3", r"\boxed{(1) 12 cm; (2) 30 cm}", RIGHT),
     ("mv_math", "3", r"\boxed{(1) 12; (2) 31}", WRONG),

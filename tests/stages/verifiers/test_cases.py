@@ -1,7 +1,7 @@
 """Every kind of answer: what is right, what is wrong, what is none, and what can't be verified.
 
 A case is a line of a table in `cases/`: verdict, gold answer, answer, and what was asked of it. In
-all tables but `responses.txt` the answer stands in a box.
+all tables but `responses.txt` and `closings.txt` the answer stands in a box.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def read_cases(path: Path) -> Iterator[Case]:
             continue
         verdict, gold, answer, *question = (part.strip() for part in line.split("¦"))
         gold = gold.replace("␌", "\x0c").replace("␀", "\x00")
-        whole = path.stem == "responses"
+        whole = path.stem in ("responses", "closings")
         text = answer.replace("\\n", "\n") if whole else f"Therefore \\boxed{{{answer}}}."
         asked = question[0].replace("\\n", "\n") if question else None
         yield Case(number, STATUS[verdict], gold, text, asked)

@@ -133,7 +133,20 @@ def test_an_answer_takes_no_longer_than_the_deadline_and_a_second() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["$", " ", "\n", "$$", "1", "(1) 2 ", "\\[", "x=", "a, ", "either "]
+    "unit",
+    [
+        *["$", " ", "\n", "$$", "1", "(1) 2 ", "\\[", "x=", "a, ", "either ", "twenty-", "two "],
+        *[
+            "(1, 2) or ",
+            "(\\ab",
+            "1, ..., ",
+            "A (red), ",
+            "**k = 5.** ",
+            "- a = 7\n",
+            "quadrants i and ",
+        ],
+        *["<answer> ", "2 dozen ", "1 h 2 min ", "\\begin{vmatrix}1&", "1 or ", "x is at least "],
+    ],
 )
 @pytest.mark.parametrize("wrapped", ["{}", "\\boxed{{{}}}", "The answer is {} 5.", "So {}x!"])
 def test_no_repetition_keeps_the_rules_busy(unit: str, wrapped: str) -> None:
@@ -141,8 +154,21 @@ def test_no_repetition_keeps_the_rules_busy(unit: str, wrapped: str) -> None:
         text = wrapped.format(unit * (size // len(unit)))
         for gold in ("5", "[0,1)", "1, 2", "Evelyn"):
             started = time.perf_counter()
-            judge_by_rule(Attempt(gold=gold, text=text))
+            judge_by_rule(Attempt(gold=gold, text=text, question="Which line is steeper?"))
             assert time.perf_counter() - started < 5, "it takes a tenth of that on an idle core"
+
+
+@pytest.mark.parametrize("gold", ["5", "x>3", "yes", "(1) 8; (2) 15", "a red car"])
+def test_tags_in_tags_are_one_tag(gold: str) -> None:
+    depth = 3_000
+    for opening, closing in (("<answer>", "</answer>"), ("<answer>\n", "</answer>\n")):
+        started = time.perf_counter()
+        text = opening * depth + gold + closing * depth
+        found = judge_by_rule(Attempt(gold=gold, text=text))
+        assert isinstance(found, Judgement) and found.status == "correct"
+        left_open = judge_by_rule(Attempt(gold=gold, text=opening * depth))
+        assert isinstance(left_open, Judgement) and left_open.status == "no_answer"
+        assert time.perf_counter() - started < 5
 
 
 def test_a_timeout_is_tried_once_more_alone() -> None:

@@ -19,12 +19,6 @@ from tests.stages.benchmarks.parity.report import (
 KNOWN_WRONG = {
     ("free-form", "headed", "120", "5!"),
     ("free-form", "explained", "120", "5!"),
-    ("olympiad interval", "either", "(-\\infty,2]", ""),
-    ("olympiad tuple", "either", "(0,1),(1,0)", ""),
-    ("olympiad several", "either", "1,4", ""),
-    ("olympiad several", "either", "0.5,1.5", ""),
-    ("olympiad several", "either", "\\pm 3", ""),
-    ("olympiad several", "either", "\\sqrt{2},-\\sqrt{2},0", ""),
 }
 """Answers that we judge wrongly: type, form, gold answer, and the answer given."""
 

@@ -1,0 +1,123 @@
+"""Several values in one answer: numbered parts, lists, sets, tuples."""
+
+import itertools
+import re
+
+from stages.verifiers import splitting
+from stages.verifiers.shorthand import MOST_ITEMS, counted_out
+from stages.verifiers.values import Either, Quantity, Read, Region, Relation, Sequence, Value, Words
+
+NUMBERED = re.compile(r"\(\s*(\d|[ivx]{1,4}|[a-h])\s*\)")
+JOINING = re.compile(r"^(?:and|or|以及|和)\b\s*|\s*\b(?:and|or)$")
+OR = re.compile(r"(?<![A-Za-z\\])or(?![A-Za-z])|或")
+POINT = re.compile(r"(?:(?:the )?point |(?:the point )?[A-Z]'?\s*)(?=\(.*,.*\)$)")
+MOST_WORDS = 8
+"""With more words than this a text of words and `and` is a sentence."""
+
+
+def numbered_parts(text: str) -> list[str] | None:
+    """The parts of `(1) 12; (2) 30`; None where a text has none."""
+    marks = list(NUMBERED.finditer(text))
+    if len(marks) < 2 or marks[0].start() or marks[0][1] not in ("1", "i", "a"):
+        return None
+    if marks[1][1] not in ("2", "ii", "b"):
+        return None
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    return [
+        text[mark.end() : end].strip(" ,;.:")
+        for mark, end in zip(marks, ends, strict=True)
+        if mark.end() < end
+    ]
+
+
+def read_list(text: str, read: Read) -> Value | None:
+    """Values with commas or words between them; None where there are none outside brackets."""
+    parts, signs = splitting.cut(text, splitting.COMMA)
+    if not signs:
+        parts, signs = splitting.cut(text, splitting.WORD)
+        if not signs or len(parts) > MOST_ITEMS or not all(parts):
+            return None
+        values = [read(part) for part in parts]
+        if all(isinstance(value, Words) for value in values) and len(text.split()) > MOST_WORDS:
+            return None
+        return Either(text) if _is_either(signs, values) else _flat(values)
+    parts = [JOINING.sub("", part) for part in parts]
+    parts = [part for part in parts if part]
+    if not 1 < len(parts) <= MOST_ITEMS:
+        return read(parts[0]) if len(parts) == 1 and parts[0] != text else None
+    values = [read(part) for part in parts]
+    if _is_either(parts, values):
+        return Either(text)
+    if all(isinstance(value, Relation) for value in values) and any(
+        isinstance(value, Relation) and value.signs == ("!=",) for value in values
+    ):
+        return Region(tuple(values), "and")  # -1 < x < 1, x \neq 0
+    return _flat(values)
+
+
+def _is_either(texts: list[str], values: list[Value]) -> bool:
+    """Whether values with an `or` among them are there more than once."""
+    if not any(OR.search(text) for text in texts) or any(isinstance(one, Either) for one in values):
+        return any(isinstance(one, Either) for one in values)
+    items = [one.node if isinstance(one, Quantity) else one for one in _flat(values).items]
+    items = [one for one in items if not isinstance(one, Relation)]
+    return len(set(items)) < len(items)
+
+
+def _flat(values: list[Value]) -> Sequence:
+    items: list[Value] = []
+    for value in values:
+        if isinstance(value, Sequence) and _is_alternatives(value):
+            items.extend(value.items)
+        else:
+            items.append(value)
+    return Sequence(tuple(counted_out(items)))
+
+
+def read_enclosed(text: str, read: Read) -> Value | None:
+    """A set, tuple or interval, or what else stands in one pair of brackets; None: it is none."""
+    name = POINT.match(text)
+    found = splitting.bracketed(text[name.end() :] if name else text)
+    if found is None:
+        return None
+    content, opening, closing = found
+    parts, signs = splitting.cut(content, splitting.COMMA)
+    if not signs:
+        return _alone(content, opening, read)
+    values = [read(part) for part in parts if part]
+    if opening == "{":
+        return Sequence(_flat(values).items, "{", "}")
+    if any(_is_alternatives(value) for value in values):
+        # (+-1, +-2): the signs are free of one another
+        choices = [
+            value.items if isinstance(value, Sequence) and _is_alternatives(value) else (value,)
+            for value in values
+        ]
+        return Sequence(
+            tuple(
+                Sequence(items, opening, closing)
+                for items in itertools.islice(itertools.product(*choices), MOST_ITEMS)
+            )
+        )
+    return Sequence(tuple(values), opening, closing)
+
+
+def _alone(content: str, opening: str, read: Read) -> Value | None:
+    """What stands in brackets by itself; None where the brackets belong to a formula."""
+    if opening == "{" and content:
+        inner = read(content)
+        items = inner.items if isinstance(inner, Sequence) and not inner.opening else (inner,)
+        return Sequence(items, "{", "}")
+    if opening == "[" or splitting.relation(content) or _needs_brackets(content):
+        inner = read(content)
+        return inner if not isinstance(inner, Words) or opening != "(" else None
+    return None
+
+
+def _needs_brackets(content: str) -> bool:
+    """Whether what stands in brackets is no formula but, say, one more bracketed thing."""
+    return content.startswith(("\\begin", "(", "[")) and splitting.bracketed(content) is not None
+
+
+def _is_alternatives(value: Value) -> bool:
+    return isinstance(value, Sequence) and value.opening == "" and not value.ordered

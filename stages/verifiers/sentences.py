@@ -1,0 +1,258 @@
+"""What one sentence states: its end after a verb, its last formula, or its last number."""
+
+import re
+
+from stages.verifiers.boxes import SEVERAL
+from stages.verifiers.clauses import (
+    CLAUSES,
+    COPULA,
+    VERB,
+    is_bound,
+    moment_in_words,
+    subject_of,
+)
+from stages.verifiers.letters import HEDGED
+from stages.verifiers.mentions import (
+    GUARDED,
+    HAN,
+    NUMBER,
+    comparison_in,
+    enclosed_in,
+    is_formula,
+    is_number,
+    last_number,
+    list_at_end,
+    measure_in,
+    number_in_words,
+)
+from stages.verifiers.units import unit_of
+
+ASIDE = re.compile(
+    r",\s*(?:which|so that|because|since|where|meaning|as|with|having|after|given|not"
+    r"|not counting|rather|instead)\b.*$|\s*[(（](?:that is|i\.e\.|since|because|namely|which"
+    r"|where|not|as|with|由于|因为|即)"
+    r"[^()（）]*[)）]\s*$"
+    r"|(?<=[\w})°])\s*[(（](?=[^()（）]*(?:[A-Za-z]{2,} [A-Za-z]{2,}|舍|不合|检验))"
+    r"[^()（）]{8,}[)）]\s*$",
+    re.IGNORECASE | re.DOTALL,
+)
+NOTHING = re.compile(
+    r"no (?:real )?solution|real numbers|empty set|does not exist|infinit"
+    r"|无解|空集|全体实数|不存在",
+    re.IGNORECASE,
+)
+"""What a question for numbers may be answered with all the same."""
+OPENING = re.compile(
+    r"^(?:(?:so|thus|hence|therefore|then|finally)\b|综上(?:所述)?|因此|所以|[故应]填|故"
+    r"|由此(?:可得)?|解得|可得)[,，:：]?\s*"
+    r"(?:we (?:get|have|find|obtain)\s+)?",
+    re.IGNORECASE,
+)
+SOLVES = re.compile(
+    r"\s*(?:is|are) (?:indeed )?(?:the|an?|its) (?:only )?(?:unique )?(?:real )?"
+    r"(?:solutions?|roots?|answers?)\b[^,;=]{0,60}$"
+    r"|\s*[是为][^，,=]{0,6}(?:方程组?|不等式组?)?的(?:唯一)?(?:解集?|根)$"
+)
+"""`x = 3 is the only solution of the equation`"""
+LEADING = re.compile(
+    r"^(?:(?:when|if|for|since|with|because|given|after|substituting|at)\b|当)[^,，]{1,80}[,，]\s*"
+    r"(?=.*[=\d])|^经检验[,，]",
+    re.IGNORECASE,
+)
+NOT_BUT = re.compile(
+    r"\b(?:not|isn't)\s+[^,;。]{1,40}?,?\s+(?:but\s+(?:rather\s+|is\s+|it is\s+)?|which\s+is\s+)"
+    r"|不是[^,，;。]{1,20}[,，]?而是",
+    re.IGNORECASE,
+)
+TICKS = re.compile(r"(?<=\w)[\s.*]*[✓✅☑✔🎉️]+\s*$")
+QUESTION = re.compile(r"[?？]\W*$|\bwhether\b|\basks?\b", re.IGNORECASE)
+GRADING = re.compile(
+    r"\b(?:student|rewards?|reference answer|standard answer|model answer|ground truth|judge?ment"
+    r"|grader?|score)\b",
+    re.IGNORECASE,
+)
+"""Talk about grading is no answer."""
+DENIED = re.compile(
+    r"不(?:是|等于|为|应)|并非|≠|\\neq?\b|\b(?:is|are|was|be)(?: not|n't)\b|\bnot equal\b"
+    r"|\b(?:cannot|can't|can not) be\b"
+)
+SO = re.compile(r"[,;]\s*(?:and\s+)?(?:so|hence|thus|therefore)\s+(?!that\b)(?=\S)")
+FOLLOWS = re.compile(r"\s*(?:→|⇒|⟹|=>)\s*")
+QUOTED = re.compile(r"[\"“]([^\"“”]{1,80})[\"”]")
+YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
+PERIOD = re.compile(
+    r"(?<=\d)[^\d]{0,24}\b(?:from|between|during|in) (?:1[5-9]|20)\d\d(?: ?(?:to|and|-|–) ?\d{4})?$"
+)
+BULLET = re.compile(r"^(?:>\s+|[-*•]\s+|[解答]\s?[:：]\s?|∴\s*|\$?\\therefore\s*)+")
+CLAUSE = re.compile(
+    r"\s(?:when|if|because|since|after|before|whenever|with|for which"
+    r"|for (?:the|all|each|every|both)|to (?:get|reach|arrive|finish|complete|make))\s",
+    re.IGNORECASE,
+)
+EQUATIONS = re.compile(
+    r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40}(?:\s*(?:,|，|;|\bor\b|\band\b|或|和)\s*(?:and |or )?"
+    r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40})+$"
+)
+NEARLY = re.compile(r"(?<![^\s=≈$])[^\s=≈$]{1,60}\s?≈\s?[\d.]{1,40}$")
+JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
+WORDY = re.compile("[A-Za-z]{4,}")
+LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
+MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
+WORDED = frozenset({"text", "yes/no", "choice"})
+"""Kinds of gold answers that a text without a figure or formula can match."""
+NUMERIC = frozenset(["number", "formula", "several", "ratio", "time", "set", "tuple"])
+ENCLOSING = frozenset(["tuple", "region", "set", "several", "inequality"])
+COMPARED = re.compile(
+    r"\b(?:greater|less|more|fewer|larger|smaller|bigger|longer"
+    r"|shorter) than\s*[\\$(]*-?\d|(?:大于|小于|超过|不足)\s*\d",
+    re.IGNORECASE,
+)
+"""A bound is no value."""
+MATH = re.compile(
+    r"(?<![\\$])\$([^$\n]{1,300})(?<!\\)\$|\\\((.{1,300}?)\\\)|\\\[(.{1,600}?)\\\]"
+    r"|\$\$(.{1,600}?)\$\$",
+    re.DOTALL,
+)
+PLACED = re.compile(r"^(?:located )?(?:at|to|by|the point)\s+(?=[(\d$\\-])")
+BETWEEN = re.compile(r"\bbetween\s+(\$?\d[\d.,]*\$?)\s+and\s+(\$?\d[\d.]*\$?)", re.IGNORECASE)
+LONGEST_PHRASE = 160
+LONGEST_SENTENCE = 1000
+SHORT_PHRASE = 40
+CODE = re.compile(r"\bif\b.*\belse\b|__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\(")
+
+
+def stated(sentence: str, kind: str, question: str = "") -> str | None:
+    """The answer that a sentence states; None where it states none, or leaves it open.
+
+    Args:
+        sentence: without what follows it.
+        kind: of the gold answer.
+        question: what was asked.
+    """
+    sentence = sentence[-LONGEST_SENTENCE:]
+    plain = BULLET.sub("", sentence.replace("**", "").strip()).strip("*_ ").rstrip(".。")
+    plain = NOT_BUT.sub("", TICKS.sub("", plain))
+    if not plain or HEDGED.search(plain) or CODE.search(plain) or QUESTION.search(plain):
+        return None
+    if kind not in WORDED and GRADING.search(plain):
+        return None
+    if DENIED.search(plain):
+        kept = [part for part in CLAUSES.split(plain) if part.strip() and not DENIED.search(part)]
+        plain = kept[-1].strip() if kept else plain
+    if DENIED.search(plain) and len(plain) <= LONGEST_PHRASE and not MATH_ONLY.fullmatch(plain):
+        return plain if kind == "text" or re.search(r"\\neq|≠", plain) else None
+    plain = SOLVES.sub("", OPENING.sub("", ASIDE.sub("", plain)))
+    if kind == "number" and any(year in question for year in YEAR.findall(plain)):
+        plain = PERIOD.sub("", plain)
+    if kind != "text":
+        plain = LEADING.sub("", plain)
+    conclusion = SO.split(plain)[-1]
+    if kind in WORDED or re.search(r"\d|\\", conclusion):
+        plain = conclusion
+    if kind in NUMERIC:
+        plain = FOLLOWS.split(plain)[-1] or plain
+    if kind == "text" and len(quoted := QUOTED.findall(plain)) == 1:
+        return str(quoted[0])
+    clause = CLAUSE.search(plain)
+    if clause and re.search(r"\d|\\", plain[: clause.start()]):
+        plain = plain[: clause.start()]
+    if kind == "time" and (found := moment_in_words(plain, question)):
+        return found
+    if LISTED.fullmatch(plain):
+        return plain
+    if kind in ("inequality", "region") and (comparison := comparison_in(plain)):
+        return comparison
+    if COMPARED.search(plain) or (kind == "number" and is_bound(plain, question)):
+        return plain if len(plain) <= LONGEST_PHRASE else None
+    if kind == "text" and (subject := subject_of(plain, question)):
+        return subject
+    match = BETWEEN.search(plain)
+    if match and not VERB.search(plain, match.end()):
+        return f"{match[1]} and {match[2]}".rstrip(".")
+    answer = _found(plain, kind, question)
+    if answer and kind not in WORDED and not re.search(r"[\d\\=<>^/+*]", answer):
+        symbol = kind not in ("number", "ratio", "time") and len(answer) <= 2
+        return answer if symbol or is_number(answer) or NOTHING.search(answer) else None
+    return answer
+
+
+def _found(plain: str, kind: str, question: str) -> str | None:
+    words = re.findall(r"(?!and\b)[A-Za-z]{3,}", re.sub(r"\\[a-zA-Z]+", " ", MATH.sub(" ", plain)))
+    han = re.findall("[\u4e00-\u9fff]", plain)
+    spans = list(MATH.finditer(plain))
+    if words and spans and kind not in WORDED:
+        han = list(plain)
+    if (
+        kind in NUMERIC
+        and HAN.search(re.sub("[或者和与]", "", plain))
+        and NUMBER.search(plain)
+        and not MATH.search(plain)
+    ):
+        han = list(plain)  # a sentence, however short: its number is what counts
+    if kind in SEVERAL and (match := EQUATIONS.search(plain)):
+        return match[0]
+    counted = kind in NUMERIC and words and NUMBER.search(plain) and not is_number(plain)
+    counted = counted and not GUARDED.search(plain)
+    short = len(plain) <= SHORT_PHRASE and len(words) <= 3 and len(han) <= 4
+    if kind == "number" and not re.search(r"[\d\\]", plain) and len(words) > 1:
+        if worded := number_in_words(plain, kind, question):
+            return worded
+    if short and not counted and not VERB.search(MATH.sub(" ", plain)):
+        return plain
+    verbless = not VERB.search(plain) or "=" in plain
+    if not words and verbless and len(han) <= 2 and len(plain) <= SHORT_PHRASE and not spans:
+        return plain
+    if kind in NUMERIC and (worded := number_in_words(plain, kind, question)):
+        return worded
+    if kind in ENCLOSING and not spans and (enclosed := enclosed_in(plain)):
+        return enclosed
+    if kind in SEVERAL and not spans and (listed := list_at_end(plain)):
+        return listed
+    if spans and (formula := _last_formula(plain, spans)):
+        return formula
+    if kind in NUMERIC and (measure := measure_in(plain)):
+        return measure
+    return _end(plain, kind, question, is_worded=bool(words or han))
+
+
+def _last_formula(plain: str, spans: list[re.Match[str]]) -> str | None:
+    """The last formula of a sentence, with those joined to it and its unit.
+
+    None where a number follows it.
+    """
+    last = spans[-1]
+    rest = plain[last.end() :]
+    content = next(part for part in last.groups() if part)
+    if NUMBER.search(rest) is not None:
+        return None
+    for before in reversed(spans[:-1]):
+        if not JOINED.fullmatch(plain[before.end() : last.start()]):
+            break
+        content = f"{next(part for part in before.groups() if part)}, {content}"
+        last = before
+    if last is not spans[-1]:
+        return content
+    unit = re.match(r"\s*([a-z]{1,3}(?:\^?\d)?|square \w+|[a-z]+s)\b", rest)
+    unit = unit if unit and unit_of(unit[1]) else None
+    return content + (f" {unit[1]}" if unit and len(rest) < 24 else "")
+
+
+def _end(plain: str, kind: str, question: str, is_worded: bool) -> str | None:
+    """What follows a sentence's last verb, or its last number."""
+    verbs = list((COPULA if kind == "text" else VERB).finditer(plain))
+    end = plain[verbs[-1].end() :].strip() if verbs else ""
+    if "≈" in plain and (nearly := NEARLY.search(plain)):
+        return nearly[0]
+    numbers = list(NUMBER.finditer(plain))
+    wordy = kind in NUMERIC and numbers and not re.search(r"[\d\\]", end)
+    if kind == "number" and numbers and WORDY.search(end) and not GUARDED.search(end):
+        wordy = wordy or not is_number(end)
+    end = PLACED.sub("", end)
+    if end and len(end) <= SHORT_PHRASE and not wordy:
+        if len(end.split()) <= 3 or not NUMBER.search(end) or is_formula(end):
+            return end.strip("*_ ")
+    if numbers:
+        return last_number(plain, question)
+    if end and len(end) <= LONGEST_PHRASE:
+        return end
+    return plain if len(plain) <= LONGEST_PHRASE and is_worded else None
