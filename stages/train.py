@@ -24,7 +24,7 @@ from stages.prompts import load_prompt
 from stages.training import checkpoint
 from stages.training.checkpoint import Manifest
 from stages.training.config import Config
-from stages.training.launch import alone, launch, require_nodes
+from stages.training.launch import alone, launch, require_devices, require_nodes
 from stages.training.ratio import explain
 from stages.training.resharding import reshard
 from stages.training.task import WORK, Task
@@ -84,7 +84,7 @@ def run(job: Job, config: Config) -> Outcome:
             return _foretell(job, config, model, plan)
         if done is None:
             require_nodes(config.num_nodes)
-            _require_devices(config)
+            require_devices(config.num_ranks or 0)
         if job.reshard and done is None:
             return reshard(
                 job,
@@ -240,22 +240,6 @@ def _attempt(job: Job) -> str:
 def _num_ranks(config: Config) -> int:
     """Ranks on all nodes."""
     return (config.num_ranks or _num_devices()) * config.num_nodes
-
-
-def _require_devices(config: Config) -> None:
-    """Check that every rank of this machine has a GPU of its own, where there are any.
-
-    Raises:
-        ConfigError: there are fewer.
-    """
-    import torch
-
-    there = torch.cuda.device_count()
-    if there and (config.num_ranks or 0) > there:
-        raise ConfigError(
-            f"train.num_ranks = {config.num_ranks}, and this machine has {there} GPUs.",
-            f"Set train.num_ranks to {there} or fewer.",
-        )
 
 
 def _num_devices() -> int:

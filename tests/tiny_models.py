@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -149,28 +150,45 @@ def save_policy(folder: Path, context_length: int = CONTEXT_LENGTH) -> None:
     """A vision-language model; a picture is four tokens."""
     torch.manual_seed(0)
     tokenizer = make_tokenizer(multimodal=True)
-    size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    num_image_tokens = 4
+    vision = {
+        "hidden_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "image_size": [IMAGE_SIZE, IMAGE_SIZE],
+        "patch_size": [7, 7],
+        "layer_scale_init_value": 1.0,
+    }
+    text = language_config(tokenizer, context_length).to_dict()
+    config = internvl_config(tokenizer, vision, text)
+    save_internvl_processor(folder, tokenizer, IMAGE_SIZE, config.image_seq_length)
+    InternVLForConditionalGeneration(config).save_pretrained(folder)
+
+
+def internvl_config(
+    tokenizer: PreTrainedTokenizerFast, vision: dict[str, Any], text: dict[str, Any], **others: Any
+) -> InternVLConfig:
+    """A token of an image is a square of two by two patches."""
+    num_patches = (vision["image_size"][0] // vision["patch_size"][0]) ** 2
+    return InternVLConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKENS["context_image_token"]),
+        image_seq_length=num_patches // 4,
+        downsample_ratio=0.5,
+        **others,
+    )
+
+
+def save_internvl_processor(
+    folder: Path, tokenizer: PreTrainedTokenizerFast, image_size: int, image_tokens: int
+) -> None:
+    """An image is one square of so many pixels a side."""
+    size = {"height": image_size, "width": image_size}
     InternVLProcessor(
         image_processor=GotOcr2ImageProcessor(size=size, crop_to_patches=False, max_patches=1),
         tokenizer=tokenizer,
         video_processor=InternVLVideoProcessor(size=size),
-        image_seq_length=num_image_tokens,
+        image_seq_length=image_tokens,
         chat_template=IMAGE_TEMPLATE,
     ).save_pretrained(folder)
-    config = InternVLConfig(
-        vision_config={
-            "hidden_size": 64,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 64,
-            "image_size": [IMAGE_SIZE, IMAGE_SIZE],
-            "patch_size": [7, 7],
-            "layer_scale_init_value": 1.0,
-        },
-        text_config=language_config(tokenizer, context_length).to_dict(),
-        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKENS["context_image_token"]),
-        image_seq_length=num_image_tokens,
-        downsample_ratio=0.5,
-    )
-    InternVLForConditionalGeneration(config).save_pretrained(folder)

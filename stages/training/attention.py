@@ -74,23 +74,7 @@ def packed_attention(
         )
     tensors = (query_1NLD, key_1KLD, value_1KLD)
     if dropout == 0 and has_kernel(query_1NLD):
-        query_LND, key_LKD, value_LKD = (tensor[0].transpose(0, 1) for tensor in tensors)
-        longest = max(segments.lengths)
-        out_LND = varlen_attn(
-            query_LND,
-            key_LKD,
-            value_LKD,
-            segments.bounds,
-            segments.bounds,
-            longest,
-            longest,
-            scale=scaling,
-            # Keys to the left of a query, and to its right.
-            window_size=((sliding_window or 0) - 1, 0),
-            **FEWER_KEY_HEADS,
-        )
-        assert isinstance(out_LND, Tensor)
-        return out_LND[None], None
+        return _all_rows(*tensors, segments, scaling, sliding_window), None
     rows = zip(
         *(torch.split(tensor, [*segments.lengths], dim=2) for tensor in tensors), strict=True
     )
@@ -106,6 +90,35 @@ def packed_attention(
         for row in rows
     ]
     return torch.cat(parts, dim=1), None
+
+
+def _all_rows(
+    query_1NLD: Tensor,
+    key_1KLD: Tensor,
+    value_1KLD: Tensor,
+    segments: Segments,
+    scaling: float | None,
+    sliding_window: int | None,
+) -> Tensor:
+    """All rows in one kernel. Shape [1, L, N, D]."""
+    tensors = (query_1NLD, key_1KLD, value_1KLD)
+    query_LND, key_LKD, value_LKD = (tensor[0].transpose(0, 1) for tensor in tensors)
+    longest = max(segments.lengths)
+    out_LND = varlen_attn(
+        query_LND,
+        key_LKD,
+        value_LKD,
+        segments.bounds,
+        segments.bounds,
+        longest,
+        longest,
+        scale=scaling,
+        # Keys to the left of a query, and to its right.
+        window_size=((sliding_window or 0) - 1, 0),
+        **FEWER_KEY_HEADS,
+    )
+    assert isinstance(out_LND, Tensor)
+    return out_LND[None]
 
 
 def has_kernel(query: Tensor) -> bool:

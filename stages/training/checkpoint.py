@@ -205,7 +205,7 @@ def load(engine: Any, path: Path) -> None:
     from stages.training import universal
 
     if universal.is_universal(path):
-        universal.load(engine, path)
+        universal.load(engine, path, is_whole(engine))
         return
     found, _ = engine.load_checkpoint(str(path), tag=TAG, load_module_strict=is_whole(engine))
     if found is None:

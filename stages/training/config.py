@@ -73,7 +73,7 @@ class Config(BaseModel):
     """The ratio pi_theta / mu in the objective `sophia`: `none`, taken as 1, as the paper does;
     `truncated`: each trajectory weighted by min(ratio, importance_cap), without a gradient."""
     importance_cap: float = Field(2.0, gt=0)
-    """Largest importance weight."""
+    """Largest importance weight; `importance_capped_fraction` of a step's trajectories have it."""
     importance_level: Literal["sequence", "token"] = "sequence"
     """`sequence`: the ratio of a whole response's probabilities, which for long ones is as good as
     0 or the cap; `token`: its |y|-th root, the geometric mean over tokens."""

@@ -108,6 +108,25 @@ def require_nodes(num_nodes: int) -> None:
         )
 
 
+def require_devices(num_ranks: int) -> None:
+    """Look whether every rank of this machine has a GPU of its own, where there are any.
+
+    Args:
+        num_ranks: that are to run here.
+
+    Raises:
+        ConfigError: there are fewer GPUs.
+    """
+    import torch
+
+    there = torch.cuda.device_count()
+    if there and num_ranks > there:
+        raise ConfigError(
+            f"train.num_ranks = {num_ranks}, and {socket.gethostname()} has {there} GPUs.",
+            f"Set train.num_ranks to {there} or fewer.",
+        )
+
+
 def free_port() -> int:
     """A port of this machine that nobody listens at."""
     with socket.socket() as probe:

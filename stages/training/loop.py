@@ -6,17 +6,13 @@ A line on standard input, or a stop signal, means: save a checkpoint and end. Th
 input means that the command which started the ranks is gone, and they with it.
 """
 
-import json
-import math
 import os
 import signal
 import sys
 import threading
-import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -26,29 +22,13 @@ if not torch.cuda.is_available():
 import deepspeed
 from torch import distributed
 
-from stages.seeds import seed_for
 from stages.training import checkpoint
-from stages.training.checkpoint import Manifest
 from stages.training.export import export, gather_weights
-from stages.training.fingerprint import check_same, fingerprint
-from stages.training.launch import NOT_FOR_RANKS
-from stages.training.measure import measure_ratio
-from stages.training.meters import Stopwatch, measure_step
-from stages.training.metrics import Metrics, open_metrics
-from stages.training.objective import Objective
-from stages.training.optimizer import (
-    describe_groups,
-    gradient_norm,
-    learning_rate,
-    make_engine,
-    set_learning_rate,
-)
-from stages.training.packing_check import check_packing
-from stages.training.parts import check_frozen, describe_parts, frozen_digest
-from stages.training.plan import Plan
-from stages.training.policy import Policy
-from stages.training.scores import score_plan
+from stages.training.launch import NOT_FOR_RANKS, require_devices
+from stages.training.metrics import open_metrics
+from stages.training.parts import check_frozen, frozen_digest
 from stages.training.task import Task
+from stages.training.trainer import Trainer
 
 
 def main(task_path: Path) -> None:
@@ -77,13 +57,14 @@ def start_distributed() -> torch.device:
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         deepspeed.init_distributed("gloo", verbose=False)
         return torch.device("cpu")
+    require_devices(int(os.environ["LOCAL_WORLD_SIZE"]))  # which every node has to have
     local_rank = int(os.environ["LOCAL_RANK"])
     torch.cuda.set_device(local_rank)
     deepspeed.init_distributed("nccl", verbose=False)
     return torch.device("cuda", local_rank)
 
 
-def train(trainer: "Trainer") -> bool:
+def train(trainer: Trainer) -> bool:
     """Run the steps that are left, with checkpoints.
 
     Returns:
@@ -98,172 +79,22 @@ def train(trainer: "Trainer") -> bool:
         stopped = False
         if metrics is not None and trainer.manifest.step == 0:
             trainer.report_ratio(metrics, "before")
-        while trainer.manifest.step < num_steps and not stopped:
+        done = saved = trainer.manifest.step
+        while done < num_steps and not stopped:
             stopped = trainer.step()
-            step = trainer.manifest.step
-            if metrics is not None:
-                metrics.write(step, trainer.manifest.last_step)
-            if stopped or step % task.config.checkpoint_every == 0 or step == num_steps:
+            if metrics is not None and trainer.manifest.step > done:
+                metrics.write(trainer.manifest.step, trainer.manifest.last_step)
+            done = trainer.manifest.step
+            is_due = stopped or done % task.config.checkpoint_every == 0 or done == num_steps
+            if is_due and done > saved:
                 keep, manifest = task.config.keep_checkpoints, trainer.described()
                 checkpoint.save(trainer.engine, task.checkpoints, manifest, keep)
-        done = trainer.manifest.step == num_steps
-        if done:
+                saved = done
+        if done == num_steps:
             trainer.measure("after")
             if metrics is not None:
                 trainer.report_ratio(metrics, "after")
-    return done
-
-
-@dataclass
-class Trainer:
-    """Policy, engine and plan of one rank, and how far the training is."""
-
-    task: Task
-    device: torch.device
-    stop: threading.Event = field(default_factory=threading.Event)
-    """Set when this rank is asked to stop."""
-    plan: Plan = field(init=False)
-    policy: Policy = field(init=False)
-    engine: Any = field(init=False)
-    objective: Objective = field(init=False)
-    manifest: Manifest = field(init=False)
-    """Of the state at hand."""
-    data_time: Stopwatch = field(init=False, default_factory=Stopwatch)
-    """Time in which no batch was there to train on."""
-    was_stopped: bool = field(init=False, default=False)
-    """Before there was a state to train."""
-
-    def __post_init__(self) -> None:
-        config, dtype = self.task.config, self.dtype
-        self.plan = Plan.open(self.task.plan)
-        adapt = self._add_adapters if config.lora_rank else None
-        self.policy = Policy(self.task.model, dtype, self.device, adapt)
-        described = describe_parts(self.policy.model)
-        check_frozen(self.task.manifest.parts, described["frozen_sha256"])
-        self.manifest = replace(self.task.manifest, parts=described)
-        if config.gradient_checkpointing:
-            self.policy.enable_gradient_checkpointing()
-        self.engine = make_engine(self.policy.language, config, dtype, self.device)
-        if config.is_packed:
-            check_packing(self.engine, self.policy, self.plan, dtype)
-        # Until a checkpoint is loaded the policy is the one before training.
-        before = None
-        if config.trains_groups:
-            scored = (self.engine, self.policy, self.plan, config)
-            before = score_plan(*scored, should_stop=self.stop.is_set)
-            self.was_stopped = before is None
-        self.objective = Objective(config, self.plan, before, dtype)
-        if self.was_stopped:
-            return
-        if "before" not in self.manifest.ratio:
-            self.measure("before")
-        if self.task.resume_from is not None:
-            checkpoint.load(self.engine, self.task.resume_from)
-            now = self.described().fingerprint
-            check_same(self.manifest.fingerprint, now, dtype, str(self.task.resume_from))
-
-    def _add_adapters(self, model: Any) -> None:
-        from stages.training.lora import add_adapters
-
-        add_adapters(model, self.task.config, seed_for(self.task.seed, "train", "lora"))
-
-    def measure(self, when: str) -> None:
-        """Enter the ratio pi_theta / mu of now into the manifest."""
-        found = measure_ratio(self.engine, self.policy, self.plan, self.task.config, self.task.seed)
-        if found is not None:
-            self.manifest = replace(self.manifest, ratio={**self.manifest.ratio, when: found})
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of weights and arithmetic."""
-        in_float32 = self.task.config.computes_in_float32(self.device.type == "cuda")
-        return torch.float32 if in_float32 else torch.bfloat16
-
-    def report_ratio(self, metrics: Metrics, when: str) -> None:
-        """Write the ratio down, where it could be measured."""
-        if (found := self.manifest.ratio.get(when)) is not None:
-            metrics.write_ratio(self.manifest.step, found)
-            path = self.task.metrics / "ratio.json"
-            path.write_text(json.dumps(self.manifest.ratio, indent=1), encoding="utf-8")
-
-    def described(self) -> Manifest:
-        """The manifest, with what the state at hand gives. All ranks call it."""
-        return replace(
-            self.manifest,
-            optimizer=describe_groups(self.engine, self.policy.language),
-            fingerprint=fingerprint(self.engine, self.policy, self.plan, self.manifest.step),
-        )
-
-    def step(self) -> bool:
-        """Do the next optimizer step and enter it into the manifest.
-
-        Returns:
-            Whether any rank was asked to stop.
-        """
-        started = time.monotonic()
-        step, config = self.manifest.step, self.task.config
-        self.policy.patches.clear()  # of images that were looked at for other reasons
-        rate = learning_rate(config, step, len(self.plan.steps))
-        set_learning_rate(self.engine, rate)
-        # Dropout follows from the step, so that no generator's state has to be restored.
-        torch.manual_seed(seed_for(self.task.seed, "train", step, distributed.get_rank()))
-        loss, sums, largest = self.accumulate(step)
-        shared = torch.cat([loss[None], sums, sums.new_tensor([float(self.stop.is_set())])])
-        distributed.all_reduce(shared)
-        distributed.all_reduce(largest, distributed.ReduceOp.MAX)
-        drift = self.objective.figures(step, shared[1:-1], float(largest))
-        self.engine.step()
-        seconds = time.monotonic() - started
-        figures = {
-            "loss": float(shared[0]),
-            "learning_rate": rate,
-            "gradient_norm": gradient_norm(self.engine),
-            "tokens": self.plan.num_tokens(step),
-            "trained_tokens": self.plan.num_targets(step),
-            "rows": len(self.plan.steps[step]),
-            "seconds": seconds,
-            **measure_step(
-                self.policy, self.plan, step, config, self.device, self.data_time.take()
-            ),
-            **drift,
-        }
-        finite = math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"])
-        if not (finite and self.engine.was_step_applied()):  # DeepSpeed skips a step that is not
-            raise FloatingPointError(f"step {step + 1} has no finite loss or gradient: {figures}")
-        self.manifest = replace(
-            self.manifest, step=step + 1, seconds=self.manifest.seconds + seconds, last_step=figures
-        )
-        return bool(shared[-1] > 0)
-
-    def accumulate(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Forward and backward over this rank's micro-batches.
-
-        Returns:
-            Loss, sums and the largest of its parts of the step, as in `objective.Part`.
-        """
-        config, rank, num_ranks = (
-            self.task.config,
-            distributed.get_rank(),
-            distributed.get_world_size(),
-        )
-        rows = self.plan.steps[step]
-        total, largest = torch.zeros(2, dtype=torch.float64, device=self.device)
-        sums = torch.zeros(4, dtype=torch.float64, device=self.device)
-        dealt = self.plan.micro_batches(
-            step, config.micro_batch_size, num_ranks, config.pack_length
-        )
-        for part in dealt[rank]:
-            # An empty part goes along with a row that does not count.
-            with self.data_time:
-                batch = self.policy.batch(self.plan, part or rows[:1])
-            own = self.objective.part(step, part or rows[:1], self.engine(batch))
-            # DeepSpeed averages over the ranks, and the step's loss is their sum.
-            self.engine.backward(own.loss * bool(part) * num_ranks, scale_wrt_gas=False)
-            if part:
-                total += own.loss.detach()
-                sums += own.sums
-                largest = torch.maximum(largest, own.largest)
-        return total, sums, largest
+    return done == num_steps
 
 
 def _listen(stop: threading.Event) -> None:

@@ -5,14 +5,16 @@ import statistics
 import time
 from collections import deque
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import distributed
 
 from stages.training.config import Config
 from stages.training.plan import Plan
-from stages.training.policy import Policy
+
+if TYPE_CHECKING:
+    from stages.training.policy import Policy
 
 GIB = 2**30
 WINDOW = 100
@@ -51,25 +53,24 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def measure_step(
-    policy: Policy, plan: Plan, step: int, config: Config, device: torch.device, data_seconds: float
+    policy: "Policy", plan: Plan, step: int, config: Config, device: torch.device
 ) -> dict[str, Any]:
     """What a step took, of all ranks, which all call it.
 
     Args:
-        policy: knows its arithmetic, and what its vision tower has looked at in the step.
+        policy: knows its arithmetic, what it has looked at in the step and how long it waited.
         plan: the rows.
         step: which step.
         config: the length of packs.
         device: where this rank computes.
-        data_seconds: how long this rank waited for batches.
     """
     most = torch.tensor(
-        [data_seconds, peak_bytes(device)],
+        [policy.vision.waiting.take(), peak_bytes(device)],
         dtype=torch.float64,
         device=device,
     )
     distributed.all_reduce(most, distributed.ReduceOp.MAX)
-    seen = torch.tensor(policy.work.operations([], 0, policy.patches), device=device)
+    seen = torch.tensor(policy.work.operations([], 0, policy.vision.patches), device=device)
     distributed.all_reduce(seen)
     rows = plan.steps[step]
     language = policy.work.operations([plan.lengths[row] for row in rows], plan.num_targets(step))

@@ -16,11 +16,14 @@ from stages.training.meters import Meters
 from stages.training.policy import Policy
 from stages.training.task import Task
 
+WANDB_RUN = "wandb-run"
+"""Id of the W&B run, beside the plan: it goes with it when there is another training to do."""
 TRAIN = ("loss", "learning_rate", "gradient_norm")
 """Figures of a step under `train/`; its rates are under `speed/`."""
 POLICY_FIGURES = (
     *("clip_fraction", "kl", "mean_ratio", "largest_ratio_deviation"),
     *("mean_importance_weight", "largest_importance_weight", "importance_capped_fraction"),
+    "importance_rows",
 )
 """What some objectives say of a step, besides."""
 
@@ -34,7 +37,7 @@ class Metrics:
         first_step: steps done before this attempt; events of an earlier one beyond are dropped.
         meters: turns figures into rates.
         note: something to say with the first step.
-        wandb_project: where W&B puts the run; None: no W&B.
+        wandb: the W&B run; None: no W&B.
     """
 
     def __init__(
@@ -44,13 +47,13 @@ class Metrics:
         first_step: int,
         meters: Meters,
         note: str | None = None,
-        wandb_project: str | None = None,
+        wandb: Any = None,
     ) -> None:
         self.file = progress.open("w", encoding="utf-8")
         self.board = SummaryWriter(str(folder), purge_step=first_step + 1)
         self.meters = meters
         self.note = note
-        self.wandb = start_wandb(wandb_project, folder) if wandb_project else None
+        self.wandb = wandb
 
     def __enter__(self) -> Self:
         return self
@@ -118,18 +121,25 @@ def open_metrics(
         name = torch.cuda.get_device_name(device)
         note = f"no MFU: the peak of {name} in {dtype} is not known; set train.peak_tflops"
     meters = Meters(distributed.get_world_size(), peak)
-    progress, project = task.progress, config.wandb_project
-    return Metrics(task.metrics, progress, first_step, meters, note, project)
+    wandb = None
+    if config.wandb_project:
+        wandb = start_wandb(config.wandb_project, task.metrics, task.plan / WANDB_RUN)
+    return Metrics(task.metrics, task.progress, first_step, meters, note, wandb)
 
 
-def start_wandb(project: str, folder: Path) -> Any:
-    """A W&B run that all attempts at this training share."""
+def start_wandb(project: str, folder: Path, id_file: Path) -> Any:
+    """A W&B run that all attempts at a training share.
+
+    Args:
+        project: where W&B puts it.
+        folder: of W&B's own files, in the run's folder, by which it is called.
+        id_file: has its id, once there is one.
+    """
     import wandb
 
     name = folder.absolute().parent.name
-    path = folder / "wandb-run"
-    if not path.exists():
-        path.write_text(uuid.uuid4().hex[:8])
+    if not id_file.exists():
+        id_file.write_text(uuid.uuid4().hex[:8])
     return wandb.init(
-        project=project, name=name, id=path.read_text(), resume="allow", dir=str(folder)
+        project=project, name=name, id=id_file.read_text(), resume="allow", dir=str(folder)
     )

@@ -94,9 +94,7 @@ class Objective:
             rewards = [row.reward * weight for row, weight in zip(rows, weights, strict=True)]
             tokens_ = ResponseTokens(logprob_T=logprob_T, reward_T=spread(rewards))
             loss_T = OBJECTIVES[self.config.objective](tokens_)
-            capped = sum(weight == self.config.importance_cap for weight in weights)
-            sums = torch.tensor([sum(weights), capped, 0, 0], dtype=torch.float64, device=device)
-            largest = sums.new_tensor(max(weights))
+            sums, largest = self.weighed(rows, weights, device)
         weight_T = spread([token_weight(self.config.normalize, length) for length in lengths])
         return Part((loss_T * weight_T).sum() / self.divisor(step), sums, largest)
 
@@ -131,8 +129,29 @@ class Objective:
             weights.append(importance_weight(log_ratio, self.config.importance_cap))
         return weights
 
+    def weighed(
+        self, rows: Sequence[Row], weights: Sequence[float], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """What importance weights come to over the rows that have a ratio: mixed-in ones do not.
+
+        Returns:
+            The sum of the weights, how many are the cap, and how many there are; the largest.
+        """
+        own = [
+            weight
+            for row, weight in zip(rows, weights, strict=True)
+            if row.behavior_logprob is not None
+        ]
+        capped = sum(weight == self.config.importance_cap for weight in own)
+        values = [sum(own), capped, len(own), 0]
+        sums = torch.tensor(values, dtype=torch.float64, device=device)
+        return sums, sums.new_tensor(max(own, default=0.0))
+
     def figures(self, step: int, sums: Tensor, largest: float) -> dict[str, float]:
         """What a whole step's parts come to, for people.
+
+        GRPO's are per response token, those of importance weights per row that has a ratio, of
+        which there are `importance_rows`.
 
         Raises:
             EngineError: the policy is another one than was scored.
@@ -149,11 +168,14 @@ class Objective:
             }
         if self.config.importance == "none":
             return {}
-        weight, capped, *_ = (sums / len(self.plan.steps[step])).tolist()
+        weight, capped, count, _ = sums.tolist()
+        if not count:
+            return {"importance_rows": 0}
         return {
-            "mean_importance_weight": weight,
+            "importance_rows": int(count),
+            "mean_importance_weight": weight / count,
             "largest_importance_weight": largest,
-            "importance_capped_fraction": capped,
+            "importance_capped_fraction": capped / count,
         }
 
 

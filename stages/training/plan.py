@@ -136,9 +136,13 @@ class Plan:
             prompt_ids=self._rows["prompt_ids"][number].values.to_numpy(),
             response_ids=self._rows["response_ids"][number].values.to_numpy(),
             reward=self._rows["reward"][number].as_py(),
-            images=tuple(self._rows["images"][number].as_py()),
+            images=self.images_of(number),
             **values,
         )
+
+    def images_of(self, number: int) -> tuple[int, ...]:
+        """Numbers of a row's images."""
+        return tuple(self._rows["images"][number].as_py())
 
     def image(self, number: int) -> bytes:
         """One encoded image."""

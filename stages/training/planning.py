@@ -4,91 +4,19 @@ A plan is a pure function of the tables, the settings and the seed: nothing in i
 many ranks there are, and a resumed attempt goes on at the step where the last checkpoint left off.
 """
 
-import hashlib
-import json
-import os
 import random
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
-
-import pyarrow as pa
 
 from data.errors import InputError
-from data.tables import sync_folder
 from stages.seeds import seed_for
 from stages.training.config import Config
 from stages.training.mixture import Source, rows_per_epoch
-from stages.training.plan import IMAGE_SCHEMA, ROW_SCHEMA, Plan
-from stages.training.render import Example, Renderer, read_image
+from stages.training.plan import Plan
+from stages.training.plan_writer import PlanWriter
+from stages.training.render import Example, Renderer
 from stages.trust import Group
-
-ROWS_PER_BATCH = 256
-
-
-@dataclass
-class PlanWriter:
-    """Renders examples into a new plan. Use as a context manager."""
-
-    folder: Path
-    renderer: Renderer
-    rejected: Counter[str] = field(default_factory=Counter)
-    num_rows: int = 0
-
-    def __enter__(self) -> Self:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        self._rows = pa.ipc.new_file(self.folder / "rows.arrow", ROW_SCHEMA)
-        self._images = pa.ipc.new_file(self.folder / "images.arrow", IMAGE_SCHEMA)
-        self._waiting: list[dict[str, Any]] = []
-        self._image_numbers: dict[bytes, int] = {}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._flush()
-        self._rows.close()
-        self._images.close()
-
-    def add(self, example: Example) -> int | None:
-        """Render an example; its row number, or None where it is rejected, which is counted."""
-        rendered = self.renderer.render(example)
-        if isinstance(rendered, str):
-            self.rejected[rendered] += 1
-            return None
-        self._waiting.append(
-            {
-                "key": example.key,
-                "prompt_ids": rendered.prompt_ids,
-                "response_ids": rendered.response_ids,
-                "reward": example.reward,
-                "images": [self._image(image) for image in example.sample.get("images") or []],
-                "is_own": example.is_own,
-                "behavior_logprob": example.behavior_logprob,
-                "advantage": example.advantage,
-                "group": None if example.group is None else vars(example.group),
-                "place": example.place,
-            }
-        )
-        if len(self._waiting) == ROWS_PER_BATCH:
-            self._flush()
-        self.num_rows += 1
-        return self.num_rows - 1
-
-    def _image(self, image: Mapping[str, Any]) -> int:
-        encoded = read_image(image)
-        content = hashlib.sha256(encoded).digest()
-        if content not in self._image_numbers:
-            self._images.write(pa.record_batch([[encoded]], schema=IMAGE_SCHEMA))
-            self._image_numbers[content] = len(self._image_numbers)
-        return self._image_numbers[content]
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._rows.write(pa.RecordBatch.from_pylist(self._waiting, schema=ROW_SCHEMA))
-            self._waiting.clear()
 
 
 def make_plan(
@@ -120,31 +48,16 @@ def make_plan(
     if (folder / "plan.json").is_file() and (plan := Plan.open(folder)).digest == digest:
         return plan
     with PlanWriter(folder, make_renderer()) as writer:
-        units = Units(config)
-        for example in trajectories or ():
-            if should_stop():
-                return None
-            if reason := unusable(example, config):
-                writer.rejected[reason] += 1
-            elif (number := writer.add(example)) is not None:
-                units.add(number, example)
+        units = add_trajectories(writer, trajectories or (), config, should_stop)
+        if units is None:
+            return None
         num_trajectories = writer.num_rows
         if not num_trajectories and trajectories is not None:
             raise no_trajectories(writer.rejected)
         units.check()
-        mixed: list[list[int]] = [[] for _ in range(config.num_epochs)]
-        for name, mixture in sorted(config.mix.items()):
-            per_epoch = rows_per_epoch(name, mixture, num_trajectories)
-            source = Source(name, mixture.path, per_epoch * config.num_epochs, seed)
-            numbers = {}
-            for number, example in source.examples():
-                if should_stop():
-                    return None
-                numbers[number] = writer.add(example)
-            drawn = [numbers[number] for number in source.draws]
-            for epoch, rows in enumerate(mixed):
-                part = drawn[epoch * per_epoch : (epoch + 1) * per_epoch]
-                rows += [row for row in part if row is not None]
+        mixed = add_mixed(writer, config, seed, should_stop)
+        if mixed is None:
+            return None
         if not writer.num_rows:
             raise nothing_left(writer.rejected)
     values = {
@@ -153,16 +66,50 @@ def make_plan(
         "num_trajectories": num_trajectories,
         "rejected": dict(sorted(writer.rejected.items())),
     }
-    _finish(folder, values)
-    return Plan.open(folder)
+    return writer.finish(values)
 
 
-def _finish(folder: Path, values: Mapping[str, Any]) -> None:
-    """Write `plan.json`, whose being there says that the rows are."""
-    temporary = folder / ".plan.json"
-    temporary.write_text(json.dumps(values), encoding="utf-8")
-    os.replace(temporary, folder / "plan.json")
-    sync_folder(folder)
+def add_trajectories(
+    writer: PlanWriter,
+    trajectories: Iterable[Example],
+    config: Config,
+    should_stop: Callable[[], bool],
+) -> "Units | None":
+    """Render the trajectories that the objective can use; None where it was stopped."""
+    units = Units(config)
+    for example in trajectories:
+        if should_stop():
+            return None
+        if reason := unusable(example, config):
+            writer.rejected[reason] += 1
+        elif (number := writer.add(example)) is not None:
+            units.add(number, example)
+    return units
+
+
+def add_mixed(
+    writer: PlanWriter, config: Config, seed: int, should_stop: Callable[[], bool]
+) -> list[list[int]] | None:
+    """Render the rows that are mixed in beside those that are there.
+
+    Returns:
+        Those of each epoch; None where it was stopped.
+    """
+    num_trajectories = writer.num_rows
+    mixed: list[list[int]] = [[] for _ in range(config.num_epochs)]
+    for name, mixture in sorted(config.mix.items()):
+        per_epoch = rows_per_epoch(name, mixture, num_trajectories)
+        source = Source(name, mixture.path, per_epoch * config.num_epochs, seed)
+        numbers = {}
+        for number, example in source.examples():
+            if should_stop():
+                return None
+            numbers[number] = writer.add(example)
+        drawn = [numbers[number] for number in source.draws]
+        for epoch, rows in enumerate(mixed):
+            part = drawn[epoch * per_epoch : (epoch + 1) * per_epoch]
+            rows += [row for row in part if row is not None]
+    return mixed
 
 
 @dataclass

@@ -8,28 +8,25 @@ L: tokens of a pack, all its rows one behind the other. T: response tokens. N: i
 H: hidden size.
 """
 
-import itertools
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL.Image import Image
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from data.errors import EngineError
-from data.images import open_image
 from stages.families import Family, ImageFeatures, load_family, model_type
 from stages.training.attention import PACKED, Segments
-from stages.training.flops import Work, patches_of
+from stages.training.flops import Work
 from stages.training.head import Head
 from stages.training.plan import Plan, Row
+from stages.training.vision import Vision, join_features
 
-CACHED_FEATURE_BYTES = 1 << 30
-"""Image features kept for the next epoch and the next trajectory of the same images."""
+READ_AHEAD = 2
+"""Micro-batches of which the images are read before their turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +112,6 @@ class Policy:
         if adapt is not None:
             adapt(self.model)
         self.work = Work.of(self.model)
-        self.patches: list[tuple[int, float]] = []
-        """Of the images that went through the vision tower since the loop looked."""
         self.language = LanguageModel(self.model).train()
         if adapt is None:
             self.language.requires_grad_(True)
@@ -124,8 +119,7 @@ class Policy:
             if part is not self.language.language_model:
                 part.to(device)
         self.own_attention: str = self.language.language_model.config._attn_implementation
-        self._features: OrderedDict[tuple[int, ...], ImageFeatures] = OrderedDict()
-        self._feature_bytes = 0
+        self.vision = Vision(self.model, self.family, self.processor, device)
 
     def enable_gradient_checkpointing(self) -> None:
         """Keep only each layer's input for the backward pass."""
@@ -141,38 +135,29 @@ class Policy:
     def batch(self, plan: Plan, numbers: Sequence[int]) -> Batch:
         """Rows of the plan as one micro-batch."""
         rows = [plan.row(number) for number in numbers]
-        images = [self.image_features(plan, row.images) if row.images else None for row in rows]
+        images = [self.vision.features(plan, row.images) if row.images else None for row in rows]
         return make_batch(self.family, self.model, rows, images, self.device)
 
-    @torch.no_grad()
-    def image_features(self, plan: Plan, images: tuple[int, ...]) -> ImageFeatures:
-        """Features of one row's images.
+    def batches(
+        self,
+        plan: Plan,
+        micro_batches: Sequence[Sequence[int]],
+        following: Sequence[Sequence[int]] = (),
+    ) -> Iterator[Batch]:
+        """Micro-batches, one after the other.
 
-        They are computed row by row, so that their last bits do not depend on the neighbours.
+        Images of the next ones are read while the device computes.
+
+        Args:
+            plan: where the rows come from.
+            micro_batches: row numbers of each.
+            following: those that will be asked for after these.
         """
-        if (found := self._features.get(images)) is not None:
-            self._features.move_to_end(images)
-            return _map(found, lambda tensor: tensor.to(self.device))
-        opened = [open_image(plan.image(number)) for number in images]
-        pixels = self.pixels(opened)
-        self.patches += patches_of(pixels, self.model.config.vision_config)
-        features = self.family.image_features(self.model, pixels.to(self.device))
-        self._remember(images, _map(features, lambda tensor: tensor.cpu()))
-        return features
-
-    def pixels(self, images: Sequence[Image]) -> Any:
-        """What the processor makes of images, tensors by name.
-
-        The whole processor takes three times as long, most of it to check its own arguments.
-        """
-        options = self.processor.valid_processor_kwargs._defaults.get("images_kwargs", {})
-        return self.processor.image_processor(list(images), return_tensors="pt", **options)
-
-    def _remember(self, images: tuple[int, ...], features: ImageFeatures) -> None:
-        self._features[images] = features
-        self._feature_bytes += _num_bytes(features)
-        while self._feature_bytes > CACHED_FEATURE_BYTES:
-            self._feature_bytes -= _num_bytes(self._features.popitem(last=False)[1])
+        coming = [*micro_batches, *following]
+        for index, numbers in enumerate(micro_batches):
+            for ahead in coming[index + 1 : index + 1 + READ_AHEAD]:
+                self.vision.expect(plan, ahead)
+            yield self.batch(plan, numbers)
 
 
 def make_batch(
@@ -230,28 +215,3 @@ def check_features(row: Row, features: ImageFeatures | None, image_token_id: int
             f"A row has {placeholders} image placeholders, but its images make {found} features.",
             "The policy's processor and its weights do not belong together.",
         )
-
-
-def join_features(images: Sequence[ImageFeatures]) -> ImageFeatures | None:
-    """Features of several rows, one behind the other."""
-    if not images:
-        return None
-    layers = zip(*(image.deeper_NH for image in images), strict=True)
-    return ImageFeatures(
-        torch.cat([image.embeddings_NH for image in images]),
-        tuple(torch.cat(layer) for layer in layers),
-    )
-
-
-def _map(features: ImageFeatures, function: Callable[[Tensor], Tensor]) -> ImageFeatures:
-    grid = features.grid_I3
-    return ImageFeatures(
-        function(features.embeddings_NH),
-        tuple(map(function, features.deeper_NH)),
-        None if grid is None else function(grid),
-    )
-
-
-def _num_bytes(features: ImageFeatures) -> int:
-    tensors = itertools.chain([features.embeddings_NH], features.deeper_NH)
-    return sum(tensor.nbytes for tensor in tensors)

@@ -16,8 +16,9 @@ from pathlib import Path
 from torch import distributed
 
 from stages.training import checkpoint
-from stages.training.loop import Trainer, start_distributed
+from stages.training.loop import start_distributed
 from stages.training.task import Task
+from stages.training.trainer import Trainer
 from stages.training.universal import convert
 
 POLL_SECONDS = 0.2

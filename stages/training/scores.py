@@ -138,8 +138,9 @@ def score(
     """
     policy.language.eval()
     try:
-        for rows in batches:
-            logprob_T = run(policy.batch(plan, rows or [spare])).cpu()
+        packs = policy.batches(plan, [rows or [spare] for rows in batches])
+        for rows, batch in zip(batches, packs, strict=True):
+            logprob_T = run(batch).cpu()
             lengths = [plan.response_lengths[row] for row in rows]
             yield from zip(rows, torch.split(logprob_T, lengths) if rows else (), strict=True)
     finally:

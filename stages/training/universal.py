@@ -40,13 +40,17 @@ def is_universal(path: Path) -> bool:
     return (path / TAG / "zero").is_dir()
 
 
-def load(engine: Any, path: Path) -> None:
+def load(engine: Any, path: Path, is_whole: bool) -> None:
     """Restore weights and optimizer from a universal checkpoint of the same ZeRO stage.
 
     ZeRO-3 gives all parameter groups the settings of the first one, so that norms would decay, and
     one step counter, which each group would advance.
+
+    Args:
+        engine: the DeepSpeed engine.
+        path: the checkpoint.
+        is_whole: whether it has all weights of the engine's module.
     """
-    is_whole = all(parameter.requires_grad for parameter in engine.module.parameters())
     groups = [dict(group) for group in engine.optimizer.param_groups]
     engine._config.load_universal_checkpoint = True
     try:

@@ -11,13 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import (
-    GotOcr2ImageProcessor,
-    InternVLConfig,
-    InternVLForConditionalGeneration,
-    InternVLProcessor,
-    InternVLVideoProcessor,
-)
+from transformers import InternVLForConditionalGeneration
 
 from stages.training.config import Config
 from stages.training.plan import Plan
@@ -92,14 +86,7 @@ def save_policy(folder: Path, shape: Shape, longest: int, device: torch.device) 
     """Write a policy with random weights in bfloat16; a byte of text is a token."""
     torch.manual_seed(0)
     tokenizer = tiny_models.make_tokenizer(multimodal=True)
-    size = {"height": shape.image_size, "width": shape.image_size}
-    InternVLProcessor(
-        image_processor=GotOcr2ImageProcessor(size=size, crop_to_patches=False, max_patches=1),
-        tokenizer=tokenizer,
-        video_processor=InternVLVideoProcessor(size=size),
-        image_seq_length=shape.image_tokens,
-        chat_template=tiny_models.IMAGE_TEMPLATE,
-    ).save_pretrained(folder)
+    tiny_models.save_internvl_processor(folder, tokenizer, shape.image_size, shape.image_tokens)
     text = {
         "model_type": "qwen2",
         **shape.text,
@@ -110,16 +97,7 @@ def save_policy(folder: Path, shape: Shape, longest: int, device: torch.device) 
         "bos_token_id": None,
         "eos_token_id": tokenizer.eos_token_id,
     }
-    config = InternVLConfig(
-        vision_config=shape.vision,
-        text_config=text,
-        image_token_id=tokenizer.convert_tokens_to_ids(
-            tiny_models.IMAGE_TOKENS["context_image_token"]
-        ),
-        image_seq_length=shape.image_tokens,
-        downsample_ratio=0.5,
-        tie_word_embeddings=False,
-    )
+    config = tiny_models.internvl_config(tokenizer, shape.vision, text, tie_word_embeddings=False)
     with torch.device(device):
         model = InternVLForConditionalGeneration(config).to(torch.bfloat16)
     model.save_pretrained(folder)

@@ -11,10 +11,10 @@ import torch
 from data.tables import Metadata
 from stages.training.checkpoint import Manifest
 from stages.training.config import Config
-from stages.training.loop import Trainer
 from stages.training.plan import Plan
 from stages.training.render import Renderer
 from stages.training.task import Task
+from stages.training.trainer import Trainer
 from tests.performance.gpu_checks import GIB, Stopwatch
 from tests.performance.gpu_models import SYSTEM, Rows, Shape
 
@@ -89,8 +89,7 @@ def take_step(trainer: Trainer, plan: Plan, step: int, pack_length: int | None) 
     trainer.plan = plan
     trainer.manifest = replace(trainer.manifest, step=step)
     trainer.policy.use_packed_attention(pack_length is not None)
-    trainer.policy._features.clear()
-    trainer.policy._feature_bytes = 0
+    trainer.policy.vision.forget()
     on_gpu = trainer.device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()

@@ -35,6 +35,7 @@ PARTS = ("attention", "packing", "head", "ours", "trl")
 ONE_RANK = {
     "RANK": "0",
     "LOCAL_RANK": "0",
+    "LOCAL_WORLD_SIZE": "1",
     "WORLD_SIZE": "1",
     "MASTER_ADDR": "127.0.0.1",
     "MASTER_PORT": "29511",

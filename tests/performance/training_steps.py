@@ -190,11 +190,12 @@ def run_ours(
     import torch
 
     from data.images import open_image
-    from stages.training.loop import Trainer, start_distributed
+    from stages.training.loop import start_distributed
     from stages.training.metrics import open_metrics
     from stages.training.plan import Row
     from stages.training.policy import Policy, make_batch
     from stages.training.task import Task
+    from stages.training.trainer import Trainer
 
     task, device = Task.load(task_path), start_distributed()
     trainer = Trainer(task, device)
@@ -203,7 +204,7 @@ def run_ours(
 
     def pixels_of(row: Row) -> Any:
         opened = [open_image(trainer.plan.image(number)) for number in row.images]
-        return bare.pixels(opened) if opened else None
+        return bare.vision.pixels(opened) if opened else None
 
     def take(arm: str, step: int) -> float:
         if arm == "bare":
@@ -224,8 +225,7 @@ def run_ours(
             bare.language.zero_grad()
             return seconds
         trainer.manifest = replace(trainer.manifest, step=step)
-        trainer.policy._features.clear()  # every image is new, as it is for TRL
-        trainer.policy._feature_bytes = 0
+        trainer.policy.vision.forget()  # every image is new, as it is for TRL
         started = now()
         trainer.step()
         metrics.write(step + 1, trainer.manifest.last_step)

@@ -1,6 +1,7 @@
 """What a user gets from `sophia train`."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def test_it_learns_and_says_what_it_did(trained: tuple[Path, Config, Any, Any]) 
     assert figures["tokens"] == sum(step["tokens"] for step in steps) == report.tokens
     assert report.total == report.done == 11
     shown = report.figures()
-    assert 0 < shown["mfu_rate"] < 1 and 0 < shown["data_wait_rate"] < 1
+    assert 0 < shown["mfu_rate"] < 1 and 0 <= shown["data_wait_rate"] < 1
     assert shown["loss"] == steps[-1]["loss"] and shown["images_per_second"] > 0
     assert [note for note in report.notes if note.startswith("MFU = ")] == [report.notes[-1]]
     assert list((run_dir / "metrics").glob("events.*"))
@@ -141,6 +142,19 @@ def test_changed_settings_are_refused(trained: tuple[Path, Config, Any, Any], po
     changed = config.model_copy(update={"learning_rate": 1e-4})
     with pytest.raises(RefusedError, match=r"learning_rate = 0\.005, now 0\.0001"):
         train.run(make_job(run_dir, policy, changed), changed)
+
+
+def test_another_chat_template_is_refused(
+    trained: tuple[Path, Config, Any, Any], policy: Path, tmp_path: Path
+) -> None:
+    run_dir, config, outcome, _ = trained
+    other = tmp_path / "policy"
+    shutil.copytree(policy, other)
+    assert train.run(make_job(run_dir, other, config), config) == outcome
+    template = other / "chat_template.jinja"
+    template.write_text(template.read_text().replace("assistant", "Assistant"))
+    with pytest.raises(RefusedError, match="the policy's files are not the same"):
+        train.run(make_job(run_dir, other, config), config)
 
 
 def test_no_trajectories(tmp_path: Path, policy: Path) -> None:

@@ -1,8 +1,6 @@
 """Ranks that take one step for each way to split it, and save the gradients they took."""
 
 import json
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,9 @@ import torch
 from deepspeed.utils import safe_get_full_optimizer_state
 from torch import Tensor, distributed
 
-from stages.training.loop import Trainer, start_distributed
+from stages.training.loop import start_distributed
 from stages.training.task import Task
+from stages.training.trainer import Trainer
 
 ADAM_BETA1 = 0.9
 
@@ -26,8 +25,8 @@ def gradient(engine: Any, parameter: Tensor) -> Tensor:
     return moment.detach().clone() / (1 - ADAM_BETA1)
 
 
-def main(task_path: str, folder: str, splits: list[str]) -> None:
-    task, device = Task.load(Path(task_path)), start_distributed()
+def main(task_path: Path, folder: Path, splits: list[str]) -> None:
+    task, device = Task.load(task_path), start_distributed()
     for split in splits:
         config = task.config.model_copy(update=json.loads(split))
         trainer = Trainer(replace(task, config=config), device)
@@ -39,14 +38,9 @@ def main(task_path: str, folder: str, splits: list[str]) -> None:
         gradients = {
             name: gradient(trainer.engine, parameter)
             for name, parameter in trainer.policy.language.named_parameters()
+            if parameter.requires_grad
         }
         if distributed.get_rank() == 0:
             torch.save(
-                (trainer.manifest.last_step, gradients), Path(folder) / f"{splits.index(split)}.pt"
+                (trainer.manifest.last_step, gradients), folder / f"{splits.index(split)}.pt"
             )
-    distributed.barrier()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3:])
-    os._exit(0)  # as in the loop

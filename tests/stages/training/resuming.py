@@ -1,27 +1,24 @@
 """Ranks that train at each ZeRO stage, once undisturbed and once from a checkpoint in between."""
 
 import json
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-from torch import distributed
-
 from stages.training import checkpoint
 from stages.training.export import gather_weights
-from stages.training.loop import Trainer, start_distributed
+from stages.training.loop import start_distributed
 from stages.training.task import Task
+from stages.training.trainer import Trainer
 
 ZERO_STAGES = (0, 2, 3)
 NUM_STEPS = 4
 
 
-def main(task_path: str, folder: str) -> None:
-    task, device = Task.load(Path(task_path)), start_distributed()
+def main(task_path: Path, folder: Path) -> None:
+    task, device = Task.load(task_path), start_distributed()
     for zero_stage in ZERO_STAGES:
         config = task.config.model_copy(update={"zero_stage": zero_stage})
-        task = replace(task, config=config, checkpoints=Path(folder) / str(zero_stage))
+        task = replace(task, config=config, checkpoints=folder / str(zero_stage))
         undisturbed, stopped = Trainer(task, device), Trainer(task, device)
         for _ in range(NUM_STEPS):
             undisturbed.step()
@@ -40,10 +37,4 @@ def main(task_path: str, folder: str) -> None:
                 "difference": float(max(apart)),
                 "bytes": sum(path.stat().st_size for path in saved.rglob("*.pt")),
             }
-            (Path(folder) / f"{zero_stage}.json").write_text(json.dumps(facts))
-    distributed.barrier()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
-    os._exit(0)  # as in the loop
+            (folder / f"{zero_stage}.json").write_text(json.dumps(facts))

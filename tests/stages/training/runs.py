@@ -2,11 +2,13 @@
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from stages.training.config import Config
 from tests.reports import SilentReport
 
 SHORT_PROMPT = "Think."
+SEED = 7
+ATTEMPTS = itertools.count()
 
 
 def picture(number: int, size: tuple[int, int] = (28, 28)) -> bytes:
@@ -87,7 +91,9 @@ def make_job(run_dir: Path, policy: Path, config: Config, **changes: Any) -> Job
     """An attempt at training a run."""
     settings = config.model_dump(mode="json", exclude=set(config.ENGINE_ONLY))
     metadata = tables.Metadata(stage="train", digest=tables.digest_of(settings), settings=settings)
-    values: dict[str, Any] = {"seed": 7, "report": SilentReport(), **changes}
+    # Attempts are called by the second they begin in.
+    begun = time.time() + next(ATTEMPTS)
+    values = {"seed": SEED, "report": SilentReport(), "started_at": begun, **changes}
     return Job(
         stage="train",
         run_dir=run_dir,

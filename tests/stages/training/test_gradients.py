@@ -1,8 +1,6 @@
 """A step's gradient is the same however the step is split, and that of a plain loop."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,9 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from data.images import open_image
 from stages import train
 from stages.training.config import Config
-from stages.training.launch import environment
 from stages.training.plan import Plan
 from tests.stages.training.runs import make_config, make_job, make_rows, write_run
+from tests.stages.training.standing import Standing
 
 NUM_ROWS = 5
 SPLITS = (
@@ -71,6 +69,7 @@ def reference(policy: Path, plan: Plan, normalize: str) -> tuple[float, dict[str
 def test_every_split_gives_the_gradient_of_a_plain_loop(
     tmp_path: Path,
     policy: Path,
+    ranks: Standing,
     monkeypatch: pytest.MonkeyPatch,
     zero_stage: int,
     num_ranks: int,
@@ -86,13 +85,8 @@ def test_every_split_gives_the_gradient_of_a_plain_loop(
         gradient_clipping=0,
     )
     work = make_task(run_dir, policy, config, monkeypatch)
-    launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={num_ranks}"]
-    program = ["-m", "tests.stages.training.gradients", str(work / "task.json"), str(tmp_path)]
-    subprocess.run(
-        [sys.executable, "-m", *launcher, *program, *map(json.dumps, SPLITS)],
-        check=True,
-        env=environment(num_ranks),
-    )
+    program = "tests.stages.training.gradients"
+    ranks.run(num_ranks, program, work / "task.json", tmp_path, list(map(json.dumps, SPLITS)))
     plan = Plan.open(work / "plan")
     assert [len(plan.packs(0, tokens)) for tokens in (1, 200, 100_000)] == [5, 3, 1]
     loss, expected = reference(policy, plan, normalize)

@@ -1,8 +1,6 @@
 """Training of adapters beside frozen weights."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,9 +15,9 @@ from stages import train
 from stages.training import lora
 from stages.training.config import Config
 from stages.training.export import tensor_facts
-from stages.training.launch import environment
 from tests.stages.training.resuming import ZERO_STAGES
 from tests.stages.training.runs import make_config, make_job, make_rows, steps_done, write_run
+from tests.stages.training.standing import Standing
 
 LORA = {"lora_rank": 4, "lora_alpha": 16, "lora_dropout": 0.1}
 STATE_BYTES = 600_000
@@ -27,16 +25,14 @@ STATE_BYTES = 600_000
 
 
 def test_resuming_is_exact_and_checkpoints_hold_adapters_alone(
-    tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, policy: Path, ranks: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir = write_run(tmp_path / "run", make_rows(16))
     config = make_config(run_dir, **LORA)
     monkeypatch.setattr(train, "launch", lambda *_, **__: None)
     assert not train.run(make_job(run_dir, policy, config), config).complete
     task = run_dir / "checkpoints" / train.WORK / "task.json"
-    command = [*("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")]
-    command += ["-m", "tests.stages.training.resuming", str(task), str(tmp_path)]
-    subprocess.run([sys.executable, *command], check=True, env=environment(2))
+    ranks.run(2, "tests.stages.training.resuming", task, tmp_path)
     model = AutoModelForImageTextToText.from_pretrained(policy)
     adapted = lora.target_modules(model, ())
     names = {f"{name}.lora_{part}.default.weight" for name in adapted for part in "AB"}
@@ -47,6 +43,7 @@ def test_resuming_is_exact_and_checkpoints_hold_adapters_alone(
         assert facts["bytes"] < STATE_BYTES
 
 
+@pytest.mark.usefixtures("standing")
 def test_the_export_is_merged_and_has_the_adapter_beside_it(tmp_path: Path, policy: Path) -> None:
     run_dir = write_run(tmp_path / "run", make_rows(16))
     config = make_config(run_dir, num_epochs=3, **LORA | {"learning_rate": 1e-2})

@@ -1,6 +1,8 @@
 """How much of the hardware a step uses, and what is said of it."""
 
+import shutil
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from stages.training.config import Config
 from stages.training.flops import Work, patches_of
 from stages.training.lora import add_adapters
 from stages.training.meters import Meters, Stopwatch
-from stages.training.metrics import Metrics
+from stages.training.metrics import WANDB_RUN, Metrics, start_wandb
 
 FIGURES = {
     **{"loss": 1.5, "learning_rate": 1e-3, "gradient_norm": 0.5, "tokens": 300},
@@ -114,7 +116,7 @@ def test_a_stopwatch_counts_from_zero_again() -> None:
     assert watch.take() == 0.0
 
 
-def test_weights_and_biases_gets_every_step(
+def test_weights_and_biases_gets_every_step_of_a_training_as_one_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wandb = pytest.importorskip("wandb")
@@ -123,12 +125,17 @@ def test_weights_and_biases_gets_every_step(
     folder = tmp_path / "run" / "metrics"
     folder.mkdir(parents=True)
     meters = Meters(num_ranks=1, peak=None)
-    for attempt in range(2):
-        with Metrics(folder, folder / "x.jsonl", attempt, meters, None, "sophia") as metrics:
-            assert metrics.wandb is not None
-            assert metrics.wandb.name == "run"
-            metrics.write(attempt + 1, FIGURES)
-    assert wandb.run is None
+    plan = tmp_path / "run" / "checkpoints" / ".work" / "plan"
+    for step in (1, 2, 1):
+        if step == 1:
+            shutil.rmtree(tmp_path / "run" / "checkpoints", ignore_errors=True)
+            plan.mkdir(parents=True)
+        started = start_wandb("sophia", folder, plan / WANDB_RUN)
+        assert started.name == "run"
+        with Metrics(folder, folder / "x.jsonl", step - 1, meters, None, started) as metrics:
+            metrics.write(step, FIGURES)
+        assert wandb.run is None
     logs = list(folder.glob("wandb/offline-run-*/run-*.wandb"))
-    assert len(logs) == 2 and all(b"images_per_second" in log.read_bytes() for log in logs)
-    assert len({log.name for log in logs}) == 1, "two attempts, one run"
+    assert len(logs) == 3 and all(b"images_per_second" in log.read_bytes() for log in logs)
+    attempts = Counter(log.name for log in logs)
+    assert sorted(attempts.values()) == [1, 2], "two attempts, one run; a fresh training, another"

@@ -3,8 +3,6 @@
 import json
 import math
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,8 +20,9 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from data.errors import EngineError, InputError
 from data.images import open_image
 from stages import train
+from stages.seeds import seed_for
 from stages.training.config import Config
-from stages.training.launch import environment
+from stages.training.lora import add_adapters
 from stages.training.objective import Objective
 from stages.training.plan import Plan, Row
 from stages.training.planning import unusable
@@ -32,9 +31,14 @@ from stages.training.scores import SCHEMA, SCORES
 from stages.training.task import Task
 from stages.trust import Group, annealed_advantages
 from tests.stages.training.group_runs import write_group_run
-from tests.stages.training.runs import make_config, make_job, make_rows, write_run
+from tests.stages.training.runs import SEED, make_config, make_job, make_rows, write_run
+from tests.stages.training.standing import Standing
 
-SPLITS = ({"micro_batch_size": 1}, {"micro_batch_size": 3}, {"pack_length": 200})
+SPLITS = (
+    {"micro_batch_size": 1},
+    {"micro_batch_size": 3},
+    {"pack_length": 200, "gradient_checkpointing": True},
+)
 CLIP, KL_WEIGHT, STEP = 0.1, 0.5, 1
 ROW: dict[str, Any] = {
     **{"prompt_ids": np.zeros(1, np.int32), "reward": 1.0, "images": (), "is_own": False},
@@ -63,9 +67,13 @@ def write_scores(plan: Plan, logprobs: dict[int, list[float]]) -> None:
         writer.write(pa.record_batch([list(logprobs), list(logprobs.values())], schema=SCHEMA))
 
 
-def plain_logprobs(policy: Path, plan: Plan) -> tuple[Any, dict[int, Tensor]]:
+def plain_logprobs(
+    policy: Path, plan: Plan, config: Config | None = None
+) -> tuple[Any, dict[int, Tensor]]:
     """The whole model, and what it gives each row's response tokens, one unpadded row at a time."""
     model = AutoModelForImageTextToText.from_pretrained(policy, dtype=torch.float32)
+    if config is not None and config.lora_rank:
+        add_adapters(model.requires_grad_(False), config, seed_for(SEED, "train", "lora"))
     processor = AutoProcessor.from_pretrained(policy)
     found = {}
     for number in range(plan.num_rows):
@@ -95,18 +103,15 @@ def reference(
     named = model.named_parameters()
     trained = {name.removeprefix("model."): parameter.grad for name, parameter in named}
     return total.item(), {
-        name: trained[name] for name in trained if not name.startswith(("vision", "multi"))
+        name: gradient
+        for name, gradient in trained.items()
+        if gradient is not None and not name.startswith(("vision", "multi"))
     }
 
 
-def run_splits(folder: Path, work: Path, num_ranks: int) -> list[Any]:
-    launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={num_ranks}"]
-    program = ["-m", "tests.stages.training.gradients", str(work / "task.json"), str(folder)]
-    subprocess.run(
-        [sys.executable, "-m", *launcher, *program, *map(json.dumps, SPLITS)],
-        check=True,
-        env=environment(num_ranks),
-    )
+def run_splits(ranks: Standing, folder: Path, work: Path, num_ranks: int) -> list[Any]:
+    program = "tests.stages.training.gradients"
+    ranks.run(num_ranks, program, work / "task.json", folder, list(map(json.dumps, SPLITS)))
     return [torch.load(folder / f"{number}.pt") for number in range(len(SPLITS))]
 
 
@@ -153,16 +158,22 @@ def group_loss(
 
 
 @pytest.mark.parametrize(
-    ("objective", "normalize", "zero_stage", "num_ranks"),
-    [("grpo", "trajectory-mean", 0, 1), ("trust-grpo", "token", 2, 2)],
+    ("objective", "normalize", "zero_stage", "num_ranks", "lora_rank"),
+    [
+        ("grpo", "trajectory-mean", 0, 1, 0),
+        ("trust-grpo", "token", 2, 2, 0),
+        ("grpo", "token", 3, 2, 4),
+    ],
 )
 def test_groups(
     objective: str,
     normalize: str,
     zero_stage: int,
     num_ranks: int,
+    lora_rank: int,
     tmp_path: Path,
     policy: Path,
+    ranks: Standing,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run_dir = write_group_run(tmp_path / "run", 4, 3)
@@ -172,6 +183,7 @@ def test_groups(
         normalize=normalize,
         zero_stage=zero_stage,
         num_ranks=num_ranks,
+        lora_rank=lora_rank,
         batch_size=6,
         clip=CLIP,
         kl_weight=KL_WEIGHT,
@@ -180,7 +192,7 @@ def test_groups(
     work = make_task(run_dir, policy, config, monkeypatch, STEP)
     plan = Plan.open(work / "plan")
     assert [len(step) for step in plan.steps] == [6, 6]
-    model, logprobs = plain_logprobs(policy, plan)
+    model, logprobs = plain_logprobs(policy, plan, config)
     # As if training had moved the policy: some ratios are within the clip, some beyond.
     draw = random.Random(0)
     before = {
@@ -190,7 +202,7 @@ def test_groups(
     write_scores(plan, before)
     scored = {row: torch.tensor(values, dtype=torch.float32) for row, values in before.items()}
     row_loss = partial(group_loss, plan, config, scored)
-    found = run_splits(tmp_path, work, num_ranks)
+    found = run_splits(ranks, tmp_path, work, num_ranks)
     assert_same(found, *reference(model, plan, logprobs, row_loss, STEP))
     figures = found[0][0]
     assert 0.1 < figures["clip_fraction"] < 0.6
@@ -199,7 +211,7 @@ def test_groups(
 
 
 def test_truncated_importance_weights(
-    tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, policy: Path, ranks: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = make_rows(5)
     run_dir = write_run(tmp_path / "run", rows)
@@ -225,7 +237,7 @@ def test_truncated_importance_weights(
         weights.append(min(math.exp(logprob_T.sum().item() - row.behavior_logprob), 1.5))
         return -weights[-1] * row.reward * logprob_T.sum() / plan.num_targets(0)
 
-    found = run_splits(tmp_path, work, 1)
+    found = run_splits(ranks, tmp_path, work, 1)
     assert_same(found, *reference(model, plan, logprobs, row_loss, 0))
     assert found[0][0]["mean_importance_weight"] == pytest.approx(np.mean(weights), rel=1e-5)
     assert found[0][0]["importance_capped_fraction"] == pytest.approx(2 / 5)
@@ -244,12 +256,36 @@ def test_levels_of_importance_weights() -> None:
         assert objective.importance(rows, logprob_T) == pytest.approx(weights)
 
 
+@pytest.mark.parametrize("cap", [1.0, 2.0])
+def test_mixed_in_rows_are_not_among_those_whose_weight_is_capped(cap: float) -> None:
+    rows = [Row(**ROW, response_ids=np.zeros(1, np.int32)) for _ in range(4)]
+    for number, ratio in enumerate((0.25, 8.0)):
+        rows[number] = replace(rows[number], behavior_logprob=-math.log(ratio))
+    config = Config(importance="truncated", importance_cap=cap)
+    objective = Objective(config, plan=None, before=None)
+    sums = torch.zeros(4, dtype=torch.float64)
+    largest = torch.zeros((), dtype=torch.float64)
+    for part in (rows[:1], rows[1:3], rows[3:]):
+        weights = objective.importance(part, torch.zeros(len(part)))
+        own, most = objective.weighed(part, weights, torch.device("cpu"))
+        sums, largest = sums + own, torch.maximum(largest, most)
+    assert objective.figures(0, sums, float(largest)) == {
+        "importance_rows": 2,
+        "mean_importance_weight": pytest.approx((0.25 + cap) / 2),
+        "largest_importance_weight": cap,
+        "importance_capped_fraction": 0.5,
+    }
+    none = objective.weighed(rows[2:], [1.0, 1.0], torch.device("cpu"))
+    assert objective.figures(0, none[0], float(none[1])) == {"importance_rows": 0}
+
+
 def _says(ids: bytes, policy: Path, response: str) -> bool:
     tokenizer = AutoProcessor.from_pretrained(policy).tokenizer
     text: str = tokenizer.decode(np.frombuffer(ids, np.int32)[:-1])
     return text == response
 
 
+@pytest.mark.usefixtures("standing")
 def test_it_refuses_to_start_from_another_policy_than_was_scored(
     tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

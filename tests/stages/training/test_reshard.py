@@ -35,17 +35,24 @@ def config_of(run_dir: Path, **changes: object) -> Config:
     return make_config(run_dir, num_epochs=2, checkpoint_every=SAVED, keep_checkpoints=9, **changes)
 
 
+@pytest.mark.usefixtures("standing")
+@pytest.mark.parametrize("adapters", [{}, {"lora_rank": 4}])
 @pytest.mark.parametrize(("zero_stage", "before", "after"), [(2, 2, 1), (3, 1, 2)])
 def test_training_goes_on_with_other_ranks(
-    tmp_path: Path, policy: Path, zero_stage: int, before: int, after: int
+    tmp_path: Path,
+    policy: Path,
+    zero_stage: int,
+    before: int,
+    after: int,
+    adapters: dict[str, int],
 ) -> None:
     run_dir = write_run(tmp_path, make_rows(16))
-    config = config_of(run_dir, zero_stage=zero_stage, num_ranks=before)
+    config = config_of(run_dir, zero_stage=zero_stage, num_ranks=before, **adapters)
     path = train_and_rewind(run_dir, policy, config)
 
     same = train.run(make_job(run_dir, policy, config, reshard=True), config)
     assert same.figures["ranks_before"] == before, "there is nothing to do"
-    config = config_of(run_dir, zero_stage=zero_stage, num_ranks=after)
+    config = config_of(run_dir, zero_stage=zero_stage, num_ranks=after, **adapters)
     with pytest.raises(RefusedError, match="sophia train reshard"):
         train.run(make_job(run_dir, policy, config), config)
     outcome = train.run(make_job(run_dir, policy, config, reshard=True), config)
@@ -53,7 +60,8 @@ def test_training_goes_on_with_other_ranks(
     manifest = Manifest.load(path)
     assert manifest is not None and manifest.resharded_from is not None
     assert (manifest.num_ranks, manifest.resharded_from["num_ranks"]) == (after, before)
-    assert [group["weight_decay"] for group in manifest.optimizer] == [0.05, 0.0]
+    decays = [group["weight_decay"] for group in manifest.optimizer]
+    assert decays == ([0.05] if adapters else [0.05, 0.0]), "adapters are matrices"
     left = {entry.name for entry in (run_dir / "checkpoints").iterdir()}
     assert left == {".lock", ".work", path.name}
 

@@ -3,6 +3,7 @@
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,58 +21,59 @@ from tests.stages.training.runs import (
     weights_hash,
     write_run,
 )
+from tests.stages.training.standing import Standing
 from tests.stages.training.test_resume import wait_for_step
 
+CASES: dict[str, dict[str, Any]] = {
+    "trust-grpo": {"zero_stage": 2, "num_ranks": 2, "pack_length": 250},
+    "grpo": {"zero_stage": 3, "num_ranks": 1, "lora_rank": 4, "learning_rate": 1e-2},
+}
+"""Settings of an objective: one trains all weights, one LoRA's adapters."""
 
-@pytest.mark.parametrize(
-    ("objective", "zero_stage", "num_ranks", "pack_length", "kills"),
-    [("trust-grpo", 2, 2, 250, (0, 8)), ("grpo", 3, 1, None, (5, 8))],
-)
+
+@pytest.mark.parametrize(("objective", "kill_at"), [("trust-grpo", 0), ("grpo", 8)])
 def test_killed_and_run_again_nothing_is_scored_twice_and_the_weights_are_the_same(
     objective: str,
-    zero_stage: int,
-    num_ranks: int,
-    pack_length: int | None,
-    kills: tuple[int, ...],
+    kill_at: int,
     tmp_path: Path,
     policy: Path,
+    standing: Standing,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Killed while it scores, or in training."""
     undisturbed = write_group_run(tmp_path / "undisturbed", 12)
     killed = write_group_run(tmp_path / "killed", 12)
-    config = make_config(
-        undisturbed,
-        objective=objective,
-        batch_size=8,
-        num_epochs=2,
-        zero_stage=zero_stage,
-        num_ranks=num_ranks,
-        pack_length=pack_length,
-        checkpoint_every=3,
-    )
+    settings = {"batch_size": 8, "num_epochs": 2, "checkpoint_every": 3, **CASES[objective]}
+    config = make_config(undisturbed, objective=objective, **settings)
     whole = train.run(make_job(undisturbed, policy, config), config)
     assert whole.figures["steps"] == 12
     first = steps_done(undisturbed)[0]
     assert first["largest_ratio_deviation"] < 1e-3
     assert first["kl"] < 1e-6 < steps_done(undisturbed)[-1]["kl"]
 
+    attempt = start_attempt(killed, policy, config)
     scores = killed / "checkpoints" / train.WORK / "plan" / SCORES
-    written = None
-    for step in kills:
-        attempt = start_attempt(killed, policy, config)
-        if step:
-            wait_for_step(killed, step)
-        while not list(scores.parent.glob("scores*")):  # whole or in parts
-            time.sleep(0.01)
-        attempt.send_signal(signal.SIGKILL)
-        attempt.wait()
-        if step:
-            assert written in (None, scores.stat().st_mtime_ns), "they were made again"
-            written = scores.stat().st_mtime_ns
+    if kill_at:
+        wait_for_step(killed, kill_at)
+    while not list(scores.parent.glob("scores*")):  # whole or in parts
+        time.sleep(0.01)
+    attempt.send_signal(signal.SIGKILL)
+    attempt.wait()
+    before = scores.stat().st_mtime_ns if kill_at else None
+    after = []
+
+    def launch(*arguments: Any, **keywords: Any) -> None:
+        standing.launch(*arguments, **keywords)
+        after.append(scores.stat().st_mtime_ns)
+
+    monkeypatch.setattr(train, "launch", launch)
     assert train.run(make_job(killed, policy, config), config).complete
+    assert before in (None, *after), "they were made again"
     final = Path("checkpoints") / "final"
     assert weights_hash(killed / final) == weights_hash(undisturbed / final)
 
 
+@pytest.mark.usefixtures("standing")
 def test_the_ratio_to_the_behavior_model_before_and_after(tmp_path: Path, policy: Path) -> None:
     rows = make_rows(6)
     samples = [

@@ -21,6 +21,7 @@ from tests.stages.training.runs import (
 NUM_STEPS = 4
 
 
+@pytest.mark.usefixtures("standing")
 @pytest.mark.parametrize("rows_per_step", [1, 3])
 def test_steps_have_the_losses_and_gradient_norms_of_trl(
     tmp_path: Path, policy: Path, rows_per_step: int
