@@ -95,18 +95,16 @@ class RunDir:
             )
 
     def require_for(self, config: RunConfig, stage: str) -> None:
-        """Check that there is a run; one that reads no table of it may begin in a new folder.
+        """Check that there is a run, or make an empty one for a stage that needs no samples.
 
         Raises:
-            InputError: the folder is missing, or holds no samples where the stage needs them.
+            InputError: the folder is missing or holds no samples.
         """
         module = stage_module(stage) if stage in STAGES else None
-        works_without = getattr(module, "works_without_samples", lambda own: False)
-        if module is None or not works_without(own := section(config, stage)):
-            self.require()
-        elif not module.tables_read(own):
+        needs_none = getattr(module, "works_without_samples", lambda own: False)
+        if module and needs_none(section(config, stage)):
             self.root.mkdir(parents=True, exist_ok=True)
-        elif not self.root.is_dir():
+        else:
             self.require()
 
     def log_path(self, stage: str) -> Path:

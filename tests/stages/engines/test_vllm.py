@@ -128,10 +128,11 @@ class TestReasoner(ReasonerContract):
         same_as_transformers(engine, reasoner_path, requests)
 
     def test_a_prompt_that_was_seen_is_not_computed_again(self, engine: Engine) -> None:
-        request = ask(0, "so " * 60, max_tokens=2)
-        for _ in range(4):
+        request, before = ask(0, "so " * 60, max_tokens=2), engine.figures()
+        for _ in range(20):
             answers(engine, [request])
-        assert engine.figures()["prefix_cache_hit_rate"] > 0.3
+        name = "prefix_cache_hit_rate"
+        assert engine.figures()[name] > before[name] + 0.01
 
     def test_requests_are_read_as_there_is_room(self, engine: Engine) -> None:
         read = itertools.count()
