@@ -14,7 +14,7 @@ FLUSH_SECONDS = 5.0
 """How long a stop waits for the next piece of an answer, with the tokens since the last one."""
 BEGIN_SECONDS = 1.0
 """How long it waits for the first one, which may be on its way."""
-LIVE_SECONDS = 0.05
+LIVE_SECONDS = 0.02
 """A piece that did not have to be waited for so long was there already: there may be more."""
 
 
