@@ -76,7 +76,7 @@ def run(job: Job, config: Config) -> Outcome:
 
         check_targets(model, config)
     checkpoints = job.folder("checkpoints")
-    with alone(checkpoints) as lock:
+    with alone(checkpoints, job.should_stop) as lock:
         plan = plan_digest(job, config, model)
         checkpoint.check_same(checkpoints, job.metadata, plan)
         done = Manifest.load(checkpoints / checkpoint.FINAL)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -149,8 +149,12 @@ def environment(num_ranks: int) -> dict[str, str]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[int]:
+def alone(folder: Path, should_stop: Callable[[], bool]) -> Iterator[int]:
     """Hold a run's training, so that a second command does not train it at the same time.
+
+    Args:
+        folder: of the run's checkpoints.
+        should_stop: turns true when it is time to stop waiting for the other command's end.
 
     Yields:
         The descriptor of the lock.
@@ -168,7 +172,7 @@ def alone(folder: Path) -> Iterator[int]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or should_stop():
                     raise Stopped(
                         f"Another command is training into {folder}.",
                         "Run this one again when that one has ended.",
