@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from data.errors import ConfigError, Stopped
 from sophia_cli.console import err
@@ -108,7 +107,7 @@ class _Worker:
     def __init__(self, arguments: Sequence[str], name: str, devices: Sequence[str]) -> None:
         self.name = name
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(sys.argv[0]).resolve()), *arguments],
+            [sys.executable, "-m", "sophia_cli", *arguments],
             env=os.environ | ({DEVICES: ",".join(devices)} if devices else {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -96,7 +96,8 @@ class History:
         self.redone |= Counter(metadata.redone)
         for time, keys in metadata.remade.items():
             known = self.remade.get(time, [])
-            self.remade[time] = known + [key for key in keys if key not in known]
+            listed = set(map(tuple, known))
+            self.remade[time] = known + [key for key in keys if tuple(key) not in listed]
 
     def make_again(self, keys: Iterable[Key]) -> None:
         """Rows that were there are made again."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 from data import tables
 from data.records import Reward, Rollout, Trajectory, schema
 from stages.rollout_columns import LENGTH, Floats, Ints, Mask, Rollouts
-from stages.rollout_shard import Shard
+from stages.rollout_shard import NOT_KNOWN, Shard
 
 TEXT_BATCH_ROWS = 4096
 """The row groups of our own tables have no more rows, and at most `ROW_GROUP_BYTES`."""
@@ -133,7 +133,7 @@ def trajectory_tables(
             "caption_index": own["caption"],
             "rollout_index": own["rollout"],
             "response": responses,
-            "num_tokens": own["num_tokens"],
+            "num_tokens": pa.array(own["num_tokens"], mask=own["num_tokens"] == NOT_KNOWN),
             "finish_reason": ["length" if end == LENGTH else "stop" for end in own["finish"]],
             "behavior_logprob": texts["logprob"],
         }

@@ -1,7 +1,7 @@
 """A shard of rollouts joined with its verdicts, in a few bytes per row: ten million rows fit.
 
-They are read once, without their texts, and looked at some thousand rows at a time: whole samples
-in the order of their keys.
+They are read once, without their texts, and looked at some thousand rows, whole samples
+at a time, each by caption and rollout.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ class Shard:
     """A shard's rollouts with their verdicts, in the order of the table of rollouts."""
 
     sample_ids: list[str]
-    """In the order in which the table of rollouts has them."""
+    """In the order in which the table of rollouts has them; behind them what only others have."""
     statuses: list[str]
     columns: dict[str, npt.NDArray[Any]]
     order: Ints | None
@@ -182,7 +182,7 @@ def _read_columns(path: Path, record: type, names: Sequence[str]) -> _Table:
 
 
 def _packed(*found: dict[str, npt.NDArray[Any]]) -> list[Ints]:
-    """Each table's keys as one number each, which sort as the keys do."""
+    """Each table's keys as one number each, which sort by sample, caption and rollout."""
     packed = [columns["sample_id"].astype(np.int64) for columns in found]
     for name in ("caption_index", "rollout_index"):
         lowest = min(int(columns[name].min(initial=0)) for columns in found)

@@ -12,6 +12,7 @@ finished, in case one of them dies, or until more of its input is there.
     parts.py          what earlier attempts have left of it
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -80,10 +81,9 @@ def map_shards(
         for name in inputs:
             shard = tables.shard_path(job.folder(name), index, count)
             if shard.exists() and not _is_up_to_date(job, name, shard):
-                found = tables.read_metadata(shard)
-                return (
-                    f"; {name} are to grow: {found.differences(job.inputs[name])}" if found else ""
-                )
+                with contextlib.suppress(InputError):  # it has just been taken up, to be added to
+                    if found := tables.read_metadata(shard):
+                        return f"; {name} are to grow: {found.differences(job.inputs[name])}"
         return ""
 
     def stream(indices: list[int]) -> Iterator[Planned]:

@@ -28,11 +28,11 @@ MOST_CONVICTED = 3
 PROBE = Request(
     id=("probe",),
     messages=[{"role": "user", "content": [{"type": "text", "text": "Hello"}]}],
-    sampling=Sampling(temperature=0.0, max_tokens=1),
+    sampling=Sampling(temperature=1.0, max_tokens=1),
     seed=0,
     group=("probe",),
 )
-"""What any engine that works can answer."""
+"""What any engine that works can answer: some models take no other temperature."""
 
 
 class Suspects:
@@ -44,13 +44,14 @@ class Suspects:
         self.groups: Mapping[Key, Hashable] = {}
         """Their groups, which stay whole."""
         self.num_deaths = 0
-        """Since a row was convicted."""
+        """Since a row was convicted, or all that the engine had were answered."""
         self.num_convicted = 0
         """Since a row was answered."""
 
     def answered(self, key: Key) -> None:
         """A row was answered: it is none that an engine dies of."""
-        self.deaths.pop(key, None)
+        if self.deaths.pop(key, None) and not self.deaths:
+            self.num_deaths = 0
         self.num_convicted = 0
 
     def died(self, error: EngineError, had: Mapping[Key, Hashable]) -> Key | None:

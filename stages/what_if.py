@@ -18,7 +18,7 @@ from data.report import Report
 from stages.generation import require_table
 from stages.groups import GROUP
 from stages.pruned_rollouts import not_served, pruned_for
-from stages.rollout_shard import read_shard
+from stages.rollout_shard import NOT_KNOWN, read_shard
 from stages.selection import Select, caption_rewards, qualify, rank
 
 ALPHAS = (0.0, 0.25, 0.5, 0.625, 0.75, 0.875)
@@ -105,8 +105,8 @@ def forecast(
     for alpha, keep in product(alphas, keeps):
         wanted = {"alpha": alpha, "keep": keep, "select": select}
         is_known = not any(not_served(settings, wanted) for settings in served)
-        kept, chosen, tokens = (
-            totals[name, alpha, keep] for name in ("samples", "trajectories", "tokens")
+        kept, chosen, tokens, measured = (
+            totals[name, alpha, keep] for name in ("samples", "trajectories", "tokens", "measured")
         )
         yields.append(
             Yield(
@@ -114,7 +114,7 @@ def forecast(
                 keep=keep,
                 samples_kept=kept if is_known else None,
                 trajectories=chosen if is_known else None,
-                mean_tokens=round(tokens / chosen, 1) if is_known and chosen else None,
+                mean_tokens=round(tokens / measured, 1) if is_known and measured else None,
             )
         )
     return Forecast(select=select, samples=totals["samples"], pruned_for=served, yields=yields)
@@ -127,7 +127,7 @@ def _count_shard(
     select: Select,
     run_seed: int,
 ) -> Counter[Any]:
-    """Samples, trajectories and tokens of a shard, by alpha and keep."""
+    """Samples, trajectories, those of known length and their tokens, by alpha and keep."""
     alphas, keeps = grid
     counts = Counter[Any]()
     shard = read_shard(rollouts, verdicts)
@@ -140,5 +140,8 @@ def _count_shard(
                 chosen = ranking.rows[ranking.place < keep]
                 counts["samples", alpha, keep] += int((ranking.place == 0).sum())
                 counts["trajectories", alpha, keep] += len(chosen)
-                counts["tokens", alpha, keep] += int(piece.num_tokens[chosen].sum())
+                lengths = piece.num_tokens[chosen]
+                lengths = lengths[lengths != NOT_KNOWN]
+                counts["tokens", alpha, keep] += int(lengths.sum())
+                counts["measured", alpha, keep] += len(lengths)
     return counts

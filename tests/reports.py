@@ -13,3 +13,6 @@ class SilentReport:
 
     def note(self, text: str) -> None:
         pass
+
+    def tick(self) -> None:
+        pass

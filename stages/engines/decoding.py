@@ -1,11 +1,12 @@
 """Images decoded in processes of their own, ahead of the engine that will look at them."""
 
 import multiprocessing
+import os
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from threading import Lock
+from threading import Lock, Thread
 
 from PIL import Image
 
@@ -87,7 +88,8 @@ class Decoder:
                 return self.pool.submit(open_image, image)
             except BrokenProcessPool:
                 self._renew()
-        self.pool = ProcessPoolExecutor(NUM_PROCESSES, multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        self.pool = ProcessPoolExecutor(NUM_PROCESSES, context, initializer=_end_with_parent)
         return self.pool.submit(open_image, image)
 
     def _renew(self) -> None:
@@ -96,3 +98,14 @@ class Decoder:
             self.pool.shutdown(wait=False, cancel_futures=True)
         self.pool = None
         self.ahead.clear()
+
+
+def _end_with_parent() -> None:
+    """Have this process end when the one that started it does, were it killed."""
+
+    def watch() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()

@@ -14,11 +14,11 @@ FLUSH_SECONDS = 5.0
 """How long a stop waits for the next piece of an answer, with the tokens since the last one."""
 BEGIN_SECONDS = 1.0
 """How long it waits for the first one, which may be on its way."""
-LIVE_SECONDS = 0.02
+LIVE_SECONDS = 0.05
 """A piece that did not have to be waited for so long was there already: there may be more."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Reading:
     """An answer that is being read."""
 
@@ -60,36 +60,50 @@ class Streams:
             create: asks for a stream.
             begin: what there is of the answer.
         """
+        task = asyncio.current_task()
+        assert task is not None
+        reading = _Reading(begin(), asyncio.timeout(0.0 if self.is_stopping else None))
+        try:
+            async with reading.patience:
+                self.readings[task] = reading
+                try:
+                    return await self._try(request, create, begin, reading)
+                finally:
+                    self.readings.pop(task)
+        except TimeoutError:
+            return _cut_short(reading.answer)
+
+    async def _try(
+        self, request: Request, create: Any, begin: Callable[[], Answer], reading: _Reading
+    ) -> Answer:
+        """Read an answer; one that breaks off is asked for again, unless it is time to stop."""
         for attempts_left in reversed(range(self.max_retries + 1)):
-            stream = await create(stream=True, stream_options={"include_usage": True})
+            stream = None
             try:
-                return await self._read(stream, begin(), request)
+                stream = await create(stream=True, stream_options={"include_usage": True})
+                reading.answer = begin()
+                return await self._read(stream, reading.answer, request)
             except APIError:
+                if self.is_stopping and reading.answer.num_seen:
+                    return _cut_short(reading.answer)  # the server was told to stop, too
                 # The library sends again what was not answered, but not what broke off.
-                if not attempts_left:
+                if stream is None or not attempts_left:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
     async def _read(self, stream: Any, answer: Answer, request: Request) -> Answer:
-        task, clock = asyncio.current_task(), asyncio.get_running_loop().time
-        assert task is not None
-        try:
-            async with stream, asyncio.timeout(0.0 if self.is_stopping else None) as patience:
-                self.readings[task] = _Reading(answer, patience)
+        clock = asyncio.get_running_loop().time
+        async with stream:
+            since = clock()
+            async for chunk in stream:
+                answer.add(chunk)
+                is_live = clock() - since > LIVE_SECONDS
+                if answer.finish_reason is None and (
+                    why := self._why_to_end(request, answer, is_live)
+                ):
+                    answer.finish_reason = why
+                    return answer
                 since = clock()
-                async for chunk in stream:
-                    answer.add(chunk)
-                    is_live = clock() - since > LIVE_SECONDS
-                    if answer.finish_reason is None and (
-                        why := self._why_to_end(request, answer, is_live)
-                    ):
-                        answer.finish_reason = why
-                        return answer
-                    since = clock()
-        except TimeoutError:
-            answer.finish_reason = answer.finish_reason or UNFINISHED
-        finally:
-            self.readings.pop(task, None)
         if answer.finish_reason is None:
             sent = stream.response.request
             raise APIConnectionError(message="The answer broke off.", request=sent)
@@ -101,3 +115,8 @@ class Streams:
             return UNFINISHED
         going = request.keep_going is None or request.keep_going(answer.num_seen)
         return None if going else PRUNED
+
+
+def _cut_short(answer: Answer) -> Answer:
+    answer.finish_reason = answer.finish_reason or UNFINISHED
+    return answer

@@ -134,6 +134,8 @@ class VllmEngine:
                 return await self._write(request, *await self._prepare(request, resend=True))
         except RequestError as error:
             return failure(request, error)
+        except _GivenUp:
+            return None
 
     async def _prepare(self, request: Request, resend: bool = False) -> tuple[Prompt, Any]:
         """Make a request into what the engine takes: images that it has seen by name alone.
@@ -146,7 +148,7 @@ class VllmEngine:
         images = () if self.renderer.known(request) else request.images
         self.decoder.expect(images)
         try:
-            prompt = await loop.run_in_executor(self.rendering, self.renderer.prompt, request)
+            prompt = await loop.run_in_executor(self.rendering, self._prompt, request)
         finally:
             self.decoder.release(images)
         # vLLM checks this too, but calls it by another name.
@@ -163,6 +165,11 @@ class VllmEngine:
         except Exception as error:  # whatever a processor raises is about its input
             raise prompt.rejected(error) from error
         return prompt, engine_input
+
+    def _prompt(self, request: Request) -> Prompt:
+        if self.is_stopping:  # a queue of images takes longer than a stop may
+            raise _GivenUp
+        return self.renderer.prompt(request)
 
     async def _write(
         self, request: Request, prompt: Prompt, engine_input: Any
@@ -242,6 +249,10 @@ class _Unseen(Exception):
 
     That happens where the request which brought the image was refused, or overtaken.
     """
+
+
+class _GivenUp(Exception):
+    """Everything is to stop before this request was asked."""
 
 
 class _Abandoned(Exception):
