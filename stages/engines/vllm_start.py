@@ -95,11 +95,17 @@ def guarded(others: set[int]) -> "subprocess.Popen[bytes]":
         others: ids of processes that were there before.
     """
     started = child_processes() - others
-    return subprocess.Popen(
-        [sys.executable, "-I", str(Path(__file__).with_name("vllm_guard.py")), *map(str, started)],
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
+    script = str(Path(__file__).with_name("vllm_guard.py"))
+    # Born with our signals blocked: one may come before the script has said that it ignores them.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", script, *map(str, started)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def start(

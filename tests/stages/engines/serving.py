@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 # `vllm serve` itself asks for the version of a package called vllm, which vLLM's CPU build is not.
 SERVE = (sys.executable, "-m", "vllm.entrypoints.openai.api_server")
 CPU_OPTIONS = (
@@ -44,8 +46,13 @@ class Served:
         return sum(float(line.split()[-1]) for line in lines if line.startswith(f"vllm:{name}{{"))
 
     def kill(self) -> None:
+        """With the processes of its engine, which would outlive it."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
         self.process.wait()
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 @contextlib.contextmanager
