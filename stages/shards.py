@@ -12,7 +12,6 @@ finished, in case one of them dies, or until more of its input is there.
     parts.py          what earlier attempts have left of it
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -77,14 +76,12 @@ def map_shards(
             for name in inputs
         )
 
-    def lacking(index: int) -> str:
-        for name in inputs:
-            shard = tables.shard_path(job.folder(name), index, count)
-            if shard.exists() and not _is_up_to_date(job, name, shard):
-                with contextlib.suppress(InputError):  # it has just been taken up, to be added to
-                    if found := tables.read_metadata(shard):
-                        return f"; {name} are to grow: {found.differences(job.inputs[name])}"
-        return ""
+    def what_is_lacking(index: int) -> str:
+        lacking = (
+            _lacking(job, name, tables.shard_path(job.folder(name), index, count))
+            for name in inputs
+        )
+        return next(filter(None, lacking), "")
 
     def stream(indices: list[int]) -> Iterator[Planned]:
         for index in indices:
@@ -97,7 +94,7 @@ def map_shards(
                     return
 
     while remaining := claims.remaining():
-        _wait_for_work(job, claims, is_ready, lacking, remaining)
+        _wait_for_work(job, claims, is_ready, what_is_lacking, remaining)
         if job.should_stop() or not job.budget.admits():
             break
         with writer.working(), _closing(execute(stream(remaining))) as rows:
@@ -130,6 +127,17 @@ def _is_up_to_date(job: Job, table: str, shard: Path) -> bool:
         return False  # it has just been taken up, to be added to
 
 
+def _lacking(job: Job, table: str, shard: Path) -> str:
+    """What a shard of an input table was made with that it is not to stay with, in words."""
+    if not shard.exists() or _is_up_to_date(job, table, shard):
+        return ""
+    try:
+        found = tables.read_metadata(shard)
+    except InputError:
+        return ""  # it has just been taken up, to be added to
+    return f"; {table} are to grow: {found.differences(job.inputs[table])}" if found else ""
+
+
 def _check_progress(writer: ShardWriter) -> None:
     """Don't go round and round.
 
@@ -146,7 +154,7 @@ def _wait_for_work(
     job: Job,
     claims: Claims,
     is_ready: Callable[[int], bool],
-    lacking: Callable[[int], str],
+    what_is_lacking: Callable[[int], str],
     remaining: list[int],
 ) -> None:
     """Return when a shard is free and its inputs are there, all are done, or it is time to stop."""
@@ -163,7 +171,7 @@ def _wait_for_work(
         if holders:
             text += f"; {num_held} are with {', '.join(sorted(holders))}"
         else:
-            text += lacking(remaining[0])
+            text += what_is_lacking(remaining[0])
         if text != said:
             job.report.note(text)
             said = text

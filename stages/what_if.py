@@ -105,19 +105,22 @@ def forecast(
     for alpha, keep in product(alphas, keeps):
         wanted = {"alpha": alpha, "keep": keep, "select": select}
         is_known = not any(not_served(settings, wanted) for settings in served)
-        kept, chosen, tokens, measured = (
-            totals[name, alpha, keep] for name in ("samples", "trajectories", "tokens", "measured")
-        )
-        yields.append(
-            Yield(
-                alpha=alpha,
-                keep=keep,
-                samples_kept=kept if is_known else None,
-                trajectories=chosen if is_known else None,
-                mean_tokens=round(tokens / measured, 1) if is_known and measured else None,
-            )
-        )
+        yields.append(_yield_of(totals, alpha, keep, is_known=is_known))
     return Forecast(select=select, samples=totals["samples"], pruned_for=served, yields=yields)
+
+
+def _yield_of(totals: Counter[Any], alpha: float, keep: int, *, is_known: bool) -> Yield:
+    """What one alpha and keep give; nothing is said where pruning was for others."""
+    kept, chosen, tokens, measured = (
+        totals[name, alpha, keep] for name in ("samples", "trajectories", "tokens", "measured")
+    )
+    return Yield(
+        alpha=alpha,
+        keep=keep,
+        samples_kept=kept if is_known else None,
+        trajectories=chosen if is_known else None,
+        mean_tokens=round(tokens / measured, 1) if is_known and measured else None,
+    )
 
 
 def _count_shard(

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -59,7 +59,9 @@ def verdict(row: Planned) -> Verdict:
     )
 
 
-def run(job: Job, execute: object, make_plan: object = plan) -> Outcome:
+def run(
+    job: Job, execute: object, make_plan: object = plan, *, inputs: Sequence[str] = ()
+) -> Outcome:
     return map_shards(
         job,
         record=Verdict,
@@ -68,6 +70,7 @@ def run(job: Job, execute: object, make_plan: object = plan) -> Outcome:
         plan=make_plan,  # type: ignore[arg-type]
         execute=execute,  # type: ignore[arg-type]
         total=NUM_SHARDS * SAMPLES * ATTEMPTS,
+        inputs=inputs,
     )
 
 
@@ -550,16 +553,7 @@ def test_a_follower_waits_for_its_input(tmp_path: Path) -> None:
 
     feeder = threading.Thread(target=feed)
     feeder.start()
-    outcome = map_shards(
-        job,
-        record=Verdict,
-        table="verdicts",
-        count=NUM_SHARDS,
-        plan=plan,
-        execute=lambda rows: map(verdict, rows),
-        total=0,
-        inputs=("rollouts",),
-    )
+    outcome = run(job, lambda rows: map(verdict, rows), inputs=("rollouts",))
     feeder.join()
     assert outcome.complete
 
@@ -592,16 +586,7 @@ def test_a_follower_says_what_it_waits_for(tmp_path: Path) -> None:
         follow=True,
         should_stop=lambda: bool(notes),
     )
-    outcome = map_shards(
-        job,
-        record=Verdict,
-        table="verdicts",
-        count=NUM_SHARDS,
-        plan=plan,
-        execute=lambda rows: map(verdict, rows),
-        total=0,
-        inputs=("rollouts",),
-    )
+    outcome = run(job, lambda rows: map(verdict, rows), inputs=("rollouts",))
     assert not outcome.complete
     assert notes[0].endswith("rollouts are to grow: reason.num_rollouts = 4, now 8")
 

@@ -45,6 +45,17 @@ class Served:
             lines = response.read().decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(f"vllm:{name}{{"))
 
+    def all_tokens(self) -> float:
+        """How many tokens it has written, once it writes no more: counts come a little late."""
+        seen, deadline = -1.0, time.monotonic() + 30
+        while (now := self.metric("generation_tokens_total")) != seen or self.metric(
+            "num_requests_running"
+        ):
+            assert time.monotonic() < deadline
+            seen = now
+            time.sleep(1)
+        return now
+
     def kill(self) -> None:
         """With the processes of its engine, which would outlive it."""
         children = psutil.Process(self.process.pid).children(recursive=True)
