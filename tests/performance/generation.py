@@ -50,6 +50,9 @@ from stages import caption, reason, serving
 from stages.engines import Completion, ModelConfig, Request
 from stages.engines.checkpoints import open_checkpoint
 from stages.job import Job
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a file, it is to find `tests`
+
 from tests.performance.runner import measure_runner
 from tests.reports import SilentReport
 from tests.tiny_models import IMAGE_TEMPLATE, make_tokenizer

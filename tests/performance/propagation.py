@@ -35,6 +35,9 @@ from data.records import Rollout, Verdict, schema
 from stages import propagate_reward
 from stages.job import Job
 from stages.rollout_shard import BATCH_ROWS, ROLLOUT_COLUMNS, VERDICT_COLUMNS
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a file, it is to find `tests`
+
 from tests.reports import SilentReport
 
 K, N = 8, 8

@@ -12,6 +12,7 @@ import argparse
 import heapq
 import json
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -26,6 +27,9 @@ from data.records import Caption, Rollout, Sample, Trajectory
 from stages import propagate_reward, reason, serving, verify
 from stages.engines import Completion, ModelConfig, Request
 from stages.job import Job, Key, Outcome
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a file, it is to find `tests`
+
 from tests.reports import SilentReport
 
 NUM_SAMPLES, NUM_SHARDS, K, N = 300, 2, 8, 8

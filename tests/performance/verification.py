@@ -22,12 +22,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import psutil
 
 from stages.verifiers import Attempt
 from stages.verifiers.decide import decide
 from stages.verifiers.pool import Judge
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a file, it is to find `tests`
+
 from tests.performance.bombs import bombs, one_by_one, summary
 
 ROLLOUTS = 64
