@@ -422,7 +422,7 @@ def main() -> None:
     if arguments.only in (None, "runner"):
         result |= measure_runner(arguments.rows)
     if arguments.json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps(result))
     else:
         for key, value in result.items():
             print(f"{key:32}{value}")

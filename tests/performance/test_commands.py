@@ -1,4 +1,4 @@
-"""The measuring commands run as files, from a fresh shell, and end in the keys that scripts read."""
+"""The measuring commands run as files, from any shell, and end in the keys that scripts read."""
 
 import json
 import os
