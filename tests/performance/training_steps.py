@@ -26,6 +26,8 @@ import numpy as np
 
 ROWS_PER_STEP, PACK_LENGTH, MEDIAN_TOKENS, SIGMA, MAX_TOKENS = 32, 2048, 160, 0.7, 900
 TRL_BATCH_SIZES = (1, 2, 4, 8)
+HEAD_SIZE = 32
+"""The smallest that vLLM's kernels take: a policy that can be sampled from has no smaller one."""
 WARMUP = 2
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 """Processor time is what a busy machine leaves alone."""
@@ -47,10 +49,17 @@ def save_model(folder: Path, width: int) -> None:
     folder.mkdir()
     tiny_models.save_policy(folder)
     config = AutoConfig.from_pretrained(folder)
-    text = {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": 4}
-    for name, value in {**text, "num_attention_heads": 4, "layer_types": None}.items():
+    heads = width // HEAD_SIZE
+    text = {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": 4,
+        "num_attention_heads": heads,
+        "num_key_value_heads": -(-heads // 2),
+        "layer_types": ["full_attention"] * 4,
+    }
+    for name, value in text.items():
         setattr(config.text_config, name, value)
-    config.text_config.layer_types = ["full_attention"] * 4
     AutoModelForImageTextToText.from_config(config).save_pretrained(folder)
 
 
