@@ -11,7 +11,7 @@ from stages.verifiers.units import unit_of
 NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.,+*/^(){}-])(?P<number>(?:[$€£¥]"
     r"|\\\$)?[-−+]?\d[\d,]*(?:\.\d+)?(?:√\d+)?π?(?:\s*/\s*\d+)?"
-    r"(?:\s?(?:×|\\times|\*)\s?10\s?(?:\^\{?[-+−]?\d{1,3}\}?|[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))?"
+    r"(?:\s?(?:×|\\times|\*|x)\s?10\s?(?:\^\{?[-+−]?\d{1,3}\}?|[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))?"
     r"(?:\s*[:：]\s*\d+)?(?:e[+-]?\d+)?)(?P<unit>\s?(?:%|\\%|°[CF]?|º|€|m²|m³|cm²|cm³"
     r"|[a-zµ]{1,2}(?:[²³]|\^\d)?(?:/[a-z]+)?"
     r"|[A-Z]{1,2}(?![a-z])|(?:square |cubic )?(?:meters?|inches|feet|miles|hours?|minutes?"
@@ -19,6 +19,11 @@ NUMBER = re.compile(
     r"yuan|grams|days|years|units|points)|[\u4e00-\u9fff]{1,2}))?(?![A-Za-z0-9_(*/])"
 )
 OUT_OF = re.compile(r"(?<![\d.])(?P<count>\d{1,6}) out of (?:every |the )?\d{1,6}(?![\d.])")
+UNIT_AFTER = re.compile(
+    r"\s?((?:square |cubic )?[A-Za-zµ]{3,14}(?: squared| cubed)?"
+    r"(?: per (?:square |cubic )?[A-Za-z]{1,12}(?: squared)?)?)(?![A-Za-z])"
+)
+HALF_OF_DAY = re.compile(r"\s?([ap]\.?m\b\.?)", re.IGNORECASE)
 HOW_MANY = re.compile(r"\bhow many\b", re.IGNORECASE)
 HAN_AT_END = re.compile(
     r"(?:[共只]?有|[为是得])([零一二两三四五六七八九十百千万分之]+)"
@@ -112,6 +117,11 @@ def with_unit(match: re.Match[str]) -> str:
     """A number in a sentence, with the word after it if that is a unit."""
     number = match["number"].strip().rstrip(",")
     unit = (match["unit"] or "").strip()
+    if half := HALF_OF_DAY.match(match.string, match.end("number")):
+        return f"{number} {half[1]}"
+    after = UNIT_AFTER.match(match.string, match.end("number"))
+    if after and after[1] not in SCALES and unit_of(after[1]):
+        return f"{number} {after[1]}"
     if unit in SCALES:
         return f"{number} {unit}"
     return f"{number} {unit}" if unit not in ("", "in", "a") and unit_of(unit) else number

@@ -2,6 +2,7 @@ r"""One number or formula with what stands around it: units, currency, percent, 
 
 import functools
 import re
+from dataclasses import replace
 
 from stages.verifiers.expressions import Node, Unreadable
 from stages.verifiers.grammar import parse
@@ -18,6 +19,7 @@ ARC_MINUTES = re.compile(r"(\d+(?:\.\d+)?)\s*'")
 SCALED_UNIT = re.compile(
     r"([\d.,]+\s*(?:百万|千万|万亿|[万亿]|(?:thousand|million|billion|trillion)(?= )))\s*(.{1,24})"
 )
+PER_MILLE = re.compile(r"(.{1,20}?)\s*(?:‰|per ?mill?e?)|千分之(.{1,12})")
 BASED = re.compile(r"\(?(\d+)\)?\s*_\s*\{?\s*\(?(\d{1,2})\)?\s*\}?")
 COMPOUND = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+|[\u4e00-\u9fff]{1,2})\s*(?:,|and|又)?\s*")
 DOZENS = re.compile(r"((?:half )?an? |[\w.,/ ]{1,20} ?)dozens?(?: of)?(?: ([A-Za-z ]{1,24}))?")
@@ -74,6 +76,9 @@ def read_quantity(text: str) -> Quantity | None:
         return None
     if text.startswith("百分之") and (found := plain_number(text[3:])):
         return Quantity(*found, unit="percent")
+    if (match := PER_MILLE.fullmatch(text)) and (found := plain_number(match[1] or match[2])):
+        node = Node("/", "", (found[0], _number("10")))
+        return Quantity(node, replace(found[1], decimals=found[1].decimals + 1), "percent")
     if (match := SCALED_UNIT.fullmatch(text)) and (found := plain_number(match[1])):
         unit = unit_of(match[2])
         return Quantity(*found, unit=unit, counted="" if unit else match[2])

@@ -9,10 +9,11 @@ import functools
 import re
 
 from stages.verifiers import splitting
+from stages.verifiers.changes import read_change
 from stages.verifiers.clean import LONGEST_ANSWER, tidy
 from stages.verifiers.lists import numbered_parts, read_enclosed, read_list
 from stages.verifiers.matrices import read_matrix
-from stages.verifiers.numbers import CIRCLED, plain_number
+from stages.verifiers.numbers import CIRCLED, MIXED, plain_number
 from stages.verifiers.quantities import compound, read_quantity
 from stages.verifiers.real_line import read_named_region, read_region, with_round_ends
 from stages.verifiers.screen import DEEPEST, bracket_depth
@@ -89,6 +90,10 @@ def _short(text: str, hints: Hints, read: Read) -> Value | None:
         return Sequence(tuple(read(str(CIRCLED.index(one) + 1)) for one in digits))
     if (moment := read_moment(text, hints.clock, hints.ratio)) is not None:
         return moment
+    if (change := read_change(text, hints.direction)) is not None:
+        return change
+    if MIXED.match(text) and (mixed := read_quantity(text)) is not None:
+        return mixed
     if text[:1].isdigit() and (whole := compound(text)) is not None:
         return whole
     if not hints.several and (found := plain_number(text)) is not None:

@@ -16,6 +16,7 @@ from stages.verifiers.arithmetic import (
     proportional,
 )
 from stages.verifiers.expressions import Node, functions, symbols
+from stages.verifiers.macros import without_arrows
 from stages.verifiers.regions import FLIPPED
 from stages.verifiers.renaming import renamed
 from stages.verifiers.terms import Terms
@@ -44,6 +45,8 @@ POINT_NAME = re.compile(r"\(\s*[\\A-Za-z_{}'()0-9]+(?:\s*,\s*[\\A-Za-z_{}'()0-9]
 
 APPLIED = re.compile(r"([A-Za-z])\(([A-Z]|-?\d[\d.]*)\)")
 """A function at a certain point, or the probability of a certain event."""
+ANGLE_AT = re.compile(r"^\\angle\s*(?=[A-Z]$)")
+"""The angle at a point has the point's name."""
 LONGEST_NAME = 60
 NAMES = (FUNCTION, NAME, NAMES_OVER, NAMED_RATIO, POINT_NAME, DERIVATIVE, SETS)
 
@@ -114,6 +117,7 @@ def _has_dots_only(sides: list[Quantity]) -> bool:
 
 
 def _is_name(text: str) -> bool:
+    text = without_arrows(text)
     if len(text) > LONGEST_NAME:
         return False
     return any(pattern.fullmatch(text) for pattern in NAMES) and text not in ("e", "i", "\\pi")
@@ -121,6 +125,7 @@ def _is_name(text: str) -> bool:
 
 def label(text: str) -> str:
     """A name without the marks that do not matter."""
+    text = ANGLE_AT.sub("", without_arrows(text))
     return re.sub(r"[\s{}\\|]|\(.*\)$" if FUNCTION.fullmatch(text) else r"[\s{}\\|]", "", text)
 
 

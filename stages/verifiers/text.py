@@ -5,6 +5,7 @@ import re
 from fractions import Fraction
 
 from stages.verifiers.clean import tidy
+from stages.verifiers.macros import without_arrows
 
 FRACTION = re.compile(
     r"([+-]?)\s*(?:\\frac\{(\d{1,30})\}\{(\d{1,30})\}|(\d{1,30})\s*/\s*(\d{1,30}))"
@@ -74,13 +75,13 @@ SYNONYMS = {
 @functools.lru_cache(maxsize=20_000)
 def normalize(text: str) -> str:
     """The same answer in the same letters: no math delimiters, wrappers, case or outer marks."""
-    return tidy(text).casefold().strip(" .,;:'\"")
+    return without_arrows(tidy(text)).casefold().strip(" .,;:'\"")
 
 
 @functools.lru_cache(maxsize=20_000)
 def squeezed(text: str) -> str:
     """A normalized answer without spaces and multiplication signs that change nothing."""
-    plain = ARROW.sub("=", tidy(text))
+    plain = ARROW.sub("=", without_arrows(tidy(text)))
     return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", plain).replace("{}", "")
 
 
