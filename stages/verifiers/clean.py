@@ -95,6 +95,7 @@ FUNCTION_NAMES = frozenset(
     "sin cos tan cot sec csc ln log lg exp arcsin arccos arctan max min".split()
 )
 NEGATIVE = re.compile(r"负(?=[\d一二三四五六七八九十])|\b(?:minus|negative)\s+(?=\d)")
+PLUS_OR_MINUS = re.compile(r"\bplus or minus\s+(?=[\d\\])|正负(?=[\d\\])")
 DOLLAR = re.compile(r"(?<!\\)\$")
 DOUBLED = re.compile(
     r"\\\\(?=(?:left|right|frac|dfrac|sqrt|pi|times|text|cdot|circ|infty|boxed)\b)"
@@ -133,7 +134,7 @@ def tidy(text: str) -> str:
         text, found = WRAPPER.subn(_unwrap, text)
         if not found:
             break
-    text = NEGATIVE.sub("-", text)
+    text = NEGATIVE.sub("-", PLUS_OR_MINUS.sub(r"\\pm ", text))
     text = FRACTION.sub(r"\\frac", text)
     text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
     text = HALF_FRACTION.sub(r"\\frac\1{\2}", text)

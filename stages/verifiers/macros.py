@@ -50,7 +50,6 @@ EIGHTHS = {
 FRACTION_SIGN = re.compile(f"[{''.join(EIGHTHS)}]")
 ALSO = re.compile(r"(\d)\s*又\s*(?=\\[dt]?frac|\d+/\d+)")
 """`2又1/4`, a mixed number."""
-PLUS_OR_MINUS = re.compile(r"\bplus or minus (?=[\d\\])|正负(?=[\d\\])")
 
 
 def without_entities(text: str) -> str:
@@ -65,8 +64,6 @@ def plain_macros(text: str) -> str:
         text = text.replace("↦", r"\mapsto ")
     if "又" in text:
         text = ALSO.sub(r"\1 ", text)
-    if "plus or" in text or "正负" in text:
-        text = PLUS_OR_MINUS.sub(r"\\pm ", text)
     if "\\" not in text and "^" not in text:
         return text
     text = MEASURE.sub(lambda match: f"{_number(match[1])} {_unit(match[2])}", text)

@@ -22,6 +22,10 @@ SCALED_UNIT = re.compile(
 PER_MILLE = re.compile(r"(.{1,20}?)\s*(?:‰|per ?mill?e?)|千分之(.{1,12})")
 BASED = re.compile(r"\(?(\d+)\)?\s*_\s*\{?\s*\(?(\d{1,2})\)?\s*\}?")
 COMPOUND = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+|[\u4e00-\u9fff]{1,2})\s*(?:,|and|又)?\s*")
+ARC_PARTS = {
+    "minutes": "arcminute", "minute": "arcminute", "min": "arcminute", "分": "arcminute",
+    "seconds": "arcsecond", "second": "arcsecond", "秒": "arcsecond",
+}  # fmt: skip
 DOZENS = re.compile(r"((?:half )?an? |[\w.,/ ]{1,20} ?)dozens?(?: of)?(?: ([A-Za-z ]{1,24}))?")
 HALF_A = re.compile(r"^(?:a )?(half|quarter)(?: of)? an? (?=[a-z]+$)")
 LEADING = re.compile(
@@ -186,6 +190,8 @@ def compound(text: str) -> Quantity | None:
     if len(parts) < 2 or COMPOUND.sub("", text).strip():
         return None
     units = [unit_of(word) for _, word in parts]
+    if units[0] == "degree":
+        units = [ARC_PARTS.get(word, unit) for (_, word), unit in zip(parts, units, strict=True)]
     if units[0] == "hour":
         units = ["minute" if unit == "meter" else unit for unit in units]  # 2h 15m
     first = units[0]

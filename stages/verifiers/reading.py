@@ -37,6 +37,8 @@ QUANTIFIED = re.compile(
 )
 TRANSPOSED = re.compile(r"^(\(.*\)|\[.*\])\s*\^\s*\{?\s*(?:T|\\top|\\mathsf T)\s*\}?$")
 RATIO_WORD = re.compile(r"(?<=[\d}\s])\s*(?:to|比)\s*(?=[\d\\])")
+WORDS_TO = re.compile(r"[a-z]{3,9}(?: to [a-z]{3,9}){1,3}", re.IGNORECASE)
+"""`two to three`"""
 COLON = re.compile(":")
 PROSE = re.compile(r"(?<![\\A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}(?![A-Za-z(])")
 GROUPS = re.compile(r"(?<![\d,.(\[{])(?!0)\d{1,3}(?:,\d{3})+(?![\d,])")
@@ -130,6 +132,8 @@ def _relation(text: str, read: Read) -> Value | None:
 
 def _ratio(text: str, hints: Hints, read: Read) -> Value | None:
     text = RATIO_WORD.sub(":", text.removeprefix("from "))
+    if hints.ratio and WORDS_TO.fullmatch(text):
+        text = text.replace(" to ", ":")
     parts, signs = splitting.cut(text, COLON)
     if not signs or len(parts) > MOST_TERMS:
         return None

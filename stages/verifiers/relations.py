@@ -16,11 +16,12 @@ from stages.verifiers.arithmetic import (
     proportional,
 )
 from stages.verifiers.expressions import Node, functions, symbols
+from stages.verifiers.labelled import is_word_name
 from stages.verifiers.macros import without_arrows
 from stages.verifiers.regions import FLIPPED
 from stages.verifiers.renaming import renamed
 from stages.verifiers.terms import Terms
-from stages.verifiers.values import Matrix, Quantity, Ratio, Relation, Sequence, Value
+from stages.verifiers.values import Matrix, Quantity, Ratio, Relation, Sequence, Value, Words
 
 FUNCTION = re.compile(
     r"(\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\^\{?(?:-1|\(\w\))\}?)?)\s*\(\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\s*,\s*[a-zA-Z])*)\s*\)"
@@ -31,7 +32,7 @@ NAME = re.compile(
     r"(?:\^\{?(?:-1|T)\}?)?\s*\|?|\?"
 )
 NAMES_OVER = re.compile(
-    r"\\frac\{[A-Z]{1,3}'?\}\{[A-Z]{1,3}'?\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}"
+    r"\\frac\{(?:[A-Z]{1,3}'?|[A-Za-z]_\{?\w\}?)\}\{(?:[A-Z]{1,3}'?|[A-Za-z]_\{?\w\}?)\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}"
 )
 DERIVATIVE = re.compile(
     r"\\frac\{(?:d|\\partial)(?:\^\{?\d\}?)?\s*[a-zA-Z]?(?:\([a-z]\))?\}\{(?:d|\\partial)\s*[a-z](?:\^\{?\d\}?)?\}"
@@ -71,6 +72,8 @@ def named(value: Value) -> Named | None:
     if not isinstance(value, Relation) or not value.is_equation:
         return None
     left = value.texts[0].strip()
+    if isinstance(value.sides[0], Words) and len(value.sides) == 2 and is_word_name(left):
+        return Named(label(left), value.sides[1])
     if value.signs[0] == "~" and not _is_name(left):
         return Named("", value.sides[0])  # exactly this, and nearly that
     if not all(_is_name(text.strip()) for text in value.texts[:-1]):
@@ -131,12 +134,22 @@ def label(text: str) -> str:
 
 def is_other_unknown(found: Named, terms: Terms) -> bool:
     """Whether a value was given to one letter where the question asks for others: `y`, not `x`."""
+    if ":" in found.label and _is_inverse(found.label, terms.question):
+        return True
     if match := APPLIED.fullmatch(found.label if found.argument is None else found.applied):
         asked = [one for one in APPLIED.finditer(terms.question) if one[1] == match[1]]
         return bool(asked) and all(one[2] != match[2] for one in asked)
     if found.argument is not None or not terms.unknowns:
         return False
     return found.label.isalpha() and len(found.label) == 1 and found.label not in terms.unknowns
+
+
+def _is_inverse(ratio: str, question: str) -> bool:
+    """Whether a question asks for the ratio of two things the other way round."""
+    first, _, second = (re.escape(part) for part in ratio.partition(":"))
+    asked = re.sub(r"[\s${}\\]|triangle", "", question)
+    patterns = [f"{one}(?::|to|and|与|和|比|/){other}" for one, other in ((first, second), (second, first))]
+    return not re.search(patterns[0], asked) and re.search(patterns[1], asked) is not None
 
 
 def with_argument(found: Named, argument: str) -> Value:

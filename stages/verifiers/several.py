@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from stages.verifiers.labelled import order_in
 from stages.verifiers.relations import Named, named
 from stages.verifiers.renaming import aligned
 from stages.verifiers.terms import Terms
@@ -45,6 +46,11 @@ def same_several(gold: Value, answer: Value, terms: Terms, same: Same) -> Truth:
         if sorted(names) == sorted(terms.unknowns):
             by_name = dict(zip(names, theirs, strict=True))
             return all_same(ours, tuple(by_name[name] for name in terms.unknowns), terms, same)
+    if not any(labels) and _differ(others):
+        names = [other.label for other in others if other is not None]
+        if (order := order_in(terms.question, names)) is not None:
+            values = [other.value for other in others if other is not None]
+            return all_same(ours, tuple(values[at] for at in order), terms, same)
     tuples = any(isinstance(one, Sequence) and one.opening for one in ours)
     if not _is_set(gold) or (terms.ordered and not tuples):
         return _ordered(ours, theirs, others, terms, same)

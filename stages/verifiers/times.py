@@ -128,7 +128,7 @@ def _at(hour: int, minute: int, second: int, half: str) -> Moment:
     elif hour > 12 or hour == 0:
         # Only a clock of 24 hours shows these.
         hour %= 24
-        half = "pm" if hour else "am"
+        half = "24"
     return Moment("clock", (hour, minute, second) if second else (hour, minute), half)
 
 
@@ -171,7 +171,8 @@ def same_moment(gold: Moment, answer: Moment) -> bool:
             one == other or 0 in (one, other) for one, other in pairs
         )
     if gold.kind == "clock":
-        if bool(gold.half) != bool(answer.half):  # one of them does not say which half of the day
+        halves = {gold.half, answer.half}
+        if "" in halves and halves & {"am", "pm"}:  # one of them does not say which half of the day
             return _twelve(gold.parts) == _twelve(answer.parts)
         return _padded(gold.parts) == _padded(answer.parts)
     return gold.parts == answer.parts

@@ -175,7 +175,7 @@ def factor(unit: str, to: str) -> float | None:
 
 
 def _is_pure(unit: str) -> bool:
-    return bool(re.match(r"(?:degree|arcminute|radian|percent|revolution)(?!_)", unit))
+    return bool(re.match(r"(?:degree|arcminute|arcsecond|radian|percent|revolution)(?!_)", unit))
 
 
 @functools.lru_cache(maxsize=10_000)

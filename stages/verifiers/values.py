@@ -132,7 +132,7 @@ class Moment:
     """`clock` or `date`"""
     parts: tuple[int, ...]
     half: str = ""
-    """`am`, `pm`, or not said."""
+    """`am`, `pm`, not said, or `24` where the hour says it."""
 
 
 Value = Union[Quantity, Words, Either, Sequence, Relation, Region, Line, Matrix, Ratio, Moment]  # noqa: UP007
