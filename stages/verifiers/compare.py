@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from stages.verifiers.arithmetic import Undefined, constant, identical, same_number
 from stages.verifiers.expressions import Node, functions, symbols
+from stages.verifiers.progressions import progression_of, same_steps
 from stages.verifiers.quantity_rules import same_quantity
 from stages.verifiers.regions import End, Piece, as_interval, is_region, pieces
 from stages.verifiers.relations import (
@@ -18,15 +19,18 @@ from stages.verifiers.relations import (
     same_points,
     with_argument,
 )
+from stages.verifiers.renaming import with_number
 from stages.verifiers.several import Truth, all_same, every, same_several
 from stages.verifiers.terms import Terms
 from stages.verifiers.text import same_text, squeezed
 from stages.verifiers.times import same_moment
+from stages.verifiers.unit_vectors import components
 from stages.verifiers.values import (
     Either,
     Line,
     Matrix,
     Moment,
+    Progression,
     Quantity,
     Ratio,
     Region,
@@ -49,6 +53,8 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
         return True
     if isinstance(gold, Either) or isinstance(answer, Either):
         return False
+    if isinstance(gold, Progression) or isinstance(answer, Progression):
+        return _same_progression(gold, answer, terms)
     if isinstance(gold, Relation) or isinstance(answer, Relation):
         return _same_relation(gold, answer, terms)
     if is_region(gold) or is_region(answer):
@@ -64,6 +70,12 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
             return same_moment(gold, answer)
         case Matrix(), Matrix():
             return _same_matrix(gold, answer, terms)
+        case (Quantity(), Sequence() | Matrix()) | (Sequence() | Matrix(), Quantity()) if (
+            pair := _with_components(gold, answer)
+        ):
+            return all_same(*pair, terms, same)
+        case Matrix(), Quantity() if (square := _scaled_identity(answer.node, len(gold.rows))):
+            return _same_matrix(gold, square, terms)
         case (Matrix(), Sequence()) if (rows := _rows(answer)) is not None:
             return _same_matrix(gold, rows, terms)
         case (Sequence(), Matrix()) if (rows := _rows(gold)) is not None:
@@ -73,6 +85,19 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
         case (Ratio(), _) | (_, Ratio()):
             return _same_ratio(gold, answer, terms)
     return None if isinstance(gold, Words) != isinstance(answer, Words) else False
+
+
+def _same_progression(gold: Value, answer: Value, terms: Terms) -> Truth:
+    ours, theirs = (
+        one if isinstance(one, Progression) else progression_of(one) for one in (gold, answer)
+    )
+    if ours and theirs:
+        return same_steps(ours, theirs)
+    # Where only one side says that a letter is every integer, it counts as it is written.
+    plain = [one.formula if isinstance(one, Progression) else one for one in (gold, answer)]
+    if plain[0] is None or plain[1] is None:
+        return None if isinstance(answer, Words) else False
+    return same(plain[0], plain[1], terms)
 
 
 def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
@@ -195,6 +220,24 @@ def _same_end(gold: End, answer: End, terms: Terms) -> bool:
     return same_number(gold.at, answer.at, 1e-9)
 
 
+def _with_components(
+    gold: Value, answer: Value
+) -> tuple[tuple[Value, ...], tuple[Value, ...]] | None:
+    """The components of two vectors of which one is a sum of unit vectors; None: neither is."""
+    ours, theirs = _components_of(gold, answer), _components_of(answer, gold)
+    return (ours, theirs) if ours is not None and theirs is not None else None
+
+
+def _components_of(value: Value, other: Value) -> tuple[Value, ...] | None:
+    if isinstance(value, Matrix):
+        return value.flat
+    if isinstance(value, Sequence):
+        return value.items if value.opening in ("(", "[") else None
+    count = len(_components_of(other, value) or ()) if not isinstance(other, Quantity) else 0
+    found = components(value.node, count) if isinstance(value, Quantity) else None
+    return None if found is None else tuple(Quantity(node) for node in found)
+
+
 def _same_matrix(gold: Matrix, answer: Matrix, terms: Terms) -> Truth:
     if gold.flat is not None and answer.flat is not None:
         return all_same(gold.flat, answer.flat, terms, same)
@@ -202,6 +245,22 @@ def _same_matrix(gold: Matrix, answer: Matrix, terms: Terms) -> Truth:
         return False
     rows = zip(gold.rows, answer.rows, strict=True)
     return every([all_same(one, other, terms, same) for one, other in rows])
+
+
+def _scaled_identity(node: Node, size: int) -> Matrix | None:
+    """`2I`, or `O` for zero, as a matrix; None: it is neither."""
+    names = symbols(node)
+    if node == Node("number", "0") or names == {"O"}:
+        factor = Node("number", "0")
+    elif len(names) == 1 and names <= {"I", "E", f"I_{size}", f"E_{size}"}:
+        factor = with_number(node, next(iter(names)), "1")
+        if not identical(node, Node("*", "", (factor, Node("symbol", next(iter(names)))))):
+            return None
+    else:
+        return None
+    zero = Quantity(Node("number", "0"))
+    rows = [[Quantity(factor) if at == row else zero for at in range(size)] for row in range(size)]
+    return Matrix(tuple(map(tuple, rows)))
 
 
 def _rows(value: Sequence) -> Matrix | None:

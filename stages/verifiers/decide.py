@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from stages.verifiers.choice import chosen_letters
 from stages.verifiers.clean import tidy
 from stages.verifiers.compare import same
+from stages.verifiers.figures import figure_of
 from stages.verifiers.forms import breaks_form
 from stages.verifiers.golds import Gold, type_gold
 from stages.verifiers.lines import phrase
 from stages.verifiers.polarity import asserts, polarity
 from stages.verifiers.quadrants import asks_for_quadrant, quadrants_in
 from stages.verifiers.reading import read
+from stages.verifiers.said import is_relation, same_relation
 from stages.verifiers.screen import is_mathematical, too_hard
 from stages.verifiers.text import HEDGE, NEGATION, normalize, same_text, same_words, squeezed
 from stages.verifiers.values import Quantity, Value, Words
@@ -53,6 +55,13 @@ def decide(
     for alternative in gold.alternatives:
         if _identical(alternative, answer):
             return Decision(True, "string")
+    if is_relation(gold.text):
+        found = same_relation(gold.text, answer, question)
+        if found is not None:
+            return Decision(found, "relation")
+    ours, theirs = figure_of(tidy(gold.text)), figure_of(tidy(answer))
+    if ours and theirs:
+        return Decision(ours == theirs, "figure")
     if gold.quadrants:
         said = quadrants_in(tidy(answer), asks_for_quadrant(question))
         return Decision(said == gold.quadrants, "quadrant")

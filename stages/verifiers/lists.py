@@ -13,7 +13,7 @@ JOINING = re.compile(r"^(?:and|or|以及|和)\b\s*|\s*\b(?:and|or)$")
 OR = re.compile(r"(?<![A-Za-z\\])or(?![A-Za-z])|或")
 SEMICOLON = re.compile(r"[;；]")
 LETTER = re.compile(r"[a-zA-Z](?:_\{?\w\}?)?")
-POINT = re.compile(r"(?:(?:the )?point |(?:the point )?[A-Z]'?\s*)(?=\(.*,.*\)$)")
+POINT = re.compile(r"(?:(?:the )?point |点\s*(?:[A-Z]'?)?\s*|(?:the point )?[A-Z]'?\s*)(?=\(.*,.*\)$)")
 MOST_WORDS = 8
 """With more words than this a text of words and `and` is a sentence."""
 

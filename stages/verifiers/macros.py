@@ -42,6 +42,8 @@ MAPSTO = re.compile(
     r"\\mathbb\{?[A-Z]\}?\s*[,:;]?\s*)?([a-z])\s*(?:\\mapsto|↦)\s*"
 )
 TIMES = re.compile(r"\{\s*(\\times|\\cdot)\s*\}|\\bullet(?![A-Za-z])")
+NOT_IN = re.compile(r"\\(?:notin|not\s*\\in)(?![A-Za-z])(?=\s*(?:\\left)?\\\{)")
+"""What is in none of a few places differs from all of them."""
 ENTITY = re.compile(r"&(?:lt|gt|le|ge|ne|amp|nbsp|times|deg|pi|minus|plusmn|radic|#\d{2,4});")
 EIGHTHS = {
     "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5", "⅙": "1/6", "⅚": "5/6", "⅛": "1/8",
@@ -77,6 +79,7 @@ def plain_macros(text: str) -> str:
     text = UNBRACED.sub(r"\1", text)
     text = DOTLESS.sub(r"\1", text)
     text = MAPSTO.sub(lambda match: f"{match[1] or 'f'}({match[2]})=", text)
+    text = NOT_IN.sub(r"\\neq ", text)
     return text.replace("{smallmatrix}", "{matrix}")
 
 

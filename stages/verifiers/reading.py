@@ -11,9 +11,11 @@ import re
 from stages.verifiers import splitting
 from stages.verifiers.changes import read_change
 from stages.verifiers.clean import LONGEST_ANSWER, tidy
+from stages.verifiers.integer_sets import read_integers
 from stages.verifiers.lists import numbered_parts, read_enclosed, read_list
 from stages.verifiers.matrices import read_matrix
 from stages.verifiers.numbers import CIRCLED, MIXED, plain_number
+from stages.verifiers.progressions import read_progression
 from stages.verifiers.quantities import compound, read_quantity
 from stages.verifiers.real_line import read_named_region, read_region, with_round_ends
 from stages.verifiers.screen import DEEPEST, bracket_depth
@@ -24,6 +26,7 @@ from stages.verifiers.values import (
     Quantity,
     Ratio,
     Read,
+    Region,
     Relation,
     Sequence,
     Value,
@@ -70,6 +73,9 @@ def _read(text: str, hints: Hints) -> Value:
         return found
     if len(PROSE.findall(text)) > MOST_WORDS:
         return Words(text)
+    for listed in (read_progression, read_integers):
+        if (value := listed(text, part)) is not None:
+            return value
     text = QUANTIFIED.sub("", text).strip() or text
     if not hints.several:
         text = GROUPS.sub(lambda match: match[0].replace(",", ""), text)
@@ -116,6 +122,10 @@ def _relation(text: str, read: Read) -> Value | None:
         return None
     values = tuple(map(read, sides))
     last = values[-1]
+    if signs == ["!="] and isinstance(last, Sequence) and last.is_set:
+        # x is none of these
+        kept = [Relation((values[0], item), ("!=",), (sides[0], "")) for item in last.items]
+        return Region(tuple(kept), "and")
     if (
         isinstance(last, Sequence)
         and last.opening == ""
@@ -146,7 +156,7 @@ def _ratio(text: str, hints: Hints, read: Read) -> Value | None:
     if (
         len(parts) == 2
         and parts[1]
-        and re.fullmatch(r"[A-Za-z]{2,}", parts[0])
+        and re.fullmatch(r"[A-Za-z]{2,}|\\(?:triangle|angle)\s?[A-Z]{1,4}", parts[0])
         and parts[0] != "lambda"
     ):
         return Relation((Words(parts[0]), read(parts[1])), ("=",), (parts[0], parts[1]))

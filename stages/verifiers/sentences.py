@@ -11,6 +11,7 @@ from stages.verifiers.clauses import (
     moment_in_words,
     subject_of,
 )
+from stages.verifiers.labelled import labelled_at_end
 from stages.verifiers.letters import HEDGED
 from stages.verifiers.mentions import (
     GUARDED,
@@ -189,6 +190,8 @@ def _found(plain: str, kind: str, question: str) -> str | None:
         and not MATH.search(plain)
     ):
         han = list(plain)  # a sentence, however short: its number is what counts
+    if kind in SEVERAL and (labelled := labelled_at_end(plain)):
+        return labelled
     if kind in SEVERAL and (match := EQUATIONS.search(plain)):
         return match[0]
     counted = kind in NUMERIC and words and NUMBER.search(plain) and not is_number(plain)

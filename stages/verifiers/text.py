@@ -18,8 +18,9 @@ SPELLINGS = {
     "right-angled": "right", "centre": "center", "anticlockwise": "counterclockwise",
     "anti-clockwise": "counterclockwise", "grey": "gray", "colour": "color", "first": "1st",
     "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th", "sixth": "6th",
-    "seventh": "7th", "eighth": "8th", "ninth": "9th", "tenth": "10th",
+    "seventh": "7th", "eighth": "8th", "ninth": "9th", "tenth": "10th", "ne": "northeast", "nw": "northwest", "se": "southeast", "sw": "southwest",
 }  # fmt: skip
+NEITHER = re.compile(r"(?:it is )?neither (?:(?:even nor odd|odd nor even)|of (?:them|these|the two))")
 ARTICLES = frozenset(
     ["the", "a", "an", "is", "are", "was", "were", "it", "its", "that", "this", "of", "to", "in"]
 )
@@ -68,6 +69,8 @@ SYNONYMS = {
     "infinitely many": "infinity", "infinite": "infinity", "\\infty": "infinity", "无数个":
     "infinity", "无穷多": "infinity", "无穷": "infinity", "无数": "infinity", "grey": "gray",
     "colour": "color", "infinitely": "infinity", "an infinite number": "infinity",
+    "既不是奇函数也不是偶函数": "非奇非偶函数", "既非奇函数也非偶函数": "非奇非偶函数",
+    "既不是奇函数,也不是偶函数": "非奇非偶函数", "非奇非偶": "非奇非偶函数",
     "none of these": "none of the above", "neither": "none",
 }  # fmt: skip
 
@@ -102,6 +105,11 @@ def numeric_value(text: str) -> Fraction | None:
     return None
 
 
+def _in_short(plain: str) -> str:
+    """An answer by its shortest name: a function that is neither even nor odd is `neither`."""
+    return SYNONYMS.get(plain, "none" if NEITHER.fullmatch(plain) else plain)
+
+
 def words_of(text: str) -> list[str]:
     """The words of a text, without articles; Chinese characters count each."""
     plain = normalize(text)
@@ -116,7 +124,7 @@ def same_words(gold: str, answer: str) -> bool:
     left, right = normalize(gold), normalize(answer)
     if not left:
         return False
-    if SYNONYMS.get(left, left) == SYNONYMS.get(right, right):
+    if _in_short(left) == _in_short(right):
         return True
     if re.fullmatch(r"[a-z_{}\d]*[a-z][a-z_{}\d]*", left) and re.sub(  # a formula such as H_2O
         r"[_{}]", "", left
@@ -135,7 +143,7 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
     if "(" not in gold:
         answer = ADDED.sub("", tidy(answer))
     left, right = normalize(gold), normalize(answer)
-    left, right = SYNONYMS.get(left, left), SYNONYMS.get(right, right)
+    left, right = _in_short(left), _in_short(right)
     if not left or not right:
         return False
     if left == right or re.sub(r"[\s_-]", "", left) == re.sub(r"[\s_-]", "", right):
