@@ -18,7 +18,8 @@ RISE = (
 )
 WORD = rf"(?P<fall>{FALL})|(?P<rise>{RISE})"
 FIRST = re.compile(
-    rf"(?:an? |it |they |the (?:price|value|number|amount|temperature|population) )?(?:has |have |is )?"
+    r"(?:an? |it |they |the (?:price|value|number|amount|temperature|population) )?"
+    r"(?:has |have |is )?"
     rf"(?:{WORD})(?: by| of)?\s*:?\s*(?P<size>[\d\\$].*)",
     re.IGNORECASE,
 )

@@ -6,25 +6,27 @@ the symbolic engine. Nothing here takes long, whatever the answers are.
 
 from dataclasses import replace
 
-from stages.verifiers.arithmetic import Undefined, constant, identical, same_number
-from stages.verifiers.expressions import Node, functions, symbols
-from stages.verifiers.progressions import progression_of, same_steps
+from stages.verifiers.arithmetic import identical, same_number
+from stages.verifiers.expressions import functions, symbols
+from stages.verifiers.matrices import as_rows, scaled_identity
+from stages.verifiers.progressions import progression_of, remainder, same_steps
 from stages.verifiers.quantity_rules import same_quantity
+from stages.verifiers.ratios import quotient, same_proportions
 from stages.verifiers.regions import End, Piece, as_interval, is_region, pieces
 from stages.verifiers.relations import (
     Named,
+    as_asked,
     is_other_unknown,
     named,
     rising,
     same_points,
     with_argument,
 )
-from stages.verifiers.renaming import with_number
 from stages.verifiers.several import Truth, all_same, every, same_several
 from stages.verifiers.terms import Terms
 from stages.verifiers.text import same_text, squeezed
 from stages.verifiers.times import same_moment
-from stages.verifiers.unit_vectors import components
+from stages.verifiers.unit_vectors import with_components
 from stages.verifiers.values import (
     Either,
     Line,
@@ -71,14 +73,14 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
         case Matrix(), Matrix():
             return _same_matrix(gold, answer, terms)
         case (Quantity(), Sequence() | Matrix()) | (Sequence() | Matrix(), Quantity()) if (
-            pair := _with_components(gold, answer)
+            pair := with_components(gold, answer)
         ):
             return all_same(*pair, terms, same)
-        case Matrix(), Quantity() if (square := _scaled_identity(answer.node, len(gold.rows))):
+        case Matrix(), Quantity() if square := scaled_identity(answer.node, len(gold.rows)):
             return _same_matrix(gold, square, terms)
-        case (Matrix(), Sequence()) if (rows := _rows(answer)) is not None:
+        case (Matrix(), Sequence()) if (rows := as_rows(answer)) is not None:
             return _same_matrix(gold, rows, terms)
-        case (Sequence(), Matrix()) if (rows := _rows(gold)) is not None:
+        case (Sequence(), Matrix()) if (rows := as_rows(gold)) is not None:
             return _same_matrix(rows, answer, terms)
         case (Sequence(), _) | (_, Sequence()) | (Matrix(), _) | (_, Matrix()):
             return same_several(gold, answer, terms, same)
@@ -93,6 +95,8 @@ def _same_progression(gold: Value, answer: Value, terms: Terms) -> Truth:
     )
     if ours and theirs:
         return same_steps(ours, theirs)
+    if isinstance(answer, Progression) and (left := remainder(answer, terms.question)):
+        return same(gold, left, terms)
     # Where only one side says that a letter is every integer, it counts as it is written.
     plain = [one.formula if isinstance(one, Progression) else one for one in (gold, answer)]
     if plain[0] is None or plain[1] is None:
@@ -101,7 +105,7 @@ def _same_progression(gold: Value, answer: Value, terms: Terms) -> Truth:
 
 
 def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
-    ours, theirs = named(gold), named(answer)
+    ours, theirs = named(gold), as_asked(named(answer), terms)
     if isinstance(gold, Relation) and isinstance(answer, Relation):
         if gold.is_equation != answer.is_equation:
             return False
@@ -220,24 +224,6 @@ def _same_end(gold: End, answer: End, terms: Terms) -> bool:
     return same_number(gold.at, answer.at, 1e-9)
 
 
-def _with_components(
-    gold: Value, answer: Value
-) -> tuple[tuple[Value, ...], tuple[Value, ...]] | None:
-    """The components of two vectors of which one is a sum of unit vectors; None: neither is."""
-    ours, theirs = _components_of(gold, answer), _components_of(answer, gold)
-    return (ours, theirs) if ours is not None and theirs is not None else None
-
-
-def _components_of(value: Value, other: Value) -> tuple[Value, ...] | None:
-    if isinstance(value, Matrix):
-        return value.flat
-    if isinstance(value, Sequence):
-        return value.items if value.opening in ("(", "[") else None
-    count = len(_components_of(other, value) or ()) if not isinstance(other, Quantity) else 0
-    found = components(value.node, count) if isinstance(value, Quantity) else None
-    return None if found is None else tuple(Quantity(node) for node in found)
-
-
 def _same_matrix(gold: Matrix, answer: Matrix, terms: Terms) -> Truth:
     if gold.flat is not None and answer.flat is not None:
         return all_same(gold.flat, answer.flat, terms, same)
@@ -245,30 +231,6 @@ def _same_matrix(gold: Matrix, answer: Matrix, terms: Terms) -> Truth:
         return False
     rows = zip(gold.rows, answer.rows, strict=True)
     return every([all_same(one, other, terms, same) for one, other in rows])
-
-
-def _scaled_identity(node: Node, size: int) -> Matrix | None:
-    """`2I`, or `O` for zero, as a matrix; None: it is neither."""
-    names = symbols(node)
-    if node == Node("number", "0") or names == {"O"}:
-        factor = Node("number", "0")
-    elif len(names) == 1 and names <= {"I", "E", f"I_{size}", f"E_{size}"}:
-        factor = with_number(node, next(iter(names)), "1")
-        if not identical(node, Node("*", "", (factor, Node("symbol", next(iter(names)))))):
-            return None
-    else:
-        return None
-    zero = Quantity(Node("number", "0"))
-    rows = [[Quantity(factor) if at == row else zero for at in range(size)] for row in range(size)]
-    return Matrix(tuple(map(tuple, rows)))
-
-
-def _rows(value: Sequence) -> Matrix | None:
-    """A list of lists as a matrix; None where it is none."""
-    rows = [item.items for item in value.items if isinstance(item, Sequence) and item.opening]
-    if len(rows) < 2 or len(rows) != len(value.items) or len({len(row) for row in rows}) > 1:
-        return None
-    return Matrix(tuple(rows))
 
 
 def _same_ratio(gold: Value, answer: Value, terms: Terms) -> Truth:
@@ -279,32 +241,11 @@ def _same_ratio(gold: Value, answer: Value, terms: Terms) -> Truth:
             [same(one, other, terms) for one, other in zip(gold.terms, answer.terms, strict=True)]
         ):
             return True
-        return _same_proportions(gold, answer)
+        return same_proportions(gold, answer)
     if isinstance(gold, Ratio):
-        quotient = _quotient(gold)
-        return None if quotient is None else same(quotient, answer, terms)
+        value = quotient(gold)
+        return None if value is None else same(value, answer, terms)
     if isinstance(answer, Ratio):
-        quotient = _quotient(answer)
-        return None if quotient is None else same(gold, quotient, terms)
+        value = quotient(answer)
+        return None if value is None else same(gold, value, terms)
     return False
-
-
-def _same_proportions(gold: Ratio, answer: Ratio) -> bool:
-    try:
-        ours = [constant(term.node) for term in gold.terms if isinstance(term, Quantity)]
-        theirs = [constant(term.node) for term in answer.terms if isinstance(term, Quantity)]
-    except Undefined:
-        return False
-    if 0 in theirs or len(ours) != len(theirs):
-        return False
-    first = ours[0] / theirs[0]
-    return all(same_number(one / other, first) for one, other in zip(ours, theirs, strict=True))
-
-
-def _quotient(ratio: Ratio) -> Quantity | None:
-    if len(ratio.terms) != 2:
-        return None
-    top, bottom = ratio.terms
-    if not isinstance(top, Quantity) or not isinstance(bottom, Quantity):
-        return None
-    return Quantity(Node("/", "", (top.node, bottom.node)))

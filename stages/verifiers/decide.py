@@ -55,13 +55,8 @@ def decide(
     for alternative in gold.alternatives:
         if _identical(alternative, answer):
             return Decision(True, "string")
-    if is_relation(gold.text):
-        found = same_relation(gold.text, answer, question)
-        if found is not None:
-            return Decision(found, "relation")
-    ours, theirs = figure_of(tidy(gold.text)), figure_of(tidy(answer))
-    if ours and theirs:
-        return Decision(ours == theirs, "figure")
+    if (named := _named_alike(gold.text, answer, question)) is not None:
+        return named
     if gold.quadrants:
         said = quadrants_in(tidy(answer), asks_for_quadrant(question))
         return Decision(said == gold.quadrants, "quadrant")
@@ -75,6 +70,15 @@ def decide(
     if gold.options and (found := _by_letter(gold, answer)) is not None:
         return found
     return _decide_values(gold, answer)
+
+
+def _named_alike(gold: str, answer: str, question: str) -> Decision | None:
+    """Of a gold answer that is a relation or a figure, whether the answer is the same one."""
+    if is_relation(gold) and (found := same_relation(gold, answer, question)) is not None:
+        return Decision(found, "relation")
+    ours = figure_of(tidy(gold))
+    theirs = figure_of(tidy(answer)) if ours else None
+    return Decision(ours == theirs, "figure") if theirs else None
 
 
 def _identical(gold: str, answer: str) -> bool:

@@ -116,7 +116,7 @@ def _calmed(text: str) -> str:
     """A text without long runs of one sign, which mean nothing and keep patterns busy."""
     text = EMPTY_LINES.sub("\n\n", BLANKS.sub(" ", text))
     if "（" in text:
-        text = WIDE.sub(lambda match: f"({match[1].replace('，', ', ')})", text)
+        text = WIDE.sub(lambda match: f"({match[1].replace('，', ',')})", text)
     return REPEATED.sub(lambda match: match[1] * 15, text)
 
 

@@ -12,7 +12,9 @@ from stages.verifiers.values import Literal, Quantity, Read, Region, Sequence, V
 
 KIND = r"(?:\\mathbb\s*\{?)?(?P<kind>[ZN])\}?\s*(?P<sign>\^\s*\{?[*+]\}?|_\s*\{?\+\}?)?"
 FIRST = re.compile(rf"(?P<name>[a-zA-Z])\s*\\in\s*{KIND}\s*[|:]\s*(?P<rule>.+)")
-LAST = re.compile(rf"(?P<name>[a-zA-Z])\s*[|:]\s*(?P<rule>.+?)\s*(?:,|and|且)\s*(?P=name)\s*\\in\s*{KIND}")
+LAST = re.compile(
+    rf"(?P<name>[a-zA-Z])\s*[|:]\s*(?P<rule>.+?)\s*(?:,|and|且)\s*(?P=name)\s*\\in\s*{KIND}"
+)
 
 
 def read_integers(text: str, read: Read) -> Sequence | None:

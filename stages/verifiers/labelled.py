@@ -1,4 +1,4 @@
-"""Values with words for names: `maximum 5, minimum -3`, `最大值为5，最小值为-3`."""
+"""Values with words for names: `maximum 5, minimum -3`, `最大值为5, 最小值为-3`."""
 
 import itertools
 import re
@@ -35,10 +35,14 @@ def labelled_values(parts: list[str], read: Read) -> list[Value] | None:
     """The values of several parts that each begin with a name of their own; None: some do not."""
     matches = [LABELLED.fullmatch(part) for part in parts]
     found = [match for match in matches if match and not OPEN.search(match["name"])]
-    if len(found) < max(2, len(parts)) or len({match["name"].lower() for match in found}) < len(found):
+    if len(found) < max(2, len(parts)) or len({match["name"].lower() for match in found}) < len(
+        found
+    ):
         return None
     return [
-        Relation((Words(match["name"]), read(match["value"])), ("=",), (match["name"], match["value"]))
+        Relation(
+            (Words(match["name"]), read(match["value"])), ("=",), (match["name"], match["value"])
+        )
         for match in found
     ]
 

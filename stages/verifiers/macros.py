@@ -21,8 +21,8 @@ PREFIXES = frozenset("micro milli centi deci kilo mega giga nano square cubic".s
 """What stands before a unit without a sign between."""
 GLUED = frozenset(["per", "squared", "cubed", "tothe"])
 MACRO = re.compile(r"\\([A-Za-z]+)\s*")
-MEASURE = re.compile(r"\\(?:SI|qty)\s*(?:\[[^\]]*\])?\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-UNIT = re.compile(r"\\(?:si|unit)\s*\{([^{}]*)\}")
+MEASURE = re.compile(r"\\(?:SI|qty)\s*(?:\[[^\]]*\])?\s*\{([^{}]*)\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+UNIT = re.compile(r"\\(?:si|unit)\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 NUMBER = re.compile(r"\\num\s*\{([^{}]*)\}")
 ANGLE = re.compile(r"\\ang\s*\{([^{};]*)(?:;([^{};]*))?(?:;([^{};]*))?\}")
 SLANTED = re.compile(r"\\(?:nicefrac|sfrac|flatfrac|xfrac)(?![A-Za-z])")
@@ -39,9 +39,11 @@ UNBRACED = re.compile(
 DOTLESS = re.compile(r"\\([ij])math(?![A-Za-z])")
 MAPSTO = re.compile(
     r"(?:([a-zA-Z])\s*(?::|\\colon)\s*)?(?:\\mathbb\{?[A-Z]\}?\s*\\(?:to|rightarrow)\s*"
-    r"\\mathbb\{?[A-Z]\}?\s*[,:;]?\s*)?([a-z])\s*(?:\\mapsto|↦)\s*"
+    r"\\mathbb\{?[A-Z]\}?(?:\\[ ,;]|[,:;\s]){0,4})?([a-z])\s*(?:\\mapsto|↦)\s*"
 )
 TIMES = re.compile(r"\{\s*(\\times|\\cdot)\s*\}|\\bullet(?![A-Za-z])")
+DOTTED = re.compile(r"(\.\d*)\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?")
+"""`0.\\dot{2}\\dot{7}`, a decimal that repeats from dot to dot."""
 NOT_IN = re.compile(r"\\(?:notin|not\s*\\in)(?![A-Za-z])(?=\s*(?:\\left)?\\\{)")
 """What is in none of a few places differs from all of them."""
 ENTITY = re.compile(r"&(?:lt|gt|le|ge|ne|amp|nbsp|times|deg|pi|minus|plusmn|radic|#\d{2,4});")
@@ -79,6 +81,7 @@ def plain_macros(text: str) -> str:
     text = UNBRACED.sub(r"\1", text)
     text = DOTLESS.sub(r"\1", text)
     text = MAPSTO.sub(lambda match: f"{match[1] or 'f'}({match[2]})=", text)
+    text = DOTTED.sub(r"\1\\overline{\2\3\4}", text)
     text = NOT_IN.sub(r"\\neq ", text)
     return text.replace("{smallmatrix}", "{matrix}")
 

@@ -37,7 +37,9 @@ MIXED = re.compile(
     r"(?![a-z])",
     re.IGNORECASE,
 )
-HAN_MIXED = re.compile(r"([一二两三四五六七八九十百]+)又([一二三四五六七八九十]+分之[一二三四五六七八九十]+)")
+HAN_MIXED = re.compile(
+    r"([一二两三四五六七八九十百]+)又([一二三四五六七八九十]+分之[一二三四五六七八九十]+)"
+)
 
 SCALE_WORDS = (" thousand", " million", " billion")
 ONES = (
@@ -47,8 +49,8 @@ ONES = (
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 PARTS = {
     "half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourth": 4,
-    "fourths": 4, "fifth": 5, "fifths": 5, "sixth": 6, "sixths": 6, "seventh": 7, "sevenths": 7, "eighth": 8,
-    "eighths": 8, "ninth": 9, "ninths": 9, "tenth": 10, "tenths": 10,
+    "fourths": 4, "fifth": 5, "fifths": 5, "sixth": 6, "sixths": 6, "seventh": 7, "sevenths": 7,
+    "eighth": 8, "eighths": 8, "ninth": 9, "ninths": 9, "tenth": 10, "tenths": 10,
 }  # fmt: skip
 HAN = {character: value for value, character in enumerate("零一二三四五六七八九")} | {
     "两": 2,

@@ -11,11 +11,12 @@ from stages.verifiers.renaming import PARAMETERS, with_number
 from stages.verifiers.values import Progression, Quantity, Read, Relation, Sequence, Value
 
 CONGRUENT = re.compile(
-    r"(?:[a-zA-Z]\s*(?:\\equiv|≡)\s*)?(?P<rest>[^\\=(]{1,40}|\\pm\s?\d{1,9})\s*"
+    r"(?:[^=≡]{1,40}?(?:\\equiv|≡)\s*)?(?P<rest>[^\\=(]{1,40}|\\pm\s?\d{1,9})\s*"
     r"\(?\s*(?:\\pmod|\\bmod|\\mod|mod)\s*\{?\s*(?P<modulus>\d{1,9})\s*\}?\s*\)?"
 )
 INTEGER = (
-    r"(?P<name>[a-z])\s*(?:\\in\s*(?:\\mathbb\s*\{?Z\}?|Z)|(?:is )?(?:an |any )?(?:arbitrary )?integers?"
+    r"(?P<name>[a-z])\s*(?:\\in\s*(?:\\mathbb\s*\{?Z\}?|Z)"
+    r"|(?:is )?(?:an |any )?(?:arbitrary )?integers?"
     r"|为(?:任意)?整数|是(?:任意)?整数)"
 )
 THROUGH = re.compile(
@@ -31,10 +32,14 @@ NAMED = {
     "even": (2, 0), "odd": (2, 1), "偶": (2, 0), "奇": (2, 1),
 }  # fmt: skip
 IN_WORDS = re.compile(
-    r"(?:(?:the set of )?all |any |every |the )?(even|odd) (?:integers?|numbers?)|(?:全体|所有|一切)?([奇偶])数",
+    r"(?:(?:the set of )?all |any |every |the )?(even|odd) (?:integers?|numbers?)"
+    r"|(?:全体|所有|一切)?([奇偶])数",
     re.IGNORECASE,
 )
-MULTIPLES = re.compile(r"(?:all |the )?(?:integer )?multiples of (\d{1,6})|(?:所有)?(\d{1,6})的(?:整数)?倍数?")
+MULTIPLES = re.compile(
+    r"(?:all |the )?(?:integer )?multiples of (\d{1,6})|(?:所有)?(\d{1,6})的(?:整数)?倍数?"
+)
+REMAINDER = re.compile(r"remainder|\bmod|余数?|last digit", re.IGNORECASE)
 CLOSE = mpmath.mpf(10) ** -20
 LONGEST = 200
 
@@ -109,6 +114,15 @@ def progression_of(value: Value, name: str = "") -> Progression | None:
     if step == 0 or mpmath.im(step) or not same_number(third - second, step):
         return None
     return Progression(Node("-", "", (one, zero)), zero, value)
+
+
+def remainder(value: Progression, question: str) -> Quantity | None:
+    """The remainder that a congruence gives, where a question asks for that one; else None."""
+    if value.formula is not None or not REMAINDER.search(question):
+        return None
+    modulus = value.step.name
+    asked = re.search(rf"(?<!\d){re.escape(modulus)}(?!\d)", question) is not None
+    return Quantity(value.start) if modulus.isdigit() and asked else None
 
 
 def same_steps(gold: Progression, answer: Progression) -> bool:

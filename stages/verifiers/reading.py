@@ -12,6 +12,7 @@ from stages.verifiers import splitting
 from stages.verifiers.changes import read_change
 from stages.verifiers.clean import LONGEST_ANSWER, tidy
 from stages.verifiers.integer_sets import read_integers
+from stages.verifiers.labelled import OPEN
 from stages.verifiers.lists import numbered_parts, read_enclosed, read_list
 from stages.verifiers.matrices import read_matrix
 from stages.verifiers.numbers import CIRCLED, MIXED, plain_number
@@ -42,6 +43,14 @@ TRANSPOSED = re.compile(r"^(\(.*\)|\[.*\])\s*\^\s*\{?\s*(?:T|\\top|\\mathsf T)\s
 RATIO_WORD = re.compile(r"(?<=[\d}\s])\s*(?:to|比)\s*(?=[\d\\])")
 WORDS_TO = re.compile(r"[a-z]{3,9}(?: to [a-z]{3,9}){1,3}", re.IGNORECASE)
 """`two to three`"""
+LEAD = re.compile(
+    r"(?:(?:so|thus|hence|therefore),? )?(?:the |its )(?:[a-z]+ ){1,8}?(?:is|equals|equal to)\s+"
+    r"(?=[-\d\\(])",
+    re.IGNORECASE,
+)
+"""`The number of ways is`, before what it is."""
+HAN_LEAD = re.compile(r"[\u4e00-\u9fff]{2,12}\s?[为是:]\s*(?=[-\d\\(][^\u4e00-\u9fff]*$)")
+LEAD_ON = re.compile(r"\b(?:is|are|equals|the)\b|:")
 COLON = re.compile(":")
 PROSE = re.compile(r"(?<![\\A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}(?![A-Za-z(])")
 GROUPS = re.compile(r"(?<![\d,.(\[{])(?!0)\d{1,3}(?:,\d{3})+(?![\d,])")
@@ -76,6 +85,12 @@ def _read(text: str, hints: Hints) -> Value:
     for listed in (read_progression, read_integers):
         if (value := listed(text, part)) is not None:
             return value
+    if (
+        (led := LEAD.match(text) or HAN_LEAD.match(text))
+        and not OPEN.search(led[0])
+        and not LEAD_ON.search(text, led.end())
+    ):
+        return part(text[led.end() :])
     text = QUANTIFIED.sub("", text).strip() or text
     if not hints.several:
         text = GROUPS.sub(lambda match: match[0].replace(",", ""), text)
@@ -141,6 +156,7 @@ def _relation(text: str, read: Read) -> Value | None:
 
 
 def _ratio(text: str, hints: Hints, read: Read) -> Value | None:
+    colon = ":" in text
     text = RATIO_WORD.sub(":", text.removeprefix("from "))
     if hints.ratio and WORDS_TO.fullmatch(text):
         text = text.replace(" to ", ":")
@@ -153,6 +169,8 @@ def _ratio(text: str, hints: Hints, read: Read) -> Value | None:
         labelled and re.match(r"[-+\d\\$]", parts[1]) and not hints.ratio
     ):
         return Ratio(terms)
+    if not colon:
+        return None
     if (
         len(parts) == 2
         and parts[1]

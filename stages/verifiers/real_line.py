@@ -6,8 +6,8 @@ What these come to, as pieces of the line, is worked out in `regions`.
 import re
 
 from stages.verifiers import splitting
-from stages.verifiers.worded_regions import region_in_words
 from stages.verifiers.values import Either, Line, Read, Region, Relation, Sequence, Value
+from stages.verifiers.worded_regions import region_in_words
 
 UNION = re.compile(r"\\cup(?![A-Za-z])|(?<![A-Za-z])(?:or|U)(?![A-Za-z])|或者?")
 SHARED = re.compile(r"\\cap(?![A-Za-z])|(?<![A-Za-z])and(?![A-Za-z])|且")

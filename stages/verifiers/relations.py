@@ -5,7 +5,7 @@ the same points. Inequalities in one unknown are parts of the real line (`region
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stages.verifiers.arithmetic import (
     CLOSE,
@@ -49,7 +49,9 @@ APPLIED = re.compile(r"([A-Za-z])\(([A-Z]|-?\d[\d.]*)\)")
 ANGLE_AT = re.compile(r"^\\angle\s*(?=[A-Z]$)")
 """The angle at a point has the point's name."""
 LONGEST_NAME = 60
-NAMES = (FUNCTION, NAME, NAMES_OVER, NAMED_RATIO, POINT_NAME, DERIVATIVE, SETS)
+LENGTH = re.compile(r"\|\s?\d?\s?[a-e]\s?[-+]\s?\d?\s?[a-e]\s?\|")
+"""Of a sum of vectors."""
+NAMES = (FUNCTION, NAME, LENGTH, NAMES_OVER, NAMED_RATIO, POINT_NAME, DERIVATIVE, SETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +136,6 @@ def label(text: str) -> str:
 
 def is_other_unknown(found: Named, terms: Terms) -> bool:
     """Whether a value was given to one letter where the question asks for others: `y`, not `x`."""
-    if ":" in found.label and _is_inverse(found.label, terms.question):
-        return True
     if match := APPLIED.fullmatch(found.label if found.argument is None else found.applied):
         asked = [one for one in APPLIED.finditer(terms.question) if one[1] == match[1]]
         return bool(asked) and all(one[2] != match[2] for one in asked)
@@ -144,11 +144,22 @@ def is_other_unknown(found: Named, terms: Terms) -> bool:
     return found.label.isalpha() and len(found.label) == 1 and found.label not in terms.unknowns
 
 
+def as_asked(found: Named | None, terms: Terms) -> Named | None:
+    """A named value, the other way round if it is the inverse of the ratio that was asked for."""
+    if found is None or ":" not in found.label or not _is_inverse(found.label, terms.question):
+        return found
+    if isinstance(found.value, Ratio):
+        return replace(found, value=Ratio(found.value.terms[::-1]))
+    return replace(found, value=Words(found.label))
+
+
 def _is_inverse(ratio: str, question: str) -> bool:
     """Whether a question asks for the ratio of two things the other way round."""
     first, _, second = (re.escape(part) for part in ratio.partition(":"))
     asked = re.sub(r"[\s${}\\]|triangle", "", question)
-    patterns = [f"{one}(?::|to|and|与|和|比|/){other}" for one, other in ((first, second), (second, first))]
+    patterns = [
+        f"{one}(?::|to|and|与|和|比|/){other}" for one, other in ((first, second), (second, first))
+    ]
     return not re.search(patterns[0], asked) and re.search(patterns[1], asked) is not None
 
 

@@ -30,7 +30,10 @@ SIGNED = re.compile(
     rf"{SIDE.format('left')}\s*(?P<sign>\\parallel|\\perp|\\cong|\\sim|\\geq|\\leq|//|[<>=])\s*"
     rf"(?P<right>[^<>=]{{1,40}})"
 )
-SUBJECT = r"(?:(?:they|it|these|the (?:two )?(?:lines|triangles|planes|segments|vectors)) (?:is|are) |两直线|它们)?"
+SUBJECT = (
+    r"(?:(?:they|it|these|the (?:two )?(?:lines|triangles|planes|segments|vectors)) (?:is|are) "
+    r"|两直线|它们)?"
+)
 SAID = {
     sign: re.compile(
         rf"(?:{SUBJECT}|(?P<left>[^<>=]{{1,24}}?)\s*(?:is |are )?)(?:互相|相互)?(?:{words})"
@@ -39,8 +42,13 @@ SAID = {
     )
     for sign, words in WORDS.items()
 }
-DENIED = re.compile(r"\b(?:not|neither|nor|no|or|and|non)\b|n't|不(?!等)|非|或(?!等)|既", re.IGNORECASE)
-ASIDE = re.compile(r"\b(?:the|lines?|planes?|triangles?|segments?)\b|直线|平面|线段|三角形|\\triangle|\s", re.IGNORECASE)
+DENIED = re.compile(
+    r"\b(?:not|neither|nor|no|or|and|non)\b|n't|不(?!等)|非|或(?!等)|既", re.IGNORECASE
+)
+ASIDE = re.compile(
+    r"\b(?:the|lines?|planes?|triangles?|segments?)\b|直线|平面|线段|三角形|\\triangle|\s",
+    re.IGNORECASE,
+)
 LONGEST = 80
 
 

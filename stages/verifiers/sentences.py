@@ -25,6 +25,7 @@ from stages.verifiers.mentions import (
     list_at_end,
     measure_in,
     number_in_words,
+    region_at_end,
 )
 from stages.verifiers.units import unit_of
 
@@ -163,6 +164,8 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
         return plain
     if kind in ("inequality", "region") and (comparison := comparison_in(plain)):
         return comparison
+    if kind == "region" and (region := region_at_end(plain)):
+        return region
     if COMPARED.search(plain) or (kind == "number" and is_bound(plain, question)):
         return plain if len(plain) <= LONGEST_PHRASE else None
     if kind == "text" and (subject := subject_of(plain, question)):

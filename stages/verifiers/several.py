@@ -7,7 +7,7 @@ from stages.verifiers.relations import Named, named
 from stages.verifiers.renaming import aligned
 from stages.verifiers.terms import Terms
 from stages.verifiers.text import squeezed
-from stages.verifiers.values import Matrix, Sequence, Value
+from stages.verifiers.values import Matrix, Relation, Sequence, Value
 
 Truth = bool | None
 Same = Callable[[Value, Value, Terms], Truth]
@@ -66,6 +66,8 @@ def _asked_for(answer: Value, terms: Terms) -> Value | None:
     """Of several named values, the one whose name the question asks for; None: it can't be told."""
     if not isinstance(answer, Sequence) or answer.opening:
         return None
+    if (sole := _sole_asked_for(answer, terms)) is not None:
+        return sole
     found = [named(one) for one in answer.items]
     if not _differ(found):
         return None
@@ -74,6 +76,20 @@ def _asked_for(answer: Value, terms: Terms) -> Value | None:
         asked = squeezed(terms.question)
         wanted = [one for one in found if one is not None and _is_in(one.label, asked)]
     return wanted[0].value if len(wanted) == 1 else None
+
+
+def _sole_asked_for(answer: Sequence, terms: Terms) -> Value | None:
+    """The value of the one sum or other formula, `m + n`, that a question asks for; else None."""
+    asked = squeezed(terms.question.replace("$", ""))
+    found = [
+        one.sides[1]
+        for one in answer.items
+        if isinstance(one, Relation)
+        and one.signs == ("=",)
+        and not one.texts[0].strip().isalnum()
+        and squeezed(one.texts[0]) in asked
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _is_in(label: str, question: str) -> bool:

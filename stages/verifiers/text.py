@@ -18,9 +18,12 @@ SPELLINGS = {
     "right-angled": "right", "centre": "center", "anticlockwise": "counterclockwise",
     "anti-clockwise": "counterclockwise", "grey": "gray", "colour": "color", "first": "1st",
     "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th", "sixth": "6th",
-    "seventh": "7th", "eighth": "8th", "ninth": "9th", "tenth": "10th", "ne": "northeast", "nw": "northwest", "se": "southeast", "sw": "southwest",
+    "seventh": "7th", "eighth": "8th", "ninth": "9th", "tenth": "10th",
+    "ne": "northeast", "nw": "northwest", "se": "southeast", "sw": "southwest",
 }  # fmt: skip
-NEITHER = re.compile(r"(?:it is )?neither (?:(?:even nor odd|odd nor even)|of (?:them|these|the two))")
+NEITHER = re.compile(
+    r"(?:it is )?neither (?:(?:even nor odd|odd nor even)|of (?:them|these|the two))"
+)
 ARTICLES = frozenset(
     ["the", "a", "an", "is", "are", "was", "were", "it", "its", "that", "this", "of", "to", "in"]
 )
@@ -107,6 +110,7 @@ def numeric_value(text: str) -> Fraction | None:
 
 def _in_short(plain: str) -> str:
     """An answer by its shortest name: a function that is neither even nor odd is `neither`."""
+    plain = SPELLINGS.get(plain, plain)
     return SYNONYMS.get(plain, "none" if NEITHER.fullmatch(plain) else plain)
 
 

@@ -23,6 +23,9 @@ HAN_HALVES = {
     "凌晨": "am", "清晨": "am", "早上": "am", "早晨": "am", "上午": "am", "下午": "pm",
     "傍晚": "pm", "晚上": "pm",
 }  # fmt: skip
+MORNING = re.compile(r"\s*(?:o'clock )?in the morning$", re.IGNORECASE)
+EVENING = re.compile(r"\s*(?:o'clock )?in the (?:afternoon|evening)$", re.IGNORECASE)
+DOTTED = re.compile(r"^(\d{1,2})\.(\d{2})\s*(?=[ap]\.?m)", re.IGNORECASE)
 MINUTES = {
     "five": 5, "ten": 10, "quarter": 15, "twenty": 20, "twenty-five": 25, "twenty five": 25,
     "half": 30,
@@ -65,6 +68,8 @@ def read_moment(text: str, clock: bool, ratio: bool) -> Moment | None:
 
 
 def _clock(text: str, clock: bool, ratio: bool) -> Moment | None:
+    text = MORNING.sub(" am", EVENING.sub(" pm", text))
+    text = DOTTED.sub(r"\1:\2 ", text)
     if text.lower() in NAMES:
         hour, half = NAMES[text.lower()]
         return Moment("clock", (hour, 0), half)
@@ -83,7 +88,7 @@ def _clock(text: str, clock: bool, ratio: bool) -> Moment | None:
         half = match[2].replace(".", "").lower()
         hour = int(match[1]) if match[1].isdigit() else HOURS.index(match[1].lower()) + 1
         return _at(hour, 0, 0, half if half in ("am", "pm") else "")
-    if match := PAST.fullmatch(text):
+    if (match := PAST.fullmatch(text)) and not ratio:
         hour = int(match[3]) if match[3].isdigit() else HOURS.index(match[3].lower()) + 1
         minute = int(match[1]) if match[1].isdigit() else MINUTES[match[1].lower()]
         half = (match[4] or "").replace(".", "").lower()
@@ -118,7 +123,9 @@ def _han(text: str) -> int:
     if text.isdigit():
         return int(text)
     tens, ten, ones = text.rpartition("十")
-    digits = {character: value for value, character in enumerate("零一二三四五六七八九")} | {"两": 2}
+    digits = {character: value for value, character in enumerate("零一二三四五六七八九")} | {
+        "两": 2
+    }
     return (digits.get(tens, 1) * 10 if ten else 0) + digits.get(ones, 0)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from stages.verifiers.arithmetic import identical
 from stages.verifiers.expressions import Node
 from stages.verifiers.renaming import with_names
+from stages.verifiers.values import Matrix, Quantity, Sequence, Value
 
 UNITS = ("i", "j", "k")
 NAMES = {"i": "unit_1", "j": "unit_2", "k": "unit_3"}
@@ -25,6 +26,24 @@ def components(node: Node, count: int) -> list[Node] | None:
     if count == 2 and not identical(found[2], ZERO):
         return None
     return found[:count]
+
+
+def with_components(
+    gold: Value, answer: Value
+) -> tuple[tuple[Value, ...], tuple[Value, ...]] | None:
+    """The components of two vectors of which one is a sum of unit vectors; None: neither is."""
+    ours, theirs = _components_of(gold, answer), _components_of(answer, gold)
+    return (ours, theirs) if ours is not None and theirs is not None else None
+
+
+def _components_of(value: Value, other: Value) -> tuple[Value, ...] | None:
+    if isinstance(value, Matrix):
+        return value.flat
+    if isinstance(value, Sequence):
+        return value.items if value.opening in ("(", "[") else None
+    count = len(_components_of(other, value) or ()) if not isinstance(other, Quantity) else 0
+    found = components(value.node, count) if isinstance(value, Quantity) else None
+    return None if found is None else tuple(Quantity(node) for node in found)
 
 
 def _names(node: Node) -> set[str]:

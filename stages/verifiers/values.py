@@ -146,6 +146,8 @@ class Moment:
     """`am`, `pm`, not said, or `24` where the hour says it."""
 
 
-Value = Union[Quantity, Words, Either, Sequence, Relation, Region, Line, Progression, Matrix, Ratio, Moment]  # noqa: UP007
+Value = Union[  # noqa: UP007
+    Quantity, Words, Either, Sequence, Relation, Region, Line, Progression, Matrix, Ratio, Moment
+]
 Read = Callable[[str], Value]
 """Reads a part of an answer, as `reading.read` does."""

@@ -6,22 +6,24 @@ They are written out as intervals, `(5,\infty)`, which `reading` knows.
 import re
 
 BOUNDS = {
-    r"(?:greater|more|larger|bigger) than or equal to|at least|(?:no|not) (?:less|smaller|fewer) than"
-    r"|大于或?等于|不小于|不少于|不低于|至少[为是]?": ">=",
+    r"(?:greater|more|larger|bigger) than or equal to|at least"
+    r"|(?:no|not) (?:less|smaller|fewer) than|大于或?等于|不小于|不少于|不低于|至少[为是]?": ">=",
     r"(?:less|smaller) than or equal to|at most|(?:no|not) (?:more|greater|larger) than"
     r"|小于或?等于|不大于|不多于|不超过|不高于|至多[为是]?": "<=",
     r"(?:strictly )?(?:greater|more|larger|bigger) than|above|大于|超过|多于|高于": ">",
     r"(?:strictly )?(?:less|smaller) than|below|小于|少于|低于": "<",
 }
 BOUND = "|".join(f"(?:{phrase})" for phrase in BOUNDS)
-NUMBER = r"([-+]?\s?[\d\\][^\s,;\u4e00-\u9fff]{0,40})"
+NUMBER = r"((?:\\pm\s?|[-+])?\s?[\d\\][^\s,;\u4e00-\u9fff]{0,40})"
 REALS = (
-    r"(?:the set of )?(?:all )?(?:of )?(?:the )?real(?: number| value)?s?(?: of)?(?: [a-z])?"
+    r"(?:the set of )?(?:all |any |every )?(?:of )?(?:the )?real(?: number| value)?s?"
+    r"(?: of)?(?: [a-z])?"
     r"|(?:all |any )?(?:the )?(?:numbers?|values?)(?: of)?(?: [a-z])?|all [a-z]|all"
 )
 HEAD = (
     rf"(?:(?:{REALS}|[a-z]|全体实数|实数)\s*)?"
-    r"(?:that are |which are |such that [a-z] is |must be |can be |lies |lie |is |are )?(?:[a-z] is )?"
+    r"(?:that are |which are |such that [a-z] is |must be |can be |lies |lie |is |are )?"
+    r"(?:[a-z] is )?"
 )
 TAIL = r"(?:的?(?:全体|所有|一切|任意)?(?:实数|数)?)"
 JOINED = r"\s*(?:and|but|且|并且|,|而)\s*"
@@ -45,7 +47,9 @@ EXCEPT = re.compile(
     rf"|不等于\s*{NUMBER}\s*的(?:全体|所有|一切|任意)?实数",
     re.IGNORECASE,
 )
-NONZERO = re.compile(r"(?:the set of )?(?:all )?non-?zero real(?: number)?s?|(?:全体|所有)?非零实数", re.IGNORECASE)
+NONZERO = re.compile(
+    r"(?:the set of )?(?:all )?non-?zero real(?: number)?s?|(?:全体|所有)?非零实数", re.IGNORECASE
+)
 ALL = re.compile(r"(?:for )?all (?:real (?:numbers? )?)?(?=[a-z]\s*(?:[<>]|\\[lg]eq))")
 LONGEST = 120
 
@@ -81,7 +85,9 @@ def region_in_words(text: str) -> str | None:
 
 
 def _sign(phrase: str) -> str:
-    return next(sign for words, sign in BOUNDS.items() if re.fullmatch(words, phrase, re.IGNORECASE))
+    return next(
+        sign for words, sign in BOUNDS.items() if re.fullmatch(words, phrase, re.IGNORECASE)
+    )
 
 
 def _between(first: str, low: str, second: str, high: str) -> str | None:
