@@ -2,6 +2,8 @@
 
 import re
 
+from stages.verifiers.boxes import SEVERAL
+from stages.verifiers.labelled import labelled_at_end
 from stages.verifiers.mentions import NUMBER
 from stages.verifiers.text import EMPTY_WORDS, words_of
 from stages.verifiers.times import PAST
@@ -23,6 +25,10 @@ COPULA = re.compile(
 MONTH_OR_DAY = re.compile(
     r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December"
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)\b"
+)
+HAN_TIME = re.compile(
+    r"(?:凌晨|清晨|早上|早晨|上午|中午|下午|傍晚|晚上)?(?:\d{1,2}|[一二两三四五六七八九十]{1,3})点"
+    r"(?:整|半|[一三]刻|\d{1,2}分?|[一二三四五六七八九十]{1,3}分)?"
 )
 ASIDE = re.compile(r"[^\w∠△]+|^[解答]|因此|所以|故|the")
 """What a subject has around its name."""
@@ -52,6 +58,8 @@ LONGEST = 1000
 
 def clause_asked_for(line: str, question: str, kind: str) -> str:
     """Of clauses that state several values, the one whose subject the question names."""
+    if kind in SEVERAL and labelled_at_end(line):
+        return line
     parts = [part for part in CLAUSES.split(line) if VERB.search(part)]
     if len(parts) < 2:
         return _nearest_clause(line, question) if kind == "number" else line
@@ -86,6 +94,8 @@ def _nearest_clause(line: str, question: str) -> str:
 def moment_in_words(plain: str, question: str) -> str | None:
     """The time, day or month that a sentence names in words; None: it names none."""
     if clock := PAST.search(plain):
+        return clock[0]
+    if clock := HAN_TIME.search(plain):
         return clock[0]
     if NUMBER.search(plain):
         return None

@@ -7,6 +7,8 @@ What is left of an answer uses the few commands that `expressions` and `reading`
 import functools
 import re
 
+from stages.verifiers.macros import plain_macros, without_entities
+
 LOST_ESCAPES = {"\x0c": r"\f", "\x08": r"\b", "\x07": r"\a", "\x0b": r"\v"}
 """What a data set makes of `\frac` and its like when it reads LaTeX as an escaped string."""
 LOST_TABS = re.compile(r"\t(?=an\b|imes|ext|heta|au\b|riangle|frac|o\b)")
@@ -79,8 +81,8 @@ REPEATING = re.compile(r"(\d*\.\d*)\\(?:overline|dot|bar)\s*\{(\d+)\}")
 REPEATED = re.compile(r"(\d*\.\d{0,12}?)(\d{1,6}?)\2+(?:\.{3}|\\[lc]?dots(?![A-Za-z]))")
 LEFT_OUT = re.compile(r"(?<=[-+*/,<=])( ?)\.{3,6}(?![.\d])")
 """`1 + 2 + ... + n`"""
-REPEATS = 40
-"""A repeating decimal is written out so often."""
+REPEATED_DIGITS = 48
+"""A repeating decimal is written out to so many digits."""
 CHOOSE = re.compile(r"\{\s*([^{}\\]{1,20}?)\s*\\choose\s*([^{}]{1,20}?)\s*\}")
 COMBINATIONS = re.compile(
     r"(?<![A-Za-z\\])(?:\\mathrm\s*\{C\}|(C))_\s*(?:\{([\dn+m-]{1,6})\}|([\dn]))\s*"
@@ -92,7 +94,8 @@ PRIME = re.compile(r"\^\s*(?:\{\s*\\prime\s*\}|\\prime(?![A-Za-z]))")
 FUNCTION_NAMES = frozenset(
     "sin cos tan cot sec csc ln log lg exp arcsin arccos arctan max min".split()
 )
-NEGATIVE = re.compile(r"负(?=[\d一二三四五六七八九十])|\bminus (?=\d)|\bnegative (?=\d)")
+NEGATIVE = re.compile(r"负(?=[\d一二三四五六七八九十])|\b(?:minus|negative)\s+(?=\d)")
+PLUS_OR_MINUS = re.compile(r"\bplus or minus\s+(?=[\d\\])|正负(?=[\d\\])")
 DOLLAR = re.compile(r"(?<!\\)\$")
 DOUBLED = re.compile(
     r"\\\\(?=(?:left|right|frac|dfrac|sqrt|pi|times|text|cdot|circ|infty|boxed)\b)"
@@ -108,6 +111,7 @@ def tidy(text: str) -> str:
     text = restore(text)
     if len(text) > LONGEST_ANSWER:
         return text
+    text = plain_macros(text)
     text = SUPERSCRIPT.sub(lambda match: f"^{{{match[0].translate(PLAIN)}}}", text)
     text = SUBSCRIPT.sub(lambda match: f"_{{{match[0].translate(PLAIN)}}}", text)
     text = UNICODE_ROOT.sub(_root, text)
@@ -118,19 +122,19 @@ def tidy(text: str) -> str:
     text = NOTHING.sub("", text)
     if "..." in text:
         text = LEFT_OUT.sub(r"\1\\ldots ", text)
-    text = REPEATING.sub(lambda match: match[1] + match[2] * REPEATS, text)
-    text = REPEATED.sub(lambda match: match[1] + match[2] * REPEATS, text)
+    text = REPEATING.sub(_repeated, text)
+    text = REPEATED.sub(_repeated, text)
     text = PRIME.sub("'", text)
     text = OVER.sub(r"\\frac{\1}{\2}", text)
     text = COMBINATIONS.sub(r"\\binom{\2\3}{\4\5}", text)
     text = CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = SPACING.sub(" ", text)
-    text = NEGATIVE.sub("-", text)
     text = COLOUR.sub("", text)
     for _ in range(MOST_WRAPPERS):
         text, found = WRAPPER.subn(_unwrap, text)
         if not found:
             break
+    text = NEGATIVE.sub("-", PLUS_OR_MINUS.sub(r"\\pm ", text))
     text = FRACTION.sub(r"\\frac", text)
     text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
     text = HALF_FRACTION.sub(r"\\frac\1{\2}", text)
@@ -146,6 +150,8 @@ def tidy(text: str) -> str:
 
 def restore(text: str) -> str:
     """Put back the LaTeX commands that a careless reader turned into control characters."""
+    if "&" in text:
+        text = without_entities(text)
     if "\\\\" in text and "\\begin" not in text:
         text = DOUBLED.sub(r"\\", text)
     if text.isprintable():
@@ -161,6 +167,10 @@ def _without_delimiters(text: str) -> str:
     if len(DOLLAR.findall(text)) % 2 == 0:
         return DOLLAR.sub(" ", text)
     return re.sub(r"(?<!\\)\$(?!\d)", " ", text)
+
+
+def _repeated(match: re.Match[str]) -> str:
+    return match[1] + (match[2] * REPEATED_DIGITS)[:REPEATED_DIGITS]
 
 
 def _root(match: re.Match[str]) -> str:

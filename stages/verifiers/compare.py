@@ -6,12 +6,16 @@ the symbolic engine. Nothing here takes long, whatever the answers are.
 
 from dataclasses import replace
 
-from stages.verifiers.arithmetic import Undefined, constant, identical, same_number
-from stages.verifiers.expressions import Node, functions, symbols
+from stages.verifiers.arithmetic import identical, same_number
+from stages.verifiers.expressions import functions, symbols
+from stages.verifiers.matrices import as_rows, scaled_identity
+from stages.verifiers.progressions import progression_of, remainder, same_steps
 from stages.verifiers.quantity_rules import same_quantity
+from stages.verifiers.ratios import quotient, same_proportions
 from stages.verifiers.regions import End, Piece, as_interval, is_region, pieces
 from stages.verifiers.relations import (
     Named,
+    as_asked,
     is_other_unknown,
     named,
     rising,
@@ -22,11 +26,13 @@ from stages.verifiers.several import Truth, all_same, every, same_several
 from stages.verifiers.terms import Terms
 from stages.verifiers.text import same_text, squeezed
 from stages.verifiers.times import same_moment
+from stages.verifiers.unit_vectors import with_components
 from stages.verifiers.values import (
     Either,
     Line,
     Matrix,
     Moment,
+    Progression,
     Quantity,
     Ratio,
     Region,
@@ -49,6 +55,8 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
         return True
     if isinstance(gold, Either) or isinstance(answer, Either):
         return False
+    if isinstance(gold, Progression) or isinstance(answer, Progression):
+        return _same_progression(gold, answer, terms)
     if isinstance(gold, Relation) or isinstance(answer, Relation):
         return _same_relation(gold, answer, terms)
     if is_region(gold) or is_region(answer):
@@ -64,9 +72,15 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
             return same_moment(gold, answer)
         case Matrix(), Matrix():
             return _same_matrix(gold, answer, terms)
-        case (Matrix(), Sequence()) if (rows := _rows(answer)) is not None:
+        case (Quantity(), Sequence() | Matrix()) | (Sequence() | Matrix(), Quantity()) if (
+            pair := with_components(gold, answer)
+        ):
+            return all_same(*pair, terms, same)
+        case Matrix(), Quantity() if square := scaled_identity(answer.node, len(gold.rows)):
+            return _same_matrix(gold, square, terms)
+        case (Matrix(), Sequence()) if (rows := as_rows(answer)) is not None:
             return _same_matrix(gold, rows, terms)
-        case (Sequence(), Matrix()) if (rows := _rows(gold)) is not None:
+        case (Sequence(), Matrix()) if (rows := as_rows(gold)) is not None:
             return _same_matrix(rows, answer, terms)
         case (Sequence(), _) | (_, Sequence()) | (Matrix(), _) | (_, Matrix()):
             return same_several(gold, answer, terms, same)
@@ -75,8 +89,23 @@ def same(gold: Value, answer: Value, terms: Terms) -> Truth:
     return None if isinstance(gold, Words) != isinstance(answer, Words) else False
 
 
+def _same_progression(gold: Value, answer: Value, terms: Terms) -> Truth:
+    ours, theirs = (
+        one if isinstance(one, Progression) else progression_of(one) for one in (gold, answer)
+    )
+    if ours and theirs:
+        return same_steps(ours, theirs)
+    if isinstance(answer, Progression) and (left := remainder(answer, terms.question)):
+        return same(gold, left, terms)
+    # Where only one side says that a letter is every integer, it counts as it is written.
+    plain = [one.formula if isinstance(one, Progression) else one for one in (gold, answer)]
+    if plain[0] is None or plain[1] is None:
+        return None if isinstance(answer, Words) else False
+    return same(plain[0], plain[1], terms)
+
+
 def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
-    ours, theirs = named(gold), named(answer)
+    ours, theirs = named(gold), as_asked(named(answer), terms)
     if isinstance(gold, Relation) and isinstance(answer, Relation):
         if gold.is_equation != answer.is_equation:
             return False
@@ -204,14 +233,6 @@ def _same_matrix(gold: Matrix, answer: Matrix, terms: Terms) -> Truth:
     return every([all_same(one, other, terms, same) for one, other in rows])
 
 
-def _rows(value: Sequence) -> Matrix | None:
-    """A list of lists as a matrix; None where it is none."""
-    rows = [item.items for item in value.items if isinstance(item, Sequence) and item.opening]
-    if len(rows) < 2 or len(rows) != len(value.items) or len({len(row) for row in rows}) > 1:
-        return None
-    return Matrix(tuple(rows))
-
-
 def _same_ratio(gold: Value, answer: Value, terms: Terms) -> Truth:
     if isinstance(gold, Ratio) and isinstance(answer, Ratio):
         if len(gold.terms) != len(answer.terms):
@@ -220,32 +241,11 @@ def _same_ratio(gold: Value, answer: Value, terms: Terms) -> Truth:
             [same(one, other, terms) for one, other in zip(gold.terms, answer.terms, strict=True)]
         ):
             return True
-        return _same_proportions(gold, answer)
+        return same_proportions(gold, answer)
     if isinstance(gold, Ratio):
-        quotient = _quotient(gold)
-        return None if quotient is None else same(quotient, answer, terms)
+        value = quotient(gold)
+        return None if value is None else same(value, answer, terms)
     if isinstance(answer, Ratio):
-        quotient = _quotient(answer)
-        return None if quotient is None else same(gold, quotient, terms)
+        value = quotient(answer)
+        return None if value is None else same(gold, value, terms)
     return False
-
-
-def _same_proportions(gold: Ratio, answer: Ratio) -> bool:
-    try:
-        ours = [constant(term.node) for term in gold.terms if isinstance(term, Quantity)]
-        theirs = [constant(term.node) for term in answer.terms if isinstance(term, Quantity)]
-    except Undefined:
-        return False
-    if 0 in theirs or len(ours) != len(theirs):
-        return False
-    first = ours[0] / theirs[0]
-    return all(same_number(one / other, first) for one, other in zip(ours, theirs, strict=True))
-
-
-def _quotient(ratio: Ratio) -> Quantity | None:
-    if len(ratio.terms) != 2:
-        return None
-    top, bottom = ratio.terms
-    if not isinstance(top, Quantity) or not isinstance(bottom, Quantity):
-        return None
-    return Quantity(Node("/", "", (top.node, bottom.node)))

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from stages.verifiers.choice import chosen_letters
 from stages.verifiers.clean import tidy
 from stages.verifiers.compare import same
+from stages.verifiers.figures import figure_of
 from stages.verifiers.forms import breaks_form
 from stages.verifiers.golds import Gold, type_gold
 from stages.verifiers.lines import phrase
 from stages.verifiers.polarity import asserts, polarity
 from stages.verifiers.quadrants import asks_for_quadrant, quadrants_in
 from stages.verifiers.reading import read
+from stages.verifiers.said import is_relation, same_relation
 from stages.verifiers.screen import is_mathematical, too_hard
 from stages.verifiers.text import HEDGE, NEGATION, normalize, same_text, same_words, squeezed
 from stages.verifiers.values import Quantity, Value, Words
@@ -53,6 +55,8 @@ def decide(
     for alternative in gold.alternatives:
         if _identical(alternative, answer):
             return Decision(True, "string")
+    if (named := _named_alike(gold.text, answer, question)) is not None:
+        return named
     if gold.quadrants:
         said = quadrants_in(tidy(answer), asks_for_quadrant(question))
         return Decision(said == gold.quadrants, "quadrant")
@@ -66,6 +70,15 @@ def decide(
     if gold.options and (found := _by_letter(gold, answer)) is not None:
         return found
     return _decide_values(gold, answer)
+
+
+def _named_alike(gold: str, answer: str, question: str) -> Decision | None:
+    """Of a gold answer that is a relation or a figure, whether the answer is the same one."""
+    if is_relation(gold) and (found := same_relation(gold, answer, question)) is not None:
+        return Decision(found, "relation")
+    ours = figure_of(tidy(gold))
+    theirs = figure_of(tidy(answer)) if ours else None
+    return Decision(ours == theirs, "figure") if theirs else None
 
 
 def _identical(gold: str, answer: str) -> bool:

@@ -17,6 +17,8 @@ END_TAG = re.compile(r"[<\[]/answer[>\]]", re.IGNORECASE)
 NESTED = re.compile(r"(</?answer>)(?:\s*\1){2,}", re.IGNORECASE)
 BLANKS = re.compile(r"[^\S\n]{2,}")
 EMPTY_LINES = re.compile(r"\n(?:[^\S\n]?\n){2,}")
+WIDE = re.compile(r"（([^（）\u4e00-\u9fff\n]{1,60}[，,][^（）\u4e00-\u9fff\n]{1,60})）")
+"""A point in full-width brackets."""
 REPEATED = re.compile(r"([^\w\s])\1{15,}")
 FINAL = re.compile(
     r"(?:\bfinal\s+answers?\b|\bfinal\s+results?\b|最终答案|最后答案)[\s*_\"']*(?:(?:is"
@@ -113,6 +115,8 @@ def _first_turn(text: str) -> str:
 def _calmed(text: str) -> str:
     """A text without long runs of one sign, which mean nothing and keep patterns busy."""
     text = EMPTY_LINES.sub("\n\n", BLANKS.sub(" ", text))
+    if "（" in text:
+        text = WIDE.sub(lambda match: f"({match[1].replace('，', ',')})", text)
     return REPEATED.sub(lambda match: match[1] * 15, text)
 
 

@@ -14,12 +14,14 @@ from stages.verifiers.polarity import is_polar
 from stages.verifiers.quadrants import Quadrants, asks_for_quadrant, quadrants_of
 from stages.verifiers.reading import read
 from stages.verifiers.regions import is_region
+from stages.verifiers.said import sign_alone
 from stages.verifiers.terms import Terms, terms_of
 from stages.verifiers.text import normalize
 from stages.verifiers.values import (
     Line,
     Matrix,
     Moment,
+    Progression,
     Quantity,
     Ratio,
     Relation,
@@ -91,7 +93,7 @@ def type_gold(
     values = tuple(read(PREFIX.sub("", tidy(one)), terms.hints) for one in alternatives)
     quadrants = quadrants_of(tidy(text), asks_for_quadrant(question))
     kind = "choice" if letters else "text" if quadrants else _kind(text, values[0])
-    if not letters and any(_empty(value) for value in values):
+    if not letters and not sign_alone(text) and any(_empty(value) for value in values):
         return Gold(text, "none", problem="there is nothing to read in it")
     return Gold(
         text,
@@ -176,6 +178,8 @@ def _kind(text: str, value: Value) -> str:
             return "time"
         case Line():
             return "region"
+        case Progression():
+            return "equation"
     return "text"
 
 

@@ -235,6 +235,8 @@ class _Reader:
             node = self.total()
             self.take("\\r" + name[1:])
             return Node("call", "ceil" if name == "lceil" else "floor", (node,))
+        if name == "vv":
+            return self.arrow()
         if name == "pi":
             return Node("call", "pi")
         if name == "infty":
@@ -246,6 +248,13 @@ class _Reader:
                 raise Unreadable
             return self.symbol(name)
         raise Unreadable
+
+    def arrow(self) -> Node:
+        r"""`\vv{AB}`, which leads from one point to another and is the difference of the two."""
+        self.take("{")
+        start, end = (self.symbol("point_" + self.take()) for _ in range(2))
+        self.take("}")
+        return Node("-", "", (end, start))
 
     def argument(self) -> Node:
         return self.group("{", "}") if self.token == "{" else self.atom(single=True)

@@ -4,13 +4,31 @@ import itertools
 import re
 
 from stages.verifiers import splitting
+from stages.verifiers.labelled import labelled_values
 from stages.verifiers.shorthand import MOST_ITEMS, counted_out
-from stages.verifiers.values import Either, Quantity, Read, Region, Relation, Sequence, Value, Words
+from stages.verifiers.values import (
+    Either,
+    Line,
+    Quantity,
+    Read,
+    Region,
+    Relation,
+    Sequence,
+    Value,
+    Words,
+)
 
 NUMBERED = re.compile(r"\(\s*(\d|[ivx]{1,4}|[a-h])\s*\)")
 JOINING = re.compile(r"^(?:and|or|以及|和)\b\s*|\s*\b(?:and|or)$")
 OR = re.compile(r"(?<![A-Za-z\\])or(?![A-Za-z])|或")
-POINT = re.compile(r"(?:(?:the )?point |(?:the point )?[A-Z]'?\s*)(?=\(.*,.*\)$)")
+AND = re.compile(r"(?<![A-Za-z\\])and(?![A-Za-z])|和|与")
+NUMBERED_NAME = re.compile(r"_\{?\d\}?$")
+"""`x_1` of the first solution."""
+SEMICOLON = re.compile(r"[;；]")
+LETTER = re.compile(r"[a-zA-Z](?:_\{?\w\}?)?")
+POINT = re.compile(
+    r"(?:(?:the )?point |点\s*(?:[A-Z]'?)?\s*|(?:the point )?[A-Z]'?\s*)(?=\(.*,.*\)$)"
+)
 MOST_WORDS = 8
 """With more words than this a text of words and `and` is a sentence."""
 
@@ -32,11 +50,17 @@ def numbered_parts(text: str) -> list[str] | None:
 
 def read_list(text: str, read: Read) -> Value | None:
     """Values with commas or words between them; None where there are none outside brackets."""
+    if (solutions := _solutions(text, read)) is not None:
+        return solutions
     parts, signs = splitting.cut(text, splitting.COMMA)
     if not signs:
         parts, signs = splitting.cut(text, splitting.WORD)
         if not signs or len(parts) > MOST_ITEMS or not all(parts):
             return None
+        if (labelled := labelled_values(parts, read)) is not None:
+            return Sequence(tuple(labelled))
+        if (excluded := _excluded(parts, read)) is not None:
+            return Region(tuple(excluded), "and")
         values = [read(part) for part in parts]
         if all(isinstance(value, Words) for value in values) and len(text.split()) > MOST_WORDS:
             return None
@@ -45,14 +69,63 @@ def read_list(text: str, read: Read) -> Value | None:
     parts = [part for part in parts if part]
     if not 1 < len(parts) <= MOST_ITEMS:
         return read(parts[0]) if len(parts) == 1 and parts[0] != text else None
-    values = [read(part) for part in parts]
+    values = (
+        labelled_values(parts, read) or _excluded(parts, read) or [read(part) for part in parts]
+    )
     if _is_either(parts, values):
         return Either(text)
-    if all(isinstance(value, Relation) for value in values) and any(
+    if all(isinstance(value, Relation | Line) for value in values) and any(
         isinstance(value, Relation) and value.signs == ("!=",) for value in values
     ):
         return Region(tuple(values), "and")  # -1 < x < 1, x \neq 0
     return _flat(values)
+
+
+def _solutions(text: str, read: Read) -> Sequence | None:
+    """Solutions that each name all unknowns, `x = 1, y = 2 or x = 2, y = 1`, as tuples."""
+    for separator in (OR, SEMICOLON, AND):
+        parts, found = splitting.cut(text, separator)
+        if not found or len(parts) > MOST_ITEMS or not all(parts):
+            continue
+        values = [read(part.strip(" ,;")) for part in parts]
+        named_ = [_assigned(value) for value in values]
+        names = {tuple(sorted(one)) for one in named_}
+        if len(names) == 1 and len(named_[0]) > 1:
+            (order,) = names
+            return Sequence(
+                tuple(Sequence(tuple(one[name] for name in order), "(", ")") for one in named_)
+            )
+    return None
+
+
+def _assigned(value: Value) -> dict[str, Value]:
+    """What each name of a solution stands for; empty where it is no solution."""
+    if not isinstance(value, Sequence) or value.opening:
+        return {}
+    found: dict[str, Value] = {}
+    for item in value.items:
+        if (
+            not isinstance(item, Relation)
+            or item.signs != ("=",)
+            or not LETTER.fullmatch(item.texts[0])
+        ):
+            return {}
+        found[NUMBERED_NAME.sub("", item.texts[0])] = item.sides[1]
+    return found if len(found) == len(value.items) else {}
+
+
+def _excluded(parts: list[str], read: Read) -> list[Value] | None:
+    r"""`x \neq 0, 1` as two inequalities; None: it is something else."""
+    first = read(parts[0])
+    if not isinstance(first, Relation) or first.signs != ("!=",):
+        return None
+    rest = [read(part) for part in parts[1:]]
+    if not all(isinstance(value, Quantity) for value in rest):
+        return None
+    return [
+        first,
+        *(Relation((first.sides[0], one), ("!=",), (first.texts[0], "")) for one in rest),
+    ]
 
 
 def _is_either(texts: list[str], values: list[Value]) -> bool:

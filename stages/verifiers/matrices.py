@@ -3,8 +3,10 @@ r"""Matrices as answers write them, and determinants, which look like matrices a
 import re
 
 from stages.verifiers import splitting
-from stages.verifiers.expressions import Node, Unreadable
+from stages.verifiers.arithmetic import identical
+from stages.verifiers.expressions import Node, Unreadable, symbols
 from stages.verifiers.grammar import parse
+from stages.verifiers.renaming import with_number
 from stages.verifiers.values import Matrix, Quantity, Read, Sequence, Value
 
 MATRIX = re.compile(
@@ -86,3 +88,27 @@ def _times(factor: str, matrix: Value) -> Value | None:
     return Matrix(
         tuple(tuple(Quantity(Node("*", "", (node, cell.node))) for cell in row) for row in rows)
     )
+
+
+def scaled_identity(node: Node, size: int) -> Matrix | None:
+    """`2I`, or `O` for zero, as a matrix; None: it is neither."""
+    names = symbols(node)
+    if node == Node("number", "0") or names == {"O"}:
+        factor = Node("number", "0")
+    elif len(names) == 1 and names <= {"I", "E", f"I_{size}", f"E_{size}"}:
+        factor = with_number(node, next(iter(names)), "1")
+        if not identical(node, Node("*", "", (factor, Node("symbol", next(iter(names)))))):
+            return None
+    else:
+        return None
+    zero = Quantity(Node("number", "0"))
+    rows = [[Quantity(factor) if at == row else zero for at in range(size)] for row in range(size)]
+    return Matrix(tuple(map(tuple, rows)))
+
+
+def as_rows(value: Sequence) -> Matrix | None:
+    """A list of lists as a matrix; None where it is none."""
+    rows = [item.items for item in value.items if isinstance(item, Sequence) and item.opening]
+    if len(rows) < 2 or len(rows) != len(value.items) or len({len(row) for row in rows}) > 1:
+        return None
+    return Matrix(tuple(rows))

@@ -7,11 +7,12 @@ from stages.verifiers.expressions import symbols
 from stages.verifiers.numbers import SCALES
 from stages.verifiers.quantities import compound, read_quantity
 from stages.verifiers.units import unit_of
+from stages.verifiers.worded_regions import region_in_words
 
 NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.,+*/^(){}-])(?P<number>(?:[$€£¥]"
     r"|\\\$)?[-−+]?\d[\d,]*(?:\.\d+)?(?:√\d+)?π?(?:\s*/\s*\d+)?"
-    r"(?:\s?(?:×|\\times|\*)\s?10\s?(?:\^\{?[-+−]?\d{1,3}\}?|[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))?"
+    r"(?:\s?(?:×|\\times|\*|x)\s?10\s?(?:\^\{?[-+−]?\d{1,3}\}?|[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))?"
     r"(?:\s*[:：]\s*\d+)?(?:e[+-]?\d+)?)(?P<unit>\s?(?:%|\\%|°[CF]?|º|€|m²|m³|cm²|cm³"
     r"|[a-zµ]{1,2}(?:[²³]|\^\d)?(?:/[a-z]+)?"
     r"|[A-Z]{1,2}(?![a-z])|(?:square |cubic )?(?:meters?|inches|feet|miles|hours?|minutes?"
@@ -19,6 +20,11 @@ NUMBER = re.compile(
     r"yuan|grams|days|years|units|points)|[\u4e00-\u9fff]{1,2}))?(?![A-Za-z0-9_(*/])"
 )
 OUT_OF = re.compile(r"(?<![\d.])(?P<count>\d{1,6}) out of (?:every |the )?\d{1,6}(?![\d.])")
+UNIT_AFTER = re.compile(
+    r"\s?((?:(?:square |cubic )?[A-Za-zµ]{3,14}(?: squared| cubed)?|[A-Za-z]{1,3}(?= per ))"
+    r"(?: per (?:square |cubic )?[A-Za-z]{1,12}(?: squared)?)?)(?![A-Za-z])"
+)
+HALF_OF_DAY = re.compile(r"\s?([ap]\.?m\b\.?)", re.IGNORECASE)
 HOW_MANY = re.compile(r"\bhow many\b", re.IGNORECASE)
 HAN_AT_END = re.compile(
     r"(?:[共只]?有|[为是得])([零一二两三四五六七八九十百千万分之]+)"
@@ -29,6 +35,10 @@ COUNTED = re.compile(
     r"(?<![\w-])(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[- ](?:one|two|three"
     r"|four|five|six|seven|eight|nine))?|zero|two|three|four|five|six|seven|eight|nine|ten|eleven"
     r"|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)(?![\w-])"
+)
+MIXED_IN = re.compile(
+    rf"(?:{COUNTED.pattern}|(?<![\w-])one) and (?:an?|one|two|three|four|five|seven)[ -]"
+    r"(?:half|thirds?|quarters?|fourths?|fifths?|sixths?|eighths?|tenths?)(?![a-z])"
 )
 MEASURE = re.compile(
     r"\d+(?:\.\d+)? ?[A-Za-z]{1,8},?(?: and)? \d+(?:\.\d+)? ?[A-Za-z]{1,8}"
@@ -49,6 +59,7 @@ SIGNS = {
 COMPARISON = re.compile(
     rf"\b([a-zA-Z]) (?:must be|can be|has to be|is) ({'|'.join(SIGNS)}) ([-−]?\d[\d./]*)$"
 )
+STATES = re.compile(r"\b(?:be|is|are|means|includes)\b")
 TOLD = re.compile(r"(?:=|\b(?:is|are|was|were|has|have)|[为是有])\s*$")
 """What stands in front of a number that a sentence states."""
 GUARDED = re.compile(
@@ -70,6 +81,9 @@ def number_in_words(plain: str, kind: str, question: str) -> str | None:
         if unit and unit[0] not in COUNTERS and not unit_of(unit):
             return None  # a triangle is no three of anything
         return match[1] + (unit if unit_of(unit) else "")
+    if mixed := MIXED_IN.search(plain):
+        after = UNIT_AFTER.match(plain, mixed.end())
+        return mixed[0] + (f" {after[1]}" if after and unit_of(after[1]) else "")
     words = plain.split(" ")
     for count in (3, 2, 1):
         end = " ".join(words[-count:])
@@ -112,6 +126,11 @@ def with_unit(match: re.Match[str]) -> str:
     """A number in a sentence, with the word after it if that is a unit."""
     number = match["number"].strip().rstrip(",")
     unit = (match["unit"] or "").strip()
+    if half := HALF_OF_DAY.match(match.string, match.end("number")):
+        return f"{number} {half[1]}"
+    after = UNIT_AFTER.match(match.string, match.end("number"))
+    if after and after[1] not in SCALES and unit_of(after[1]):
+        return f"{number} {after[1]}"
     if unit in SCALES:
         return f"{number} {unit}"
     return f"{number} {unit}" if unit not in ("", "in", "a") and unit_of(unit) else number
@@ -133,6 +152,12 @@ def list_at_end(plain: str) -> str | None:
     """The numbers that a plain text ends with, `2, 3 and 5`; None: it does not."""
     match = LIST_AT_END.search(plain)
     return match[0].strip() if match else None
+
+
+def region_at_end(plain: str) -> str | None:
+    """The part of the real line that a sentence ends with in words; None: it does not."""
+    end = STATES.split(plain)[-1].strip()
+    return end if not HAN.search(end) and region_in_words(tidy(end)) else None
 
 
 def comparison_in(plain: str) -> str | None:

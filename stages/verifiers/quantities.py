@@ -2,6 +2,8 @@ r"""One number or formula with what stands around it: units, currency, percent, 
 
 import functools
 import re
+from dataclasses import replace
+from fractions import Fraction
 
 from stages.verifiers.expressions import Node, Unreadable
 from stages.verifiers.grammar import parse
@@ -18,13 +20,20 @@ ARC_MINUTES = re.compile(r"(\d+(?:\.\d+)?)\s*'")
 SCALED_UNIT = re.compile(
     r"([\d.,]+\s*(?:百万|千万|万亿|[万亿]|(?:thousand|million|billion|trillion)(?= )))\s*(.{1,24})"
 )
+PER_MILLE = re.compile(r"(.{1,20}?)\s*(?:‰|per ?mill?e?)|千分之(.{1,12})")
 BASED = re.compile(r"\(?(\d+)\)?\s*_\s*\{?\s*\(?(\d{1,2})\)?\s*\}?")
 COMPOUND = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+|[\u4e00-\u9fff]{1,2})\s*(?:,|and|又)?\s*")
+ARC_PARTS = {
+    "minutes": "arcminute", "minute": "arcminute", "min": "arcminute", "分": "arcminute",
+    "seconds": "arcsecond", "second": "arcsecond", "秒": "arcsecond",
+}  # fmt: skip
 DOZENS = re.compile(r"((?:half )?an? |[\w.,/ ]{1,20} ?)dozens?(?: of)?(?: ([A-Za-z ]{1,24}))?")
 HALF_A = re.compile(r"^(?:a )?(half|quarter)(?: of)? an? (?=[a-z]+$)")
+PART_OF = re.compile(r"([a-z]+[ -][a-z]+) of an? ([a-z]{3,12})")
+"""`three quarters of an hour`"""
 LEADING = re.compile(
     r"(?:about|approximately|around|roughly|only|just|(?:in )?the year"
-    r"|in(?= \d{4}$)|约|大约|\\approx|≈|~)\s*"
+    r"|in(?= \d{4}$)|一?共计?(?:有|是)?(?=\s*\d)|总共有?(?=\s*\d)|约|大约|\\approx|≈|~)\s*"
 )
 IN_BRACKETS = re.compile(r"\s*\(([A-Za-z][a-z ]{2,30})\)$")
 TRAILING_WORDS = re.compile(r"\s*([A-Za-z\u4e00-\u9fff][A-Za-z\u4e00-\u9fff' -]*)$")
@@ -59,6 +68,8 @@ def read_quantity(text: str) -> Quantity | None:
         return None
     if found := plain_number(text):
         return Quantity(*found)
+    if (match := PART_OF.fullmatch(text)) and (found := plain_number(match[1])):
+        return Quantity(*found, unit=unit_of(match[2]))
     if (match := BASED.fullmatch(text)) and 2 <= int(match[2]) <= 36:
         return _in_base(match[1], int(match[2]))
     if match := ARC_MINUTES.fullmatch(text):
@@ -74,6 +85,9 @@ def read_quantity(text: str) -> Quantity | None:
         return None
     if text.startswith("百分之") and (found := plain_number(text[3:])):
         return Quantity(*found, unit="percent")
+    if (match := PER_MILLE.fullmatch(text)) and (found := plain_number(match[1] or match[2])):
+        node = Node("/", "", (found[0], _number("10")))
+        return Quantity(node, replace(found[1], decimals=found[1].decimals + 1), "percent")
     if (match := SCALED_UNIT.fullmatch(text)) and (found := plain_number(match[1])):
         unit = unit_of(match[2])
         return Quantity(*found, unit=unit, counted="" if unit else match[2])
@@ -181,6 +195,8 @@ def compound(text: str) -> Quantity | None:
     if len(parts) < 2 or COMPOUND.sub("", text).strip():
         return None
     units = [unit_of(word) for _, word in parts]
+    if units[0] == "degree":
+        units = [ARC_PARTS.get(word, unit) for (_, word), unit in zip(parts, units, strict=True)]
     if units[0] == "hour":
         units = ["minute" if unit == "meter" else unit for unit in units]  # 2h 15m
     first = units[0]
@@ -193,9 +209,17 @@ def compound(text: str) -> Quantity | None:
         if size is None or size >= last:
             return None  # 10 cm and 12 cm are two lengths
         last = size
-        term = Node("*", "", (_number(digits), _number(f"{size:.17f}")))
+        term = Node("*", "", (_number(digits), _exact(size)))
         node = term if node is None else Node("+", "", (node, term))
     return None if node is None else Quantity(node, None, first)
+
+
+def _exact(size: float) -> Node:
+    """A factor between units, as the fraction that it is."""
+    fraction = Fraction(size).limit_denominator(10_000)
+    if abs(float(fraction) - size) > 1e-15:
+        return _number(f"{size:.17f}")
+    return Node("/", "", (_number(str(fraction.numerator)), _number(str(fraction.denominator))))
 
 
 def _number(digits: str) -> Node:

@@ -9,10 +9,14 @@ import functools
 import re
 
 from stages.verifiers import splitting
+from stages.verifiers.changes import read_change
 from stages.verifiers.clean import LONGEST_ANSWER, tidy
+from stages.verifiers.integer_sets import read_integers
+from stages.verifiers.labelled import OPEN
 from stages.verifiers.lists import numbered_parts, read_enclosed, read_list
 from stages.verifiers.matrices import read_matrix
-from stages.verifiers.numbers import CIRCLED, plain_number
+from stages.verifiers.numbers import CIRCLED, MIXED, plain_number
+from stages.verifiers.progressions import read_progression
 from stages.verifiers.quantities import compound, read_quantity
 from stages.verifiers.real_line import read_named_region, read_region, with_round_ends
 from stages.verifiers.screen import DEEPEST, bracket_depth
@@ -23,6 +27,7 @@ from stages.verifiers.values import (
     Quantity,
     Ratio,
     Read,
+    Region,
     Relation,
     Sequence,
     Value,
@@ -36,6 +41,16 @@ QUANTIFIED = re.compile(
 )
 TRANSPOSED = re.compile(r"^(\(.*\)|\[.*\])\s*\^\s*\{?\s*(?:T|\\top|\\mathsf T)\s*\}?$")
 RATIO_WORD = re.compile(r"(?<=[\d}\s])\s*(?:to|比)\s*(?=[\d\\])")
+WORDS_TO = re.compile(r"[a-z]{3,9}(?: to [a-z]{3,9}){1,3}", re.IGNORECASE)
+"""`two to three`"""
+LEAD = re.compile(
+    r"(?:(?:so|thus|hence|therefore),? )?(?:the |its )(?:[a-z]+ ){1,8}?(?:is|equals|equal to)\s+"
+    r"(?=[-\d\\(])",
+    re.IGNORECASE,
+)
+"""`The number of ways is`, before what it is."""
+HAN_LEAD = re.compile(r"[\u4e00-\u9fff]{2,12}\s?[为是:]\s*(?=[-\d\\(][^\u4e00-\u9fff]*$)")
+LEAD_ON = re.compile(r"\b(?:is|are|equals|the)\b|:")
 COLON = re.compile(":")
 PROSE = re.compile(r"(?<![\\A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}(?![A-Za-z(])")
 GROUPS = re.compile(r"(?<![\d,.(\[{])(?!0)\d{1,3}(?:,\d{3})+(?![\d,])")
@@ -67,6 +82,15 @@ def _read(text: str, hints: Hints) -> Value:
         return found
     if len(PROSE.findall(text)) > MOST_WORDS:
         return Words(text)
+    for listed in (read_progression, read_integers):
+        if (value := listed(text, part)) is not None:
+            return value
+    if (
+        (led := LEAD.match(text) or HAN_LEAD.match(text))
+        and not OPEN.search(led[0])
+        and not LEAD_ON.search(text, led.end())
+    ):
+        return part(text[led.end() :])
     text = QUANTIFIED.sub("", text).strip() or text
     if not hints.several:
         text = GROUPS.sub(lambda match: match[0].replace(",", ""), text)
@@ -89,6 +113,10 @@ def _short(text: str, hints: Hints, read: Read) -> Value | None:
         return Sequence(tuple(read(str(CIRCLED.index(one) + 1)) for one in digits))
     if (moment := read_moment(text, hints.clock, hints.ratio)) is not None:
         return moment
+    if (change := read_change(text, hints.direction)) is not None:
+        return change
+    if MIXED.match(text) and (mixed := read_quantity(text)) is not None:
+        return mixed
     if text[:1].isdigit() and (whole := compound(text)) is not None:
         return whole
     if not hints.several and (found := plain_number(text)) is not None:
@@ -109,6 +137,10 @@ def _relation(text: str, read: Read) -> Value | None:
         return None
     values = tuple(map(read, sides))
     last = values[-1]
+    if signs == ["!="] and isinstance(last, Sequence) and last.is_set:
+        # x is none of these
+        kept = [Relation((values[0], item), ("!=",), (sides[0], "")) for item in last.items]
+        return Region(tuple(kept), "and")
     if (
         isinstance(last, Sequence)
         and last.opening == ""
@@ -124,7 +156,10 @@ def _relation(text: str, read: Read) -> Value | None:
 
 
 def _ratio(text: str, hints: Hints, read: Read) -> Value | None:
+    colon = ":" in text
     text = RATIO_WORD.sub(":", text.removeprefix("from "))
+    if hints.ratio and WORDS_TO.fullmatch(text):
+        text = text.replace(" to ", ":")
     parts, signs = splitting.cut(text, COLON)
     if not signs or len(parts) > MOST_TERMS:
         return None
@@ -134,10 +169,12 @@ def _ratio(text: str, hints: Hints, read: Read) -> Value | None:
         labelled and re.match(r"[-+\d\\$]", parts[1]) and not hints.ratio
     ):
         return Ratio(terms)
+    if not colon:
+        return None
     if (
         len(parts) == 2
         and parts[1]
-        and re.fullmatch(r"[A-Za-z]{2,}", parts[0])
+        and re.fullmatch(r"[A-Za-z]{2,}|\\(?:triangle|angle)\s?[A-Z]{1,4}", parts[0])
         and parts[0] != "lambda"
     ):
         return Relation((Words(parts[0]), read(parts[1])), ("=",), (parts[0], parts[1]))

@@ -7,6 +7,7 @@ import re
 
 from stages.verifiers import splitting
 from stages.verifiers.values import Either, Line, Read, Region, Relation, Sequence, Value
+from stages.verifiers.worded_regions import region_in_words
 
 UNION = re.compile(r"\\cup(?![A-Za-z])|(?<![A-Za-z])(?:or|U)(?![A-Za-z])|或者?")
 SHARED = re.compile(r"\\cap(?![A-Za-z])|(?<![A-Za-z])and(?![A-Za-z])|且")
@@ -29,6 +30,7 @@ NOTHING = re.compile(
     r"|does not exist|no such \w+(?: exists?)?|DNE",
     re.IGNORECASE,
 )
+ORIGIN = re.compile(r"(?:at )?the origin|(?:坐标)?原点", re.IGNORECASE)
 HALF_LINE = re.compile(
     r"\\mathbb\s*\{?R\}?\s*(?:\^\s*\{?\+\}?|_\s*\{?\s*(\\geq|>=|>|\+)\s*0?\s*\}?)"
 )
@@ -60,6 +62,10 @@ def read_named_region(text: str, read: Read) -> Value | None:
         elif match[1]:
             low = "(-\\infty,0]"
         return read(low)
+    if ORIGIN.fullmatch(text):
+        return read("(0,0)")
+    if (written := region_in_words(text)) is not None:
+        return read(written)
     if match := HALF_LINE.fullmatch(text):
         closed = "[" if match[1] in ("\\geq", ">=") else "("
         return read(rf"{closed}0,\infty)")
@@ -78,6 +84,8 @@ def read_region(text: str, read: Read) -> Value | None:
         written = any(sign.startswith(("\\", "-", "U")) for sign in found)
         if written and all(_is_region(value, loose=True) for value in values):
             return Region(tuple(values), operation)
+        if not written and operation == "and" and all(_is_excluding(value) for value in values):
+            return Region(tuple(values), operation)
         if not written and any(_is_region(value) for value in values):
             both = operation == "or" or all(isinstance(value, Relation) for value in values)
             if both and all(_is_region(value, loose=True) for value in values):
@@ -85,6 +93,10 @@ def read_region(text: str, read: Read) -> Value | None:
                     return Either(text)
                 return Region(tuple(values), operation)
     return None
+
+
+def _is_excluding(value: Value) -> bool:
+    return isinstance(value, Relation) and value.signs == ("!=",)
 
 
 def _share_an_end(values: list[Value]) -> bool:

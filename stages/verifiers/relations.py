@@ -5,7 +5,7 @@ the same points. Inequalities in one unknown are parts of the real line (`region
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stages.verifiers.arithmetic import (
     CLOSE,
@@ -16,10 +16,12 @@ from stages.verifiers.arithmetic import (
     proportional,
 )
 from stages.verifiers.expressions import Node, functions, symbols
+from stages.verifiers.labelled import is_word_name
+from stages.verifiers.macros import without_arrows
 from stages.verifiers.regions import FLIPPED
 from stages.verifiers.renaming import renamed
 from stages.verifiers.terms import Terms
-from stages.verifiers.values import Matrix, Quantity, Ratio, Relation, Sequence, Value
+from stages.verifiers.values import Matrix, Quantity, Ratio, Relation, Sequence, Value, Words
 
 FUNCTION = re.compile(
     r"(\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\^\{?(?:-1|\(\w\))\}?)?)\s*\(\s*([a-zA-Z](?:_\{?\w+\}?)?(?:\s*,\s*[a-zA-Z])*)\s*\)"
@@ -30,7 +32,7 @@ NAME = re.compile(
     r"(?:\^\{?(?:-1|T)\}?)?\s*\|?|\?"
 )
 NAMES_OVER = re.compile(
-    r"\\frac\{[A-Z]{1,3}'?\}\{[A-Z]{1,3}'?\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}"
+    r"\\frac\{(?:[A-Z]{1,3}'?|[A-Za-z]_\{?\w\}?)\}\{(?:[A-Z]{1,3}'?|[A-Za-z]_\{?\w\}?)\}|[A-Z]{2}\s*(?:/|:|\\cdot)\s*[A-Z]{2}"
 )
 DERIVATIVE = re.compile(
     r"\\frac\{(?:d|\\partial)(?:\^\{?\d\}?)?\s*[a-zA-Z]?(?:\([a-z]\))?\}\{(?:d|\\partial)\s*[a-z](?:\^\{?\d\}?)?\}"
@@ -44,8 +46,12 @@ POINT_NAME = re.compile(r"\(\s*[\\A-Za-z_{}'()0-9]+(?:\s*,\s*[\\A-Za-z_{}'()0-9]
 
 APPLIED = re.compile(r"([A-Za-z])\(([A-Z]|-?\d[\d.]*)\)")
 """A function at a certain point, or the probability of a certain event."""
+ANGLE_AT = re.compile(r"^\\angle\s*(?=[A-Z]$)")
+"""The angle at a point has the point's name."""
 LONGEST_NAME = 60
-NAMES = (FUNCTION, NAME, NAMES_OVER, NAMED_RATIO, POINT_NAME, DERIVATIVE, SETS)
+LENGTH = re.compile(r"\|\s?\d?\s?[a-e]\s?[-+]\s?\d?\s?[a-e]\s?\|")
+"""Of a sum of vectors."""
+NAMES = (FUNCTION, NAME, LENGTH, NAMES_OVER, NAMED_RATIO, POINT_NAME, DERIVATIVE, SETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,8 @@ def named(value: Value) -> Named | None:
     if not isinstance(value, Relation) or not value.is_equation:
         return None
     left = value.texts[0].strip()
+    if isinstance(value.sides[0], Words) and len(value.sides) == 2 and is_word_name(left):
+        return Named(label(left), value.sides[1])
     if value.signs[0] == "~" and not _is_name(left):
         return Named("", value.sides[0])  # exactly this, and nearly that
     if not all(_is_name(text.strip()) for text in value.texts[:-1]):
@@ -114,6 +122,7 @@ def _has_dots_only(sides: list[Quantity]) -> bool:
 
 
 def _is_name(text: str) -> bool:
+    text = without_arrows(text)
     if len(text) > LONGEST_NAME:
         return False
     return any(pattern.fullmatch(text) for pattern in NAMES) and text not in ("e", "i", "\\pi")
@@ -121,6 +130,7 @@ def _is_name(text: str) -> bool:
 
 def label(text: str) -> str:
     """A name without the marks that do not matter."""
+    text = ANGLE_AT.sub("", without_arrows(text))
     return re.sub(r"[\s{}\\|]|\(.*\)$" if FUNCTION.fullmatch(text) else r"[\s{}\\|]", "", text)
 
 
@@ -132,6 +142,25 @@ def is_other_unknown(found: Named, terms: Terms) -> bool:
     if found.argument is not None or not terms.unknowns:
         return False
     return found.label.isalpha() and len(found.label) == 1 and found.label not in terms.unknowns
+
+
+def as_asked(found: Named | None, terms: Terms) -> Named | None:
+    """A named value, the other way round if it is the inverse of the ratio that was asked for."""
+    if found is None or ":" not in found.label or not _is_inverse(found.label, terms.question):
+        return found
+    if isinstance(found.value, Ratio):
+        return replace(found, value=Ratio(found.value.terms[::-1]))
+    return replace(found, value=Words(found.label))
+
+
+def _is_inverse(ratio: str, question: str) -> bool:
+    """Whether a question asks for the ratio of two things the other way round."""
+    first, _, second = (re.escape(part) for part in ratio.partition(":"))
+    asked = re.sub(r"[\s${}\\]|triangle", "", question)
+    patterns = [
+        f"{one}(?::|to|and|与|和|比|/){other}" for one, other in ((first, second), (second, first))
+    ]
+    return not re.search(patterns[0], asked) and re.search(patterns[1], asked) is not None
 
 
 def with_argument(found: Named, argument: str) -> Value:

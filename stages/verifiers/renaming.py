@@ -32,9 +32,14 @@ def with_names(node: Node, names: dict[str, str]) -> Node:
 
 def with_nothing(node: Node, name: str) -> Node:
     """A formula with nothing for an unknown."""
+    return with_number(node, name, "0")
+
+
+def with_number(node: Node, name: str, number: str) -> Node:
+    """A formula with a number for an unknown."""
     if node.kind == "symbol" and node.name == name:
-        return Node("number", "0")
-    return replace(node, parts=tuple(with_nothing(part, name) for part in node.parts))
+        return Node("number", number)
+    return replace(node, parts=tuple(with_number(part, name, number) for part in node.parts))
 
 
 def readings(gold: Node, answer: Node, terms: Terms) -> Iterator[Node]:

@@ -11,6 +11,7 @@ from stages.verifiers.clauses import (
     moment_in_words,
     subject_of,
 )
+from stages.verifiers.labelled import labelled_at_end
 from stages.verifiers.letters import HEDGED
 from stages.verifiers.mentions import (
     GUARDED,
@@ -24,6 +25,7 @@ from stages.verifiers.mentions import (
     list_at_end,
     measure_in,
     number_in_words,
+    region_at_end,
 )
 from stages.verifiers.units import unit_of
 
@@ -162,6 +164,8 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
         return plain
     if kind in ("inequality", "region") and (comparison := comparison_in(plain)):
         return comparison
+    if kind == "region" and (region := region_at_end(plain)):
+        return region
     if COMPARED.search(plain) or (kind == "number" and is_bound(plain, question)):
         return plain if len(plain) <= LONGEST_PHRASE else None
     if kind == "text" and (subject := subject_of(plain, question)):
@@ -189,6 +193,8 @@ def _found(plain: str, kind: str, question: str) -> str | None:
         and not MATH.search(plain)
     ):
         han = list(plain)  # a sentence, however short: its number is what counts
+    if kind in SEVERAL and (labelled := labelled_at_end(plain)):
+        return labelled
     if kind in SEVERAL and (match := EQUATIONS.search(plain)):
         return match[0]
     counted = kind in NUMERIC and words and NUMBER.search(plain) and not is_number(plain)

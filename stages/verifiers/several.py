@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from stages.verifiers.labelled import order_in
 from stages.verifiers.relations import Named, named
 from stages.verifiers.renaming import aligned
 from stages.verifiers.terms import Terms
 from stages.verifiers.text import squeezed
-from stages.verifiers.values import Matrix, Sequence, Value
+from stages.verifiers.values import Matrix, Relation, Sequence, Value
 
 Truth = bool | None
 Same = Callable[[Value, Value, Terms], Truth]
@@ -45,6 +46,11 @@ def same_several(gold: Value, answer: Value, terms: Terms, same: Same) -> Truth:
         if sorted(names) == sorted(terms.unknowns):
             by_name = dict(zip(names, theirs, strict=True))
             return all_same(ours, tuple(by_name[name] for name in terms.unknowns), terms, same)
+    if not any(labels) and _differ(others):
+        names = [other.label for other in others if other is not None]
+        if (order := order_in(terms.question, names)) is not None:
+            values = [other.value for other in others if other is not None]
+            return all_same(ours, tuple(values[at] for at in order), terms, same)
     tuples = any(isinstance(one, Sequence) and one.opening for one in ours)
     if not _is_set(gold) or (terms.ordered and not tuples):
         return _ordered(ours, theirs, others, terms, same)
@@ -60,6 +66,8 @@ def _asked_for(answer: Value, terms: Terms) -> Value | None:
     """Of several named values, the one whose name the question asks for; None: it can't be told."""
     if not isinstance(answer, Sequence) or answer.opening:
         return None
+    if (sole := _sole_asked_for(answer, terms)) is not None:
+        return sole
     found = [named(one) for one in answer.items]
     if not _differ(found):
         return None
@@ -68,6 +76,20 @@ def _asked_for(answer: Value, terms: Terms) -> Value | None:
         asked = squeezed(terms.question)
         wanted = [one for one in found if one is not None and _is_in(one.label, asked)]
     return wanted[0].value if len(wanted) == 1 else None
+
+
+def _sole_asked_for(answer: Sequence, terms: Terms) -> Value | None:
+    """The value of the one sum or other formula, `m + n`, that a question asks for; else None."""
+    asked = squeezed(terms.question.replace("$", ""))
+    found = [
+        one.sides[1]
+        for one in answer.items
+        if isinstance(one, Relation)
+        and one.signs == ("=",)
+        and not one.texts[0].strip().isalnum()
+        and squeezed(one.texts[0]) in asked
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _is_in(label: str, question: str) -> bool:

@@ -4,6 +4,7 @@ import functools
 import re
 from dataclasses import dataclass
 
+from stages.verifiers.changes import direction_asked
 from stages.verifiers.tolerance import Tolerance, tolerance_of
 from stages.verifiers.units import asked_unit
 
@@ -13,7 +14,9 @@ CLOCK = re.compile(
 RATIO = re.compile(r"\bratio\b|proportion|\bodds\b|:\s*\?|之比|比例|比值|比为", re.IGNORECASE)
 PERCENT = re.compile(r"percent|per cent|%|百分", re.IGNORECASE)
 ORDERED = re.compile(
-    r"in (?:this|that|the (?:given|same|following)) order|respectively|分别|依次",
+    r"in (?:this|that|the (?:given|same|following)) order|respectively|分别|依次"
+    r"|\b(?:give|write|state|list|enter|answer|report|put|provide)\b[^.?]{0,80}\bfirst\b"
+    r"|先(?:写|填|答|给)[^。？]{0,20}(?:再|后)",
     re.IGNORECASE,
 )
 SEVERAL = re.compile(
@@ -45,6 +48,8 @@ class Hints:
     """It asks for a ratio."""
     several: bool = False
     """It asks for several values, so `1,234` may be two."""
+    direction: int = 0
+    """It speaks of a rise, 1, or of a fall, -1."""
 
 
 NO_HINTS = Hints()
@@ -79,6 +84,7 @@ def terms_of(question: str) -> Terms:
         clock=bool(CLOCK.search(question)) and not RATIO.search(question),
         ratio=bool(RATIO.search(question)),
         several=bool(SEVERAL.search(question)),
+        direction=direction_asked(question),
     )
     return Terms(
         question=question,

@@ -5,6 +5,7 @@ import re
 from fractions import Fraction
 
 from stages.verifiers.clean import tidy
+from stages.verifiers.macros import without_arrows
 
 FRACTION = re.compile(
     r"([+-]?)\s*(?:\\frac\{(\d{1,30})\}\{(\d{1,30})\}|(\d{1,30})\s*/\s*(\d{1,30}))"
@@ -18,7 +19,11 @@ SPELLINGS = {
     "anti-clockwise": "counterclockwise", "grey": "gray", "colour": "color", "first": "1st",
     "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th", "sixth": "6th",
     "seventh": "7th", "eighth": "8th", "ninth": "9th", "tenth": "10th",
+    "ne": "northeast", "nw": "northwest", "se": "southeast", "sw": "southwest",
 }  # fmt: skip
+NEITHER = re.compile(
+    r"(?:it is )?neither (?:(?:even nor odd|odd nor even)|of (?:them|these|the two))"
+)
 ARTICLES = frozenset(
     ["the", "a", "an", "is", "are", "was", "were", "it", "its", "that", "this", "of", "to", "in"]
 )
@@ -67,6 +72,8 @@ SYNONYMS = {
     "infinitely many": "infinity", "infinite": "infinity", "\\infty": "infinity", "无数个":
     "infinity", "无穷多": "infinity", "无穷": "infinity", "无数": "infinity", "grey": "gray",
     "colour": "color", "infinitely": "infinity", "an infinite number": "infinity",
+    "既不是奇函数也不是偶函数": "非奇非偶函数", "既非奇函数也非偶函数": "非奇非偶函数",
+    "既不是奇函数,也不是偶函数": "非奇非偶函数", "非奇非偶": "非奇非偶函数",
     "none of these": "none of the above", "neither": "none",
 }  # fmt: skip
 
@@ -74,13 +81,13 @@ SYNONYMS = {
 @functools.lru_cache(maxsize=20_000)
 def normalize(text: str) -> str:
     """The same answer in the same letters: no math delimiters, wrappers, case or outer marks."""
-    return tidy(text).casefold().strip(" .,;:'\"")
+    return without_arrows(tidy(text)).casefold().strip(" .,;:'\"")
 
 
 @functools.lru_cache(maxsize=20_000)
 def squeezed(text: str) -> str:
     """A normalized answer without spaces and multiplication signs that change nothing."""
-    plain = ARROW.sub("=", tidy(text))
+    plain = ARROW.sub("=", without_arrows(tidy(text)))
     return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", plain).replace("{}", "")
 
 
@@ -101,6 +108,12 @@ def numeric_value(text: str) -> Fraction | None:
     return None
 
 
+def _in_short(plain: str) -> str:
+    """An answer by its shortest name: a function that is neither even nor odd is `neither`."""
+    plain = SPELLINGS.get(plain, plain)
+    return SYNONYMS.get(plain, "none" if NEITHER.fullmatch(plain) else plain)
+
+
 def words_of(text: str) -> list[str]:
     """The words of a text, without articles; Chinese characters count each."""
     plain = normalize(text)
@@ -115,7 +128,7 @@ def same_words(gold: str, answer: str) -> bool:
     left, right = normalize(gold), normalize(answer)
     if not left:
         return False
-    if SYNONYMS.get(left, left) == SYNONYMS.get(right, right):
+    if _in_short(left) == _in_short(right):
         return True
     if re.fullmatch(r"[a-z_{}\d]*[a-z][a-z_{}\d]*", left) and re.sub(  # a formula such as H_2O
         r"[_{}]", "", left
@@ -134,7 +147,7 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
     if "(" not in gold:
         answer = ADDED.sub("", tidy(answer))
     left, right = normalize(gold), normalize(answer)
-    left, right = SYNONYMS.get(left, left), SYNONYMS.get(right, right)
+    left, right = _in_short(left), _in_short(right)
     if not left or not right:
         return False
     if left == right or re.sub(r"[\s_-]", "", left) == re.sub(r"[\s_-]", "", right):

@@ -13,7 +13,19 @@ HOUR = re.compile(
     rf"(?:at )?(\d{{1,2}}|{'|'.join(HOURS)})\s*(o'clock|a\.?m\.?|p\.?m\.?)(?: sharp)?",
     re.IGNORECASE,
 )
-HAN_CLOCK = re.compile(r"(上午|下午|晚上)?(\d{1,2})\s*[时点]\s*(?:(\d{1,2})\s*分?|(半))?")
+HAN_DIGITS = "[一二两三四五六七八九十]{1,3}|\\d{1,2}"
+HAN_CLOCK = re.compile(
+    rf"(凌晨|清晨|早上|早晨|上午|中午|下午|傍晚|晚上)?({HAN_DIGITS})\s*(?:[时点:]\s*(?:钟|整)?)"
+    rf"\s*(?:({HAN_DIGITS})\s*分?|(半)|([一三])刻)?"
+)
+HAN_BEFORE = re.compile(rf"差\s*(?:({HAN_DIGITS})\s*分|(一)刻)\s*(?:钟|到)?\s*({HAN_DIGITS})\s*点")
+HAN_HALVES = {
+    "凌晨": "am", "清晨": "am", "早上": "am", "早晨": "am", "上午": "am", "下午": "pm",
+    "傍晚": "pm", "晚上": "pm",
+}  # fmt: skip
+MORNING = re.compile(r"\s*(?:o'clock )?in the morning$", re.IGNORECASE)
+EVENING = re.compile(r"\s*(?:o'clock )?in the (?:afternoon|evening)$", re.IGNORECASE)
+DOTTED = re.compile(r"^(\d{1,2})\.(\d{2})\s*(?=[ap]\.?m)", re.IGNORECASE)
 MINUTES = {
     "five": 5, "ten": 10, "quarter": 15, "twenty": 20, "twenty-five": 25, "twenty five": 25,
     "half": 30,
@@ -24,7 +36,9 @@ PAST = re.compile(
     re.IGNORECASE,
 )
 NAMES = {
-    "noon": (12, 0), "midday": (12, 0), "midnight": (0, 0), "12 noon": (12, 0),
+    "noon": (12, "pm"), "midday": (12, "pm"), "12 noon": (12, "pm"), "12:00 noon": (12, "pm"),
+    "midnight": (0, "am"), "12 midnight": (0, "am"), "12:00 midnight": (0, "am"),
+    "正午": (12, "pm"), "中午12点": (12, "pm"), "午夜": (0, "am"), "半夜12点": (0, "am"),
 }  # fmt: skip
 MONTHS = (
     "january february march april may june july august september october november december"
@@ -54,8 +68,11 @@ def read_moment(text: str, clock: bool, ratio: bool) -> Moment | None:
 
 
 def _clock(text: str, clock: bool, ratio: bool) -> Moment | None:
+    text = MORNING.sub(" am", EVENING.sub(" pm", text))
+    text = DOTTED.sub(r"\1:\2 ", text)
     if text.lower() in NAMES:
-        return Moment("clock", NAMES[text.lower()], "pm" if "n" in text.lower()[:2] else "")
+        hour, half = NAMES[text.lower()]
+        return Moment("clock", (hour, 0), half)
     if match := CLOCK.fullmatch(text):
         hour, minute, second = (int(part or 0) for part in match.group(1, 2, 3))
         half = (match[4] or "").replace(".", "").lower()
@@ -71,7 +88,7 @@ def _clock(text: str, clock: bool, ratio: bool) -> Moment | None:
         half = match[2].replace(".", "").lower()
         hour = int(match[1]) if match[1].isdigit() else HOURS.index(match[1].lower()) + 1
         return _at(hour, 0, 0, half if half in ("am", "pm") else "")
-    if match := PAST.fullmatch(text):
+    if (match := PAST.fullmatch(text)) and not ratio:
         hour = int(match[3]) if match[3].isdigit() else HOURS.index(match[3].lower()) + 1
         minute = int(match[1]) if match[1].isdigit() else MINUTES[match[1].lower()]
         half = (match[4] or "").replace(".", "").lower()
@@ -82,15 +99,43 @@ def _clock(text: str, clock: bool, ratio: bool) -> Moment | None:
         if match[2].lower() in ("to", "before"):
             return _at(hour - 1 or 12, 60 - minute, 0, half)
         return _at(hour, minute, 0, half)
-    if (match := HAN_CLOCK.fullmatch(text)) and (clock or match[3] or match[4] or match[1]):
-        half = {"上午": "am", "下午": "pm", "晚上": "pm"}.get(match[1] or "", "")
-        return _at(int(match[2]), 30 if match[4] else int(match[3] or 0), 0, half)
-    return None
+    return _han_clock(text, clock)
+
+
+def _han_clock(text: str, clock: bool) -> Moment | None:
+    """`下午3点40分`, `九点半`, `差一刻十点`."""
+    if match := HAN_BEFORE.fullmatch(text):
+        minutes = 15 if match[2] else _han(match[1])
+        hour = _han(match[3])
+        return _at(hour - 1 or 12, 60 - minutes, 0, "") if 0 < minutes < 60 else None
+    match = HAN_CLOCK.fullmatch(text)
+    if match is None or not (clock or any(match.group(1, 3, 4, 5))):
+        return None
+    if ":" in text and not match[1]:
+        return None
+    minute = 30 if match[4] else 15 * _han(match[5]) if match[5] else _han(match[3] or "0")
+    hour = _han(match[2])
+    return _at(hour, minute, 0, HAN_HALVES.get(match[1] or "", "")) if hour <= 24 else None
+
+
+def _han(text: str) -> int:
+    """A number below a hundred, in figures or in Chinese."""
+    if text.isdigit():
+        return int(text)
+    tens, ten, ones = text.rpartition("十")
+    digits = {character: value for value, character in enumerate("零一二三四五六七八九")} | {
+        "两": 2
+    }
+    return (digits.get(tens, 1) * 10 if ten else 0) + digits.get(ones, 0)
 
 
 def _at(hour: int, minute: int, second: int, half: str) -> Moment:
     if half:
         hour = hour % 12 + (12 if half == "pm" else 0)
+    elif hour > 12 or hour == 0:
+        # Only a clock of 24 hours shows these.
+        hour %= 24
+        half = "24"
     return Moment("clock", (hour, minute, second) if second else (hour, minute), half)
 
 
@@ -133,7 +178,8 @@ def same_moment(gold: Moment, answer: Moment) -> bool:
             one == other or 0 in (one, other) for one, other in pairs
         )
     if gold.kind == "clock":
-        if bool(gold.half) != bool(answer.half):  # one of them does not say which half of the day
+        halves = {gold.half, answer.half}
+        if "" in halves and halves & {"am", "pm"}:  # one of them does not say which half of the day
             return _twelve(gold.parts) == _twelve(answer.parts)
         return _padded(gold.parts) == _padded(answer.parts)
     return gold.parts == answer.parts

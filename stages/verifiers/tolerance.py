@@ -65,6 +65,9 @@ ENOUGH = 4
 COMPUTED = 8
 """A gold answer with so many digits came out of a computer, and may be written with fewer."""
 FLOAT = mpmath.mpf(10) ** -9
+NOISY = 13
+"""Significant digits from which the last ones of a decimal may be a float's rounding."""
+NOISE = mpmath.mpf(10) ** -13
 SLACK = 1 + mpmath.mpf(10) ** -9
 
 
@@ -145,7 +148,12 @@ def _as_written(
         return same_number(gold, answer)
     if (gold_literal is None or gold_literal.exact) and (literal is None or literal.exact):
         return same_number(gold, answer)
-    if same_number(gold, answer, FLOAT):
+    if gold_literal is not None and literal is not None:
+        # Of two decimals only one that a computer wrote out may end in noise.
+        noisy = max(gold_literal.significant, literal.significant) >= NOISY
+        if same_number(gold, answer, NOISE if noisy else None):
+            return True
+    elif same_number(gold, answer, FLOAT):
         return True
     if gold_literal is not None and not gold_literal.exact:
         if gold_literal.significant >= COMPUTED and literal is not None and not literal.exact:

@@ -94,7 +94,7 @@ COUNTS = frozenset(word.replace("\\ ", " ") for word in re.split(r"(?<!\\) ", CO
 PIECE = re.compile(
     r"\s*(?P<per>/|per\b|a(?=\s+(?:second|minute|hour|day|week|month|year)\b)|每)?\s*"
     r"(?P<many>square|cubic|sq\.?|cu\.?|平方|立方)?\s*"
-    r"(?P<word>\^\\circ\s*[CF]?|\\?[%$]|[mkM]?\\Omega|[A-Za-zµÅ€£¥￥°¢]+|[\u4e00-\u9fff]{1,3})"
+    r"(?P<word>\^\\circ\s*[CF]?|\\?[%$]|[mkM]?\s?\\Omega|[A-Za-zµÅ€£¥￥°¢]+|[\u4e00-\u9fff]{1,3})"
     r"\.?\s*(?P<power>squared|cubed|(?:\^|\*\*)\s*\{?\s*[+-]?\d\s*\}?|\d)?\s*(?:\\cdot"
     r"|\\times|\*|·)?"
 )
@@ -175,7 +175,7 @@ def factor(unit: str, to: str) -> float | None:
 
 
 def _is_pure(unit: str) -> bool:
-    return bool(re.match(r"(?:degree|arcminute|radian|percent|revolution)(?!_)", unit))
+    return bool(re.match(r"(?:degree|arcminute|arcsecond|radian|percent|revolution)(?!_)", unit))
 
 
 @functools.lru_cache(maxsize=10_000)

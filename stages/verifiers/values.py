@@ -104,6 +104,17 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Progression:
+    """Numbers at equal steps, without end in either direction."""
+
+    step: Node
+    start: Node
+    """Any one of them."""
+    formula: Union["Value", None] = None
+    """What they were given by, as read without regard to the letter that counts them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Matrix:
     """Rows of values; a vector is a matrix with one column."""
 
@@ -132,9 +143,11 @@ class Moment:
     """`clock` or `date`"""
     parts: tuple[int, ...]
     half: str = ""
-    """`am`, `pm`, or not said."""
+    """`am`, `pm`, not said, or `24` where the hour says it."""
 
 
-Value = Union[Quantity, Words, Either, Sequence, Relation, Region, Line, Matrix, Ratio, Moment]  # noqa: UP007
+Value = Union[  # noqa: UP007
+    Quantity, Words, Either, Sequence, Relation, Region, Line, Progression, Matrix, Ratio, Moment
+]
 Read = Callable[[str], Value]
 """Reads a part of an answer, as `reading.read` does."""
