@@ -21,7 +21,7 @@ LETTER = re.compile(
     r"(?P<rest>\s*[.:,)、]\s*.*|\s*\(.*\)|\s+.*)?",
     re.DOTALL | re.IGNORECASE,
 )
-LISTED = re.compile(r"[,;，；、] ?(?:and |or )?\(?([A-J])\)?(?= ?[(:：.)]|$)")
+LISTED = re.compile(r"(?:[,;，；、] ?(?:and |or )?|\b(?:and|or) )\(?([A-J])\)?(?= ?[(:：.)]|$)")
 """A letter after the first one and what it stands for: `A (red), D (white)`."""
 SEVERAL = re.compile(
     r"[(\[{]?\s*([A-J](?:(?:[\s,/;&、|+]+(?:and|or)\s+|\s*(?:[和或及]|\\&)\s*|[\s,/;&、|+]+)[A-J])+|[A-J]{2,8})"
@@ -115,7 +115,7 @@ def chosen_letters(
     match = LETTER.fullmatch(plain)
     if match:
         letter, rest = match[1].upper(), (match["rest"] or "").strip(" .:,)、(")
-        certain = match[1].isupper() or not rest or plain[0] == "("
+        certain = match[1].isupper() or not rest or plain[0] == "(" or plain[1] == ")"
         if certain and not rest:
             return frozenset(letter) if len(exact) != 1 or exact == [letter] else frozenset(exact)
         if certain and (marked := _agrees(letter, match["rest"], rest, options, terms)):

@@ -82,8 +82,9 @@ def _decide_choice(gold: Gold, answer: str) -> Decision:
     if HEDGE.search(plain) and not any(plain == normalize(option) for option in gold.options):
         return Decision(False, "choice")
     chosen = chosen_letters(answer, gold.options, gold.terms)
-    if not chosen and gold.options and (stated := _stated(answer, "number")):
-        chosen = chosen_letters(stated, gold.options, gold.terms)
+    for kind in ("choice", "number"):
+        if not chosen and gold.options and (stated := _stated(answer, kind)):
+            chosen = chosen_letters(stated, gold.options, gold.terms)
     if len(chosen) > 1 and re.search(r"\bor\b|或|/", plain):
         return Decision(False, "choice")
     return Decision(chosen == gold.letters, "choice")

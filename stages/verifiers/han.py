@@ -3,22 +3,25 @@
 import re
 
 SIGNS = (
+    (re.compile(r"(\d)个半小时"), r"\1.5小时"),
+    (re.compile(r"(?<![\d个一两二三四五六七八九])半个?小时"), "0.5小时"),
     (re.compile(r"零下\s*(\d+(?:\.\d+)?)\s*度"), r"-\1℃"),
     (re.compile(r"零下(?:的)?\s*(?=\$?\d)"), "-"),
     (re.compile(r"零上(?:的)?\s*(?=\$?\d)"), ""),
     (re.compile(r"(?<=\d)\s*倍?根号下?\s*(?=[\d({a-zA-Z])|根号下?\s*(?=[\d({a-zA-Z])"), "√"),
     (re.compile(r"(?<=[\d)])\s*派(?![\u4e00-\u9fff])"), "π"),
 )
-ANY = re.compile("零[上下]|根号|派")
+ANY = re.compile("零[上下]|根号|派|半个?小时")
 CIRCLES = "①②③④⑤⑥⑦⑧⑨⑩"
 CIRCLED = re.compile(rf"[{CIRCLES}](?:\s*[、,，;；和与及]?\s*[{CIRCLES}])*")
 NUMBERED = re.compile(r"(?:\((\d)\)[\s,;]*){2,10}")
 WRONG = re.compile(r"错误|错的|不正确|不对|不成立|不一定|incorrect|false|wrong|\bnot\b")
 LABEL = re.compile(
-    r"(?=[^\d=]{0,40}[\u4e00-\u9fff])[\u4e00-\u9fffA-Z∠△⊙°' ]{1,40}?(?:[是为]|等于)\s*[:：]?\s*"
+    r"(?=[^\d=]{0,40}[\u4e00-\u9fff])[\u4e00-\u9fffA-Z∠△⊙°' ]{1,40}?"
+    r"(?:[是为有]|等于|答案[:：])\s*[:：]?\s*"
     r"(?=[\\\d(\[{|<>-]|[a-zA-Z](?:\([a-z]\))?\s*[=<>\\])"
 )
-OPEN = re.compile(r"[不非没或,;，；、]|可能")
+OPEN = re.compile(r"[不非没或错误,;，；、]|可能|至[少多]|[大小]于|超过")
 
 
 def with_signs(text: str) -> str:

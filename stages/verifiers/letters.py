@@ -19,7 +19,10 @@ CALLED_RIGHT = re.compile(
     rf"{LETTER}\s*(?:选项)?\s*(?i:is|为|是)\s*(?i:the )?(?i:correct|right|answer|best|正确)"
 )
 FITS = re.compile(rf"{LETTER}\s*选?项?\s*(?:正确|符合)")
-AT_START = re.compile(rf"^\W*{LETTER}(?:\s*[.:：、)）,，]|\s*$|\s+(?:because|since|as)\b)")
+AT_START = re.compile(
+    rf"^\W*{LETTER}(?!\s*[、,，/]\s*[A-J](?![A-Za-z]))"
+    r"(?:\s*[.:：、)）,，]|\s*$|\s+(?:because|since|as)\b)"
+)
 AT_END = re.compile(rf"[\s,，:：]{LETTER}\W*$")
 LETTER_RULES = (CHOOSING, ONLY, ONLY_HAN, IT_IS, CALLED_RIGHT, FITS, AT_START, AT_END)
 IF_ALONE = (CALLED_RIGHT, FITS, AT_END)
@@ -49,7 +52,8 @@ HEDGED = re.compile(
     r"|(?:cannot|can't|can not) be (?:determined|decided|found|known|answered)"
     r"|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
     r"|\bif\b.{1,40}\bwere\b"
-    r"|\b(?:if i had to|my|best|a|i(?:'d|'ll)?|will have to|would) guess\b|可能是|不确定|无法"
+    r"|\b(?:if i had to|my|best|a|i(?:'d|'ll)?|will have to|would)(?: \w+)? guess\b"
+    r"|(?<!不)可能(?:是|选|为)|不确定|无法|也许|或许"
     r"|\b(?:I|we|one)(?:'d| would)? (?:need|require|want|have to (?:see|know|have))\b.{1,80}"
     r"\b(?:before|in order to|to (?:answer|determine|solve|count|know|tell|decide"
     r"|be (?:sure|able|certain)))\b"
@@ -59,9 +63,11 @@ HEDGED = re.compile(
     r"|需要?.{0,30}才[能可](?:以)?(?:确定|判断|回答|求|计算|知道)|请提供|请上传",
     re.IGNORECASE,
 )
+DENYING = re.compile(r"\b(?:not|neither|nor)\b|n't\b|不", re.IGNORECASE)
 SEVERAL_RIGHT = re.compile(
-    r"((?:\b[A-J](?:, and |,? ?and |, ?|、|和| ?& ?)){1,9}[A-J])\s*(?:are|is|都?是|均?为)?"
-    r"\s*(?:(?:all |both )?(?:the )?(?:correct|true|right|valid|answers?|正确|成立)"
+    r"((?:(?<![A-Za-z])[A-J](?:, and |,? ?and |, ?|、|和| ?& ?)){1,9}[A-J])"
+    r"\s*(?:are|is|都是?|均为?|是|为)?"
+    r"\s*(?:(?:all |both )?(?:the )?(?:correct|true|right|valid|answers?|正确|成立|对|可以?)"
     r"|hold|work|apply|satisfy|fit)"
 )
 """Several letters at once, `B and D are correct`."""
@@ -71,7 +77,8 @@ def settled_letter(line: str) -> str | None:
     """The option that a sentence settles on; None where it names none, or several."""
     if re.match(r"^\W*[A-J](?:\s*[/,、]\s*[A-J])+\W*$", line):
         return line
-    if (several := SEVERAL_RIGHT.search(line)) and not HEDGED.search(line):
+    several = SEVERAL_RIGHT.search(line)
+    if several and not HEDGED.search(line) and not DENYING.search(line[: several.end()]):
         return several[1]
     if HEDGED.search(line) or ALL_BUT.search(line):
         return None

@@ -9,7 +9,7 @@ from stages.verifiers.letters import settled_letter
 from stages.verifiers.polarity import stance
 from stages.verifiers.rejected import without_rejected
 from stages.verifiers.sentences import NUMERIC, stated
-from stages.verifiers.verdicts import judged_letters
+from stages.verifiers.verdicts import judged_letters, letter_left
 
 EXCLAIMED = re.compile(r"(?<=\d)!+$")
 """Enthusiasm, no factorial."""
@@ -123,6 +123,8 @@ def phrase(line: str, kind: str = "", question: str = "") -> str | None:
         return None
     if kind == "choice" and (found := settled_letter(line) or settled_letter(sentences[-1])):
         return found
+    if kind == "choice" and (left := letter_left(sentences[-1], question)):
+        return left
     if kind == "number" and (bold := _bold(line)):
         return stated(bold, kind, question)
     if kind == "yes/no":

@@ -21,7 +21,7 @@ NUMBER = re.compile(
 OUT_OF = re.compile(r"(?<![\d.])(?P<count>\d{1,6}) out of (?:every |the )?\d{1,6}(?![\d.])")
 HOW_MANY = re.compile(r"\bhow many\b", re.IGNORECASE)
 HAN_AT_END = re.compile(
-    r"(?:[共只]?有|[为是得])([零一二两三四五六七八九十百千万分之]+)"
+    r"(?:[共只]?有|[为是得高长宽重约需用了])([零一二两三四五六七八九十百千万分之]+)"
     r"(|[\u4e00-\u9fff]{1,7})$"
 )
 COUNTERS = frozenset("个只条人张种次块本颗件名位岁辆组对")

@@ -14,6 +14,7 @@ EMPTY = (
     EMPTY_WORDS
     | frozenset("first 1st also so thus hence therefore finally later afterwards".split())
 ) - {"than", "more", "less", "most", "then"}
+SAME = {"remain": "stay", "keep": "stay"}
 THEN = frozenset({"then"})
 """A word that tells an order from another one, so that it may be left out but not put elsewhere."""
 LONGEST = 24
@@ -50,4 +51,4 @@ def _content(text: str) -> list[str]:
     for short, full in SHORT_FORMS:
         plain = short.sub(full, plain)
     words = [word for word in words_of(plain) if word not in EMPTY and word not in THEN]
-    return [stem(word) for word in words]
+    return [SAME.get(stem(word), stem(word)) for word in words]

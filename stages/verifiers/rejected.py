@@ -20,12 +20,18 @@ ASIDE = re.compile(
 OWN_VALUE = re.compile(r"\d|=|\b(?:root|solution|value|case)\b|根")
 ABSURD = re.compile(r"\bcontradict(?:s|ion)\b|矛盾", re.IGNORECASE)
 VALUE = re.compile(r"(?<![\w.])-?\d[\d./]*")
+BACK = re.compile(
+    r"\W*(?:therefore |hence |thus |so )?(?:which|that|this|it|they|these|both|makes?"
+    r"|(?:is|are|must|to) be|is|are|must)\b|\W*[不舍应故要均都是]",
+    re.IGNORECASE,
+)
+"""A clause that speaks of what was found just before it."""
+OTHERWISE = re.compile(r"\b(?:otherwise|or else)\b|否则", re.IGNORECASE)
 OTHER = re.compile(r"=|\d|[负另]|其[他它余]|\b(?:negative|other|second)\b", re.IGNORECASE)
 """A remark that has it speaks of another value than the one in front of it."""
 LEFT_OVER = re.compile(
     r"[\s,，;；]*(?:\b(?:but|and|while|although|though|however)|但是?)?[\s,，;；]*$"
 )
-REASON = re.compile(r"\W*(?:(?:since|because|as|for)\b|因为|由于)", re.IGNORECASE)
 CUT = re.compile(
     r"(\s*[,，;；。]\s*(?:but\s+|但是?)?|\.\s+(?:but\s+|however,?\s+)?"
     r"|\s+(?:and|but|while|although|though)\s+|\s*但是?)",
@@ -47,6 +53,8 @@ def without_rejected(plain: str, question: str = "") -> str:
     kept: list[str] = []
     cuts: list[str] = []
     for clause, cut in zip(pieces[::2], pieces[1::2], strict=True):
+        if OTHERWISE.search(clause):
+            continue
         if ABSURD.search(clause):
             kept, cuts = [], []  # what was supposed is not so
         elif not TURNED_DOWN.search(clause):
@@ -55,7 +63,7 @@ def without_rejected(plain: str, question: str = "") -> str:
         elif OWN_VALUE.search(clause):
             for value in VALUE.findall(clause):
                 kept = [_without(one, value) for one in kept]
-        elif not REASON.match(clause):
+        elif BACK.match(clause):
             kept, cuts = kept[:-1], cuts[:-1]  # it speaks of what was found just before
     whole = "".join(one + cut for one, cut in zip(kept, cuts, strict=True) if one.strip())
     return LEFT_OVER.sub("", whole).strip()

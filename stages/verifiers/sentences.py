@@ -45,6 +45,14 @@ GRADING = re.compile(
     re.IGNORECASE,
 )
 """Talk about grading is no answer."""
+UNREAL = re.compile(r"\bif\b.{1,60}\bwould (?:be|equal|give|have)\b", re.IGNORECASE)
+ASKED_IF = re.compile(r"\b(?:if|would|suppose|when)\b", re.IGNORECASE)
+ELSEWHERE = re.compile(
+    r"\b(?:see|in|from|refer to) (?:the )?"
+    r"(?:step|section|figure|equation|part|line|page|table|appendix) \(?\d+\)?$",
+    re.IGNORECASE,
+)
+"""Where to look is no answer either."""
 DENIED = re.compile(
     r"不(?:是|等于|为|应)|并非|≠|\\neq?\b|\b(?:is|are|was|be)(?: not|n't)\b|\bnot equal\b"
     r"|\b(?:cannot|can't|can not) be\b"
@@ -93,7 +101,9 @@ BETWEEN = re.compile(r"\bbetween\s+(\$?\d[\d.,]*\$?)\s+and\s+(\$?\d[\d.]*\$?)", 
 LONGEST_PHRASE = 160
 LONGEST_SENTENCE = 1000
 SHORT_PHRASE = 40
-CODE = re.compile(r"\bif\b.*\belse\b|__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\(")
+CODE = re.compile(
+    r"\bif\b.*\belse\b|\{\{[a-z_]+\}\}|__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\("
+)
 
 
 def stated(sentence: str, kind: str, question: str = "") -> str | None:
@@ -108,7 +118,9 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
     plain = without_marks(sentence)
     if not plain or HEDGED.search(plain) or CODE.search(plain) or QUESTION.search(plain):
         return None
-    if kind not in WORDED and GRADING.search(plain):
+    if kind not in WORDED and UNREAL.search(plain) and not ASKED_IF.search(question):
+        return None
+    if kind not in WORDED and (GRADING.search(plain) or ELSEWHERE.search(plain)):
         return None
     if kind not in WORDED and not (plain := without_rejected(plain, question)):
         return None

@@ -5,7 +5,7 @@ import re
 ASIDE = re.compile(
     r",\s*(?:which|so that|because|since|where|meaning|as|with|having|after|given|not"
     r"|not counting|rather|instead)\b.*$|\s*[(（](?:that is|i\.e\.|since|because|namely|which"
-    r"|where|not|as|with|由于|因为|即)"
+    r"|where|not|as|with|after|having|discarding|rejecting|excluding|由于|因为|即)"
     r"[^()（）]*[)）]\s*$"
     r"|(?<=[\w})°])\s*[(（](?=[^()（）]*(?:[A-Za-z]{2,} [A-Za-z]{2,}|舍|不合|检验))"
     r"[^()（）]{8,}[)）]\s*$",

@@ -23,6 +23,13 @@ FALSE_ASKED = re.compile(
     re.IGNORECASE,
 )
 BOTH_ASKED = re.compile(r"true or false", re.IGNORECASE)
+RULED_OUT = re.compile(
+    r"(?:so |thus |hence |therefore |options? |choices? )*"
+    r"((?:\(?[A-J]\)?(?:,? and |, ?|、|和)){1,8}\(?[A-J]\)?) "
+    r"(?:can be|can all be|are|are all|have been) "
+    r"(?:eliminated|ruled out|wrong|incorrect|false|excluded)",
+    re.IGNORECASE,
+)
 MOST_PARTS = 80
 LONGEST = 4000
 
@@ -51,3 +58,13 @@ def judged_letters(text: str, question: str) -> str | None:
     asked = not (FALSE_ASKED.search(stem_of(question)) and not BOTH_ASKED.search(question))
     chosen = [letter for letter, is_right in found if is_right is asked]
     return ", ".join(chosen) if chosen else None
+
+
+def letter_left(sentence: str, question: str) -> str | None:
+    """The only option that a sentence does not rule out; None: it rules out fewer."""
+    match = RULED_OUT.fullmatch(sentence.strip(" .*"))
+    if match is None or FALSE_ASKED.search(stem_of(question)):
+        return None
+    letters = {chr(65 + at) for at in range(len(options_in(question)))}
+    left = letters - set(re.findall("[A-J]", match[1]))
+    return left.pop() if len(left) == 1 else None
