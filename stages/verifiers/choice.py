@@ -174,8 +174,13 @@ def _matching(answer: str, options: tuple[str, ...], terms: Terms) -> tuple[str,
         ]
         # The longest: `increase` is in `increase then decrease`.
         if holding and not re.search(r"\b(?:not|or)\b|n't|不", plain):
-            longest = max(len(words_of(options[index])) for index in holding)
-            found = [index for index in holding if len(words_of(options[index])) == longest]
+            words = [words_of(options[index]) for index in holding]
+            longest = max(words, key=len)
+            found = [
+                index
+                for index, one in zip(holding, words, strict=True)
+                if len(one) == len(longest) or not _holds(longest, one)
+            ]
     if not found:
         found = [*paraphrased(answer, options, stem_of(terms.question))]
     return tuple(chr(65 + index) for index in found)

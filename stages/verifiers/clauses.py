@@ -3,7 +3,8 @@
 import re
 
 from stages.verifiers.mentions import NUMBER
-from stages.verifiers.options import stem_of
+from stages.verifiers.options import options_in, stem_of
+from stages.verifiers.paraphrase import paraphrased
 from stages.verifiers.text import EMPTY_WORDS, words_of
 from stages.verifiers.times import PAST
 
@@ -123,5 +124,7 @@ def subject_of(plain: str, question: str) -> str | None:
 
 def option_called_right(plain: str, question: str) -> str | None:
     """What a sentence says is right, or is what was asked for: `copper conducts`; else None."""
+    if paraphrased(plain, options_in(question), stem_of(question)):
+        return plain
     called = CALLED_RIGHT.fullmatch(plain)
     return called[1] if called else subject_of(plain, stem_of(question))

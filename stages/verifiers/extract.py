@@ -50,7 +50,7 @@ DENIED = re.compile(r"^\W*(?:not\b|isn't|≠|不是|n't)", re.IGNORECASE)
 ASKED = re.compile(
     r"(?:\bwhether|\bif|是否|\b(?:false|wrong|incorrect|untrue|not (?:true|correct|right|the case))"
     r"(?: to \w+)? that|\b(?:student(?:'s)?|reference|standard|gold)"
-    r"|(?<!不)可能|也许|或许|大概)\s*$",
+    r"|(?<!不)可能|不|也许|或许|大概)\s*$",
     re.IGNORECASE,
 )
 """What stands before a marker that marks no answer: a question, a denial, somebody's answer."""

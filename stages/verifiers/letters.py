@@ -16,7 +16,8 @@ ONLY = re.compile(
 ONLY_HAN = re.compile(r"只有\s*([A-J])\s*选?项?\s*(?:正确|成立|符合|满足)")
 IT_IS = re.compile(rf"(?:^|\W){LETTER} it is\W*$")
 CALLED_RIGHT = re.compile(
-    rf"{LETTER}\s*(?:选项)?\s*(?i:is|为|是)\s*(?i:the )?(?i:correct|right|answer|best|正确)"
+    rf"{LETTER}\s*(?:选项)?,?\s*(?i:is|为|是)\s*(?i:the )?"
+    r"(?i:correct|right|answer|best|only (?:one|option|choice)|正确)"
 )
 FITS = re.compile(rf"{LETTER}\s*选?项?\s*(?:正确|符合)")
 AT_START = re.compile(
@@ -32,7 +33,7 @@ PRONOUN = re.compile(
 )
 IN_BRACKETS = re.compile(r"[(（]([a-j])[)）]")
 """A letter as questions write it whose options are `(a)` and `(b)`."""
-SET_ASIDE = re.compile(r"(?:\bnot|n't|不是|不)\s*(?:option\s*|be\s*)?$", re.IGNORECASE)
+SET_ASIDE = re.compile(r"(?:\bnot|n't|不是|不)\s*(?:option\s*|be\s*|选)?$", re.IGNORECASE)
 ALL_BUT = re.compile(
     r"\b(?:all|every\w*|each)\b[^,.;]{0,40}\b(?:but|except|apart from|other than)\b", re.IGNORECASE
 )
@@ -45,7 +46,8 @@ OUT = re.compile(
     re.IGNORECASE,
 )
 HEDGED = re.compile(
-    r"\beither\b.{0,160}\bor\b|\b(?:it|answer|value|this|[a-z])\s(?:could|might|may) (?:also )?be\b"
+    r"\beither\b.{0,160}\bor\b"
+    r"|\b(?:it|there|answer|value|this|[a-z])\s(?:could|might|may) (?:also )?be\b"
     r"|\bcould also be\b|\b(?:also|equally) (?:be )?"
     r"(?:right|correct|possible|valid|plausible|true)\b"
     r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"

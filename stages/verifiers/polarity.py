@@ -47,7 +47,10 @@ EITHER = re.compile(
     r"\b(yes|true|correct|right)\s*(?:,|/|or|and)\s*(no|false|incorrect|wrong)\b"
     r"|\b(no|false)\s*(?:,|/|or|and)\s*(yes|true)\b|[是对能]\s*[/或]\s*[否错不]"
 )
-FILLER = frozenset("so therefore thus hence indeed 所 以 因 此 故".split())
+FILLER = frozenset(
+    "so therefore thus hence indeed conclude see find follows shows means implies "
+    "所 以 因 此 故".split()
+)
 SHORT_FORMS = (
     (re.compile(r"\bcan't\b|\bcannot\b"), "can not"), (re.compile(r"\bwon't\b"), "will not"),
     (re.compile(r"n't\b"), " not"), (re.compile(r"\b(it|that|there|he|she)'s\b"), r"\1 is"),

@@ -13,7 +13,6 @@ from stages.verifiers.clauses import (
     subject_of,
 )
 from stages.verifiers.han import circled_in
-from stages.verifiers.letters import HEDGED
 from stages.verifiers.mentions import (
     GUARDED,
     HAN,
@@ -27,6 +26,7 @@ from stages.verifiers.mentions import (
     measure_in,
     number_in_words,
 )
+from stages.verifiers.open_ends import WORDED, leaves_open
 from stages.verifiers.rejected import without_rejected
 from stages.verifiers.trimmings import without_asides, without_marks
 from stages.verifiers.units import unit_of
@@ -38,21 +38,6 @@ NOTHING = re.compile(
     re.IGNORECASE,
 )
 """What a question for numbers may be answered with all the same."""
-QUESTION = re.compile(r"[?？]\W*$|\bwhether\b|\basks?\b", re.IGNORECASE)
-GRADING = re.compile(
-    r"\b(?:student|rewards?|reference answer|standard answer|model answer|ground truth|judge?ment"
-    r"|grader?|score)\b",
-    re.IGNORECASE,
-)
-"""Talk about grading is no answer."""
-UNREAL = re.compile(r"\bif\b.{1,60}\bwould (?:be|equal|give|have)\b", re.IGNORECASE)
-ASKED_IF = re.compile(r"\b(?:if|would|suppose|when)\b", re.IGNORECASE)
-ELSEWHERE = re.compile(
-    r"\b(?:see|in|from|refer to) (?:the )?"
-    r"(?:step|section|figure|equation|part|line|page|table|appendix) \(?\d+\)?$",
-    re.IGNORECASE,
-)
-"""Where to look is no answer either."""
 DENIED = re.compile(
     r"不(?:是|等于|为|应)|并非|≠|\\neq?\b|\b(?:is|are|was|be)(?: not|n't)\b|\bnot equal\b"
     r"|\b(?:cannot|can't|can not) be\b"
@@ -81,8 +66,6 @@ MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*"
 PLACE = re.compile(r"\bquadrant|象限|[东南西北]偏[东南西北]", re.IGNORECASE)
 """Quadrants and bearings are looked for in the sentence as a whole."""
 MORE_ASKED = re.compile(r"\bhow (?:many|much) (?:more|less|fewer)\b", re.IGNORECASE)
-WORDED = frozenset({"text", "yes/no", "choice"})
-"""Kinds of gold answers that a text without a figure or formula can match."""
 NUMERIC = frozenset(["number", "formula", "several", "ratio", "time", "set", "tuple"])
 ENCLOSING = frozenset(["tuple", "region", "set", "several", "inequality"])
 COMPARED = re.compile(
@@ -101,9 +84,6 @@ BETWEEN = re.compile(r"\bbetween\s+(\$?\d[\d.,]*\$?)\s+and\s+(\$?\d[\d.]*\$?)", 
 LONGEST_PHRASE = 160
 LONGEST_SENTENCE = 1000
 SHORT_PHRASE = 40
-CODE = re.compile(
-    r"\bif\b.*\belse\b|\{\{[a-z_]+\}\}|__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\("
-)
 
 
 def stated(sentence: str, kind: str, question: str = "") -> str | None:
@@ -116,11 +96,7 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
     """
     sentence = sentence[-LONGEST_SENTENCE:]
     plain = without_marks(sentence)
-    if not plain or HEDGED.search(plain) or CODE.search(plain) or QUESTION.search(plain):
-        return None
-    if kind not in WORDED and UNREAL.search(plain) and not ASKED_IF.search(question):
-        return None
-    if kind not in WORDED and (GRADING.search(plain) or ELSEWHERE.search(plain)):
+    if not plain or leaves_open(plain, kind, question):
         return None
     if kind not in WORDED and not (plain := without_rejected(plain, question)):
         return None

@@ -29,7 +29,10 @@ BUT_HAN = re.compile(
     r"除了?(?:选项)?([a-j])(?:选?项)?(?:以?外)?[,，]?(?:其余|其他|其它)?(?:选项)?(?:全部|全|都|均)(?:是)?(?:正确|对|成立)的?"
 )
 JOINED = re.compile(r"\s*(?:,\s*and\b|,|;|、|\band\b|&|和|与|以及)\s*", re.IGNORECASE)
-FRONT = re.compile(r"^(?:only|just|both|the(?= ))\s+|^(?:只有|仅)")
+FRONT = re.compile(
+    r"^(?:only|just|both|(?:the )?(?:options|statements|choices)|the(?= ))\s+|^(?:只有|仅)",
+    re.IGNORECASE,
+)
 MOST_PARTS = 8
 
 
