@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from stages.verifiers.units import unit_of
 
-BOX = re.compile(r"(?:\\(?:boxed|fbox|framebox)\s*(?:\{|(?=[$\w\\-]))|(?<![A-Za-z\\])boxed\{)")
+BOX = re.compile(
+    r"(?:\\(?:boxed|fbox|framebox|answer)\s*(?:\{|(?=[$\w\\-]))|(?<![A-Za-z\\])boxed\{)"
+)
 BETWEEN = re.compile(
     r"(?:[\s$,;、.()]|\\quad|\\qquad"
     r"|\\[,;! ]|\\\]|\\\[|\\\(|\\\)|and|or|和|或|与|\\text(?:rm)?\{\s*(?:and|or|,|"
@@ -28,7 +30,7 @@ UNIT = re.compile(
 WORD_AFTER = re.compile(r"[$\\)\]*\s]{0,4}([A-Za-z/²³]{1,12}(?:\^\{?\d\}?)?)(?P<rest>.?)")
 SHORT_WORDS = frozenset("cm mm km dm kg mg mL ml kW Hz Pa kPa eV °C cm² m² m³ cm³ m/s km/h".split())
 """Units of a few letters that are nothing else in a sentence."""
-LONGEST = 4000
+LONGEST = 20_000
 MOST_BOXES = 50
 """A response that repeats unbalanced boxes without end has no answer."""
 

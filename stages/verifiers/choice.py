@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from stages.verifiers.clean import tidy
 from stages.verifiers.compare import same
+from stages.verifiers.options import stem_of
+from stages.verifiers.paraphrase import paraphrased
 from stages.verifiers.quadrants import quadrants_in, quadrants_of
 from stages.verifiers.reading import read
 from stages.verifiers.terms import Terms
 from stages.verifiers.text import normalize, words_of
+from stages.verifiers.together import FRONT, all_of, each_of
 from stages.verifiers.values import Words
 
 LETTER = re.compile(
@@ -18,10 +21,10 @@ LETTER = re.compile(
     r"(?P<rest>\s*[.:,)、]\s*.*|\s*\(.*\)|\s+.*)?",
     re.DOTALL | re.IGNORECASE,
 )
-LISTED = re.compile(r"[,;，；、] ?(?:and |or )?\(?([A-J])\)?(?= ?[(:：.)]|$)")
+LISTED = re.compile(r"(?:[,;，；、] ?(?:and |or )?|\b(?:and|or) )\(?([A-J])\)?(?= ?[(:：.)]|$)")
 """A letter after the first one and what it stands for: `A (red), D (white)`."""
 SEVERAL = re.compile(
-    r"[(\[{]?\s*([A-J](?:(?:[\s,/;&、|]+(?:and|or)\s+|\s*(?:[和或及]|\\&)\s*|[\s,/;&、|]+)[A-J])+|[A-J]{2,8})"
+    r"[(\[{]?\s*([A-J](?:(?:[\s,/;&、|+]+(?:and|or)\s+|\s*(?:[和或及]|\\&)\s*|[\s,/;&、|+]+)[A-J])+|[A-J]{2,8})"
     r"\s*[)\]}]?",
     re.IGNORECASE,
 )
@@ -38,7 +41,7 @@ ASKS_LETTER = re.compile(
 
 def letters_in(answer: str) -> frozenset[str]:
     """Letters of an answer that is nothing but letters: `AC`, `A, C`, `A or B`."""
-    plain = re.sub(r"\\?[()\[\]{}]", " ", tidy(answer)).strip()
+    plain = FRONT.sub("", re.sub(r"\\?[()\[\]{}]", " ", tidy(answer)).strip())
     match = SEVERAL.fullmatch(plain)
     if match is None:
         return frozenset()
@@ -112,12 +115,22 @@ def chosen_letters(
     match = LETTER.fullmatch(plain)
     if match:
         letter, rest = match[1].upper(), (match["rest"] or "").strip(" .:,)、(")
-        certain = match[1].isupper() or not rest
+        certain = match[1].isupper() or not rest or plain[0] == "(" or plain[1] == ")"
         if certain and not rest:
             return frozenset(letter) if len(exact) != 1 or exact == [letter] else frozenset(exact)
         if certain and (marked := _agrees(letter, match["rest"], rest, options, terms)):
             return marked
-    return frozenset(matching(answer, options, terms))
+    return _by_text(answer, options, terms)
+
+
+def _by_text(answer: str, options: Sequence[str], terms: Terms | None) -> frozenset[str]:
+    """The letters of the option, or options, whose texts or values an answer gives."""
+    if every := all_of(normalize(answer), len(options)):
+        named = [at for at, one in enumerate(options) if all_of(normalize(one), len(options))]
+        return frozenset(chr(65 + named[0])) if named else every  # `all of the above`
+    if found := matching(answer, options, terms):
+        return frozenset(found)
+    return each_of(tidy(answer), options, lambda part: matching(part, options, terms))
 
 
 def _agrees(
@@ -161,8 +174,15 @@ def _matching(answer: str, options: tuple[str, ...], terms: Terms) -> tuple[str,
         ]
         # The longest: `increase` is in `increase then decrease`.
         if holding and not re.search(r"\b(?:not|or)\b|n't|不", plain):
-            longest = max(len(words_of(options[index])) for index in holding)
-            found = [index for index in holding if len(words_of(options[index])) == longest]
+            words = [words_of(options[index]) for index in holding]
+            longest = max(words, key=len)
+            found = [
+                index
+                for index, one in zip(holding, words, strict=True)
+                if len(one) == len(longest) or not _holds(longest, one)
+            ]
+    if not found:
+        found = [*paraphrased(answer, options, stem_of(terms.question))]
     return tuple(chr(65 + index) for index in found)
 
 

@@ -5,6 +5,8 @@ import re
 from stages.verifiers.boxes import SEVERAL
 from stages.verifiers.labelled import labelled_at_end
 from stages.verifiers.mentions import NUMBER
+from stages.verifiers.options import options_in, stem_of
+from stages.verifiers.paraphrase import paraphrased
 from stages.verifiers.text import EMPTY_WORDS, words_of
 from stages.verifiers.times import PAST
 
@@ -53,6 +55,12 @@ EXTREME = re.compile(
 SAID_OF = re.compile(
     r"([\w'∠△-]+(?: [\w'∠△-]+){0,4}?) (?:is|are|was|were|has|have|had) ([\w'-]+(?: [\w'-]+){0,7})"
 )
+CALLED_RIGHT = re.compile(
+    r"(.{1,120}?) (?:is|are)(?: all| both)?(?: the)?(?: only)? (?:true|correct|right|valid)"
+    r"(?: (?:one|option|answer|statement|choice|conclusion)s?)?",
+    re.IGNORECASE,
+)
+"""`Statement one is true`: of options it is the subject that counts."""
 LONGEST = 1000
 
 
@@ -122,3 +130,11 @@ def subject_of(plain: str, question: str) -> str | None:
     if not said or not set(said) <= set(asked) or set(words_of(match[1])) <= set(asked):
         return None
     return match[1]
+
+
+def option_called_right(plain: str, question: str) -> str | None:
+    """What a sentence says is right, or is what was asked for: `copper conducts`; else None."""
+    if paraphrased(plain, options_in(question), stem_of(question)):
+        return plain
+    called = CALLED_RIGHT.fullmatch(plain)
+    return called[1] if called else subject_of(plain, stem_of(question))

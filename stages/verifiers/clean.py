@@ -6,8 +6,11 @@ What is left of an answer uses the few commands that `expressions` and `reading`
 
 import functools
 import re
+import unicodedata
 
+from stages.verifiers.han import with_signs
 from stages.verifiers.macros import plain_macros, without_entities
+from stages.verifiers.markup import without_html
 
 LOST_ESCAPES = {"\x0c": r"\f", "\x08": r"\b", "\x07": r"\a", "\x0b": r"\v"}
 """What a data set makes of `\frac` and its like when it reads LaTeX as an escaped string."""
@@ -24,8 +27,7 @@ SIGNS = {
     "ℝ": r"\mathbb{R}", "±": r"\pm ", "∓": r"\mp ", "°": r"^\circ ", "º": r"^\circ ",
     "˚": r"^\circ ", "′": "'", "’": "'", "‘": "'", "″": "''", "“": '"', "”": '"', "。": ".",
     "、": ",", "【": "[", "】": "]", "「": '"', "」": '"', "∶": ":", "꞉": ":", "…": r"\ldots ",
-    "⋯": r"\ldots ", "℃": r"^\circ C", "℉": r"^\circ F", "½": r"\frac{1}{2}", "∣": "|",
-    "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}",
+    "⋯": r"\ldots ", "℃": r"^\circ C", "℉": r"^\circ F", "∣": "|",
     "∠": r"\angle ", "△": r"\triangle ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
     "γ": r"\gamma ", "λ": r"\lambda ", "φ": r"\phi ", "ω": r"\omega ", "μ": "µ", "Δ": r"\Delta ",
     "Ω": r"\Omega ", "ρ": r"\rho ", "σ": r"\sigma ", "τ": r"\tau ", "δ": r"\delta ",
@@ -33,30 +35,45 @@ SIGNS = {
     "\u00a0": " ", "\u3000": " ", "\u2009": " ", "\u202f": " ", "\u200b": "",
     "\u2061": "", "⟨": "(", "⟩": ")", "∧": r"\wedge ", "∨": r"\vee ", "←": r"\leftarrow ",
 }  # fmt: skip
-SIGN_TABLE = str.maketrans({**{chr(key): chr(value) for key, value in FULL_WIDTH.items()}, **SIGNS})
+VULGAR = {
+    sign: rf"\frac{{{parts[0]}}}{{{parts[1]}}}"
+    for sign in map(chr, (0xBC, 0xBD, 0xBE, *range(0x2150, 0x215F)))
+    if len(parts := unicodedata.normalize("NFKC", sign).split("⁄")) == 2
+}
+"""`½` and the like."""
+SIGN_TABLE = str.maketrans(
+    {**{chr(key): chr(value) for key, value in FULL_WIDTH.items()}, **SIGNS, **VULGAR}
+)
 SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 SUBSCRIPT = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 PLAIN = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉", "0123456789+-n0123456789")
 UNICODE_ROOT = re.compile(r"([√∛])\s*(\{[^{}]*\}|\([^()]*\)|\d+(?:\.\d+)?|[a-zA-Z])")
 
 SPACING = re.compile(
-    r"\\(?:hspace|vspace|hskip|kern)\*?\s*\{[^{}]*\}|\\(?:quad|qquad|thinspace|medspace"
+    r"\\(?:hspace|vspace|hskip|kern)\*?\s*\{[^{}]*\}|\\(?:quad|qquad|hfill?|thinspace|medspace"
     r"|enspace)\b"
-    r"|(?<!\\)\\[,;:> ]|(?<!\\)~|\\phantom\{[^{}]*\}|\\allowbreak\b|\\(?:newline|nonumber)\b"
+    r"|(?<!\\)\\[,;:> ]|(?<!\\)~|\\[vh]?phantom\{[^{}]*\}|\\allowbreak\b|\\(?:newline|nonumber)\b"
 )
 NOTHING = re.compile(
     r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|rm|bf|it|Large|large|left"
     r"|right|middle"
-    r"|[bB]ig+[lrm]?|mathstrut|strut|blacksquare|square|checkmark|label\{[^{}]*\}|tag\{[^{}]*\})(?![A-Za-z])|\\!|&(?==)"
+    r"|[bB]ig+[lrm]?|mathstrut|strut|blacksquare|square|checkmark|label\{[^{}]*\}|tag\{[^{}]*\})(?![A-Za-z])|\\!|&(?==)|^\s*&"
 )
-COLOUR = re.compile(r"\\(?:color|textcolor)\s*\{[^{}]*\}|\\color\s*[a-z]+(?=\{)")
+COLOUR = re.compile(
+    r"\\(?:color|textcolor|colorbox)\s*\{[^{}]*\}|\\color\s*[a-z]+(?=\{)"
+    r"|\\fcolorbox\s*\{[^{}]*\}\s*\{[^{}]*\}"
+)
 WRAPPER = re.compile(
     r"\\(?:text(?:bf|it|rm|normal|sf|tt|sc|up)?|mbox|hbox|textnormal|mathrm|mathbf|mathit|mathsf"
     r"|mathtt|boldsymbol|bm|pmb|emph|underline|overline|bar|vec|hat|boxed|fbox|ensuremath|mathop"
     r"|overrightarrow|widehat|operatorname\*?|mathnormal|mathcal|underset\{[^{}]*\}|math)"
     r"\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
 )
-FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
+FRACTION = re.compile(r"\\(?:[dtcs]|nice|flat)frac(?![A-Za-z])")
+SLASHED = re.compile(r"(?<![\w)}])\^\{?(\d{1,9})\}?\s*/\s*_\{?(\d{1,9})\}?")
+"""`^3/_5`"""
+SURD = re.compile(r"\\surd(?![A-Za-z])")
+ROOT_OF = re.compile(r"\\root\s*\{?([\dn])\}?\s*\\of\s*(?:\{([^{}]*)\}|(\w))")
 SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)")
 HALF_FRACTION = re.compile(r"\\frac\s*(\{[^{}]*\})\s*(\d)")
 OTHER_HALF = re.compile(r"\\frac\s*(\d)\s*(?=\{)")
@@ -72,7 +89,8 @@ NAMES = {
     "varepsilon": "epsilon",
     "infin": "infty", "setminus": "setminus", "backslash": "setminus", "rmd": "d", "textdollar":
     r"\$", "euro": "€", "pounds": "£", "simeq": "approx", "thickapprox": "approx",
-    "implies": r"\Rightarrow", "euler": "e", "R": r"\mathbb{R}", "reals": r"\mathbb{R}",
+    "uppi": "pi", "ldotp": ".", "implies": r"\Rightarrow", "euler": "e", "R": r"\mathbb{R}",
+    "reals": r"\mathbb{R}",
 }  # fmt: skip
 NAME = re.compile(r"\\([A-Za-z]+)")
 BRACED_WORD = re.compile(r"(?<=\d)\{\s*(degrees?|[a-zA-Z]{3,})\s*\}")
@@ -108,13 +126,15 @@ MOST_WRAPPERS = 8
 @functools.lru_cache(maxsize=20_000)
 def tidy(text: str) -> str:
     """An answer without markup, in plain letters and a small set of LaTeX commands."""
-    text = restore(text)
+    text = without_html(with_signs(restore(text)))
     if len(text) > LONGEST_ANSWER:
         return text
     text = plain_macros(text)
     text = SUPERSCRIPT.sub(lambda match: f"^{{{match[0].translate(PLAIN)}}}", text)
     text = SUBSCRIPT.sub(lambda match: f"_{{{match[0].translate(PLAIN)}}}", text)
-    text = UNICODE_ROOT.sub(_root, text)
+    text = UNICODE_ROOT.sub(_root, SURD.sub("√", text))
+    text = ROOT_OF.sub(r"\\sqrt[\1]{\2\3}", text)
+    text = SLASHED.sub(r"\\frac{\1}{\2}", text)
     # Full-width brackets and commas become ASCII; circled numbers are told apart by `reading`.
     text = text.translate(SIGN_TABLE).strip()
     text = _without_delimiters(text)

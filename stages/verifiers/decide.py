@@ -4,6 +4,7 @@ import functools
 import re
 from dataclasses import dataclass
 
+from stages.verifiers.bearings import bearing_in, bearing_of
 from stages.verifiers.choice import chosen_letters
 from stages.verifiers.clean import tidy
 from stages.verifiers.compare import same
@@ -11,12 +12,13 @@ from stages.verifiers.figures import figure_of
 from stages.verifiers.forms import breaks_form
 from stages.verifiers.golds import Gold, type_gold
 from stages.verifiers.lines import phrase
-from stages.verifiers.polarity import asserts, polarity
+from stages.verifiers.polarity import polarity, stance
 from stages.verifiers.quadrants import asks_for_quadrant, quadrants_in
 from stages.verifiers.reading import read
 from stages.verifiers.said import is_relation, same_relation
 from stages.verifiers.screen import is_mathematical, too_hard
 from stages.verifiers.text import HEDGE, NEGATION, normalize, same_text, same_words, squeezed
+from stages.verifiers.towers import same_power
 from stages.verifiers.values import Quantity, Value, Words
 
 NUMBERS = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\w)")
@@ -60,11 +62,10 @@ def decide(
     if gold.quadrants:
         said = quadrants_in(tidy(answer), asks_for_quadrant(question))
         return Decision(said == gold.quadrants, "quadrant")
+    if gold.kind == "text" and (bearing := bearing_of(tidy(gold.text))):
+        return Decision(bearing_in(tidy(answer)) == bearing, "bearing")
     if gold.kind == "yes/no":
-        polar = polarity(answer)
-        if polar is None:
-            polar = asserts(answer, gold.terms.question)
-        return Decision(polar is polarity(gold.text), "yes/no")
+        return Decision(stance(answer, gold.terms.question) is polarity(gold.text), "yes/no")
     if LETTER.fullmatch(gold.text) and EXPLICIT.match(tidy(answer)):
         return Decision(chosen_letters(answer, ()) == {gold.text}, "choice")
     if gold.options and (found := _by_letter(gold, answer)) is not None:
@@ -94,8 +95,9 @@ def _decide_choice(gold: Gold, answer: str) -> Decision:
     if HEDGE.search(plain) and not any(plain == normalize(option) for option in gold.options):
         return Decision(False, "choice")
     chosen = chosen_letters(answer, gold.options, gold.terms)
-    if not chosen and gold.options and (stated := _stated(answer, "number")):
-        chosen = chosen_letters(stated, gold.options, gold.terms)
+    for kind in ("choice", "number"):
+        if not chosen and gold.options and (stated := _stated(answer, kind)):
+            chosen = chosen_letters(stated, gold.options, gold.terms)
     if len(chosen) > 1 and re.search(r"\bor\b|或|/", plain):
         return Decision(False, "choice")
     return Decision(chosen == gold.letters, "choice")
@@ -123,6 +125,8 @@ def _decide_values(gold: Gold, answer: str) -> Decision:
         if found:
             return Decision(True, gold.kind)
         unsure = unsure or found is None
+    if unsure and (powers := same_power(gold.values[0], value)) is not None:
+        return Decision(powers, "power")
     pair = tidy(gold.alternatives[0]), tidy(answer)
     if not unsure or any(DOTS.search(one) for one in pair):
         return Decision(False, gold.kind)

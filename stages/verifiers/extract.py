@@ -4,16 +4,19 @@ import json
 import re
 
 from stages.verifiers.boxes import BOX, last_box
+from stages.verifiers.han import with_signs
 from stages.verifiers.letters import ANY_LETTER, settled_letter
 from stages.verifiers.lines import closing_answer, first_phrase
+from stages.verifiers.longs import long_number
+from stages.verifiers.markup import without_html
 
 CLOSED = ("</think>", "</thinking>", "<|end_of_thought|>", "◁/think▷", "</thought>", "</reasoning>")
 OPENED = ("<think>", "<thinking>", "<|begin_of_thought|>", "◁think▷", "<thought>")
 TURN_ENDS = re.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|end|user|assistant)\|>|</s>|<｜end▁of▁sentence｜>"
 )
-TAG = re.compile(r"[<\[]answer[>\]]", re.IGNORECASE)
-END_TAG = re.compile(r"[<\[]/answer[>\]]", re.IGNORECASE)
+TAG = re.compile(r"[<\[]answer[>\]]|<\|begin_of_box\|>", re.IGNORECASE)
+END_TAG = re.compile(r"[<\[]/answer[>\]]|<\|end_of_box\|>", re.IGNORECASE)
 NESTED = re.compile(r"(</?answer>)(?:\s*\1){2,}", re.IGNORECASE)
 BLANKS = re.compile(r"[^\S\n]{2,}")
 EMPTY_LINES = re.compile(r"\n(?:[^\S\n]?\n){2,}")
@@ -46,7 +49,18 @@ JSON_FIELD = re.compile(
 )
 JSON_FIELD_ALONE = re.compile(r"\"(?:short|final)[ _]answer\"\s*:\s*\"[^\"]*\"", re.IGNORECASE)
 DENIED = re.compile(r"^\W*(?:not\b|isn't|≠|不是|n't)", re.IGNORECASE)
-ASKED = re.compile(r"(?:\bwhether|\bif|是否)\s*$", re.IGNORECASE)
+ASKED = re.compile(
+    r"(?:\bwhether|\bif|是否|\b(?:false|wrong|incorrect|untrue|not (?:true|correct|right|the case))"
+    r"(?: to \w+)? that|\b(?:student(?:'s)?|reference|standard|gold)"
+    r"|(?<!不)可能|不|也许|或许|大概)\s*$",
+    re.IGNORECASE,
+)
+"""What stands before a marker that marks no answer: a question, a denial, somebody's answer."""
+UNREAL = re.compile(r"\bwould be\b", re.IGNORECASE)
+CONDITION = re.compile(r"\b(?:if|were|had)\b", re.IGNORECASE)
+UNOPENED = re.compile(r"^\s*\}")
+"""The end of `\\text{Answer: }`."""
+SENTENCE_END = re.compile(r"[.!?\n]\s")
 TAKEN_BACK = re.compile(
     r"[\s$).,;:*\\\]]{0,12}(?:(?:but )?(?:(?:which|that|this|it) )?"
     r"(?:is|was|would be|turns out to be)\s*"
@@ -83,11 +97,13 @@ def extract_answer(text: str, question: str = "", kind: str = "") -> str | None:
     if tail is None:
         return None
     tail = _calmed(_unnested(_first_turn(tail))[-LONGEST_TAIL:])
-    answer = _answer_in(tail, question, kind)
+    answer = _answer_in(without_html(with_signs(tail)), question, kind)
     if answer is None:
         return None
     answer = answer.strip()
-    if not 0 < len(answer) <= LONGEST_ANSWER or EMPTY.fullmatch(answer):
+    if len(answer) > LONGEST_ANSWER:
+        return long_number(answer)
+    if not answer or EMPTY.fullmatch(answer):
         return None
     if kind not in ("yes/no", "text", "choice") and DOUBTED.search(answer):
         return None
@@ -148,7 +164,7 @@ def _answer_in(tail: str, question: str, kind: str) -> str | None:
         return found
     markers = [mark for mark in MARKER.finditer(tail) if not _is_asked(tail, mark)]
     if markers:
-        after = tail[markers[-1].end() :]
+        after = UNOPENED.sub("", tail[markers[-1].end() :])
         return first_phrase(after, kind, question) if after.strip() else None
     return closing_answer(tail, question, kind)
 
@@ -162,8 +178,14 @@ def _with_letter(content: str | None, rest: str) -> str | None:
 
 
 def _is_asked(tail: str, mark: re.Match[str]) -> bool:
-    """Whether a marker stands in a restated question: `whether the answer is 4`."""
-    return ASKED.search(tail[max(0, mark.start() - 24) : mark.start()]) is not None
+    """Whether a marker marks no answer: `whether the answer is 4`, `the answer would be 4 if`."""
+    if ASKED.search(tail[max(0, mark.start() - 40) : mark.start()]):
+        return True
+    if not UNREAL.search(mark[0]):
+        return False
+    before = SENTENCE_END.split(tail[max(0, mark.start() - 200) : mark.start()])[-1]
+    after = SENTENCE_END.split(tail[mark.end() : mark.end() + 200])[0]
+    return CONDITION.search(before) is not None or CONDITION.search(after) is not None
 
 
 def _json_answer(tail: str) -> str | None:

@@ -10,7 +10,7 @@ from stages.verifiers.text import squeezed
 
 TASK = re.compile(
     r"\b(?:simplify|reduce|expand|factor(?:i[sz]e)?|evaluate|compute|calculate|solve"
-    r"|what is (?=\$?[\d(])|rewrite|rationali[sz]e"
+    r"|what is (?:the value of )?(?=\$|[\d(])|rewrite|rationali[sz]e"
     r"|express|convert|write|find the (?:value|product|sum|derivative))|化简|约分|展开|分解|计算"
     r"|求值|解不等式|解方程",
     re.IGNORECASE,

@@ -9,7 +9,8 @@ from typing import Literal
 from stages.verifiers.choice import gold_letters
 from stages.verifiers.clean import LONGEST_ANSWER, restore, tidy
 from stages.verifiers.graded import graded_kind, problem_of
-from stages.verifiers.options import options_in
+from stages.verifiers.longs import long_number
+from stages.verifiers.options import options_in, with_capitals
 from stages.verifiers.polarity import is_polar
 from stages.verifiers.quadrants import Quadrants, asks_for_quadrant, quadrants_of
 from stages.verifiers.reading import read
@@ -82,6 +83,9 @@ def type_gold(
     if kind := graded_kind(answer_type):
         return _typed_text(gold.strip(), kind)
     text = restore(gold).strip()
+    if len(text) > LONGEST_ANSWER:
+        text = long_number(text) or text
+    question, text = with_capitals(question, text)
     terms = terms_of(question)
     options = choices or options_in(question)
     if problem := _problem(text, options):
@@ -92,7 +96,7 @@ def type_gold(
         return Gold(text, "none", problem="a list of texts: it is not clear if all are wanted")
     values = tuple(read(PREFIX.sub("", tidy(one)), terms.hints) for one in alternatives)
     quadrants = quadrants_of(tidy(text), asks_for_quadrant(question))
-    kind = "choice" if letters else "text" if quadrants else _kind(text, values[0])
+    kind = "choice" if letters else "text" if quadrants else _kind(text, values[0], question)
     if not letters and not sign_alone(text) and any(_empty(value) for value in values):
         return Gold(text, "none", problem="there is nothing to read in it")
     return Gold(
@@ -117,7 +121,7 @@ def _typed_text(text: str, kind: str) -> Gold:
 def _problem(text: str, options: tuple[str, ...]) -> str | None:
     if not text:
         return "it is empty"
-    if len(text) > LONGEST_ANSWER:
+    if len(text) > LONGEST_ANSWER and long_number(text) is None:
         return "it is too long to be a final answer"
     if BROKEN.search(text.replace("\n", " ").replace("\r", " ").replace("\t", " ")):
         return "it holds characters that no reader can make sense of"
@@ -156,8 +160,8 @@ def _empty(value: Value) -> bool:
     return isinstance(value, Words) and not re.search(r"\w|\\|[√×?→<>=]", value.text)
 
 
-def _kind(text: str, value: Value) -> str:
-    if is_polar(text):
+def _kind(text: str, value: Value, question: str) -> str:
+    if is_polar(text, question):
         return "yes/no"
     if is_region(value) and not isinstance(value, Relation):
         return "region"

@@ -6,8 +6,10 @@ import re
 from stages.verifiers.boxes import SEVERAL
 from stages.verifiers.clauses import clause_asked_for
 from stages.verifiers.letters import settled_letter
-from stages.verifiers.polarity import asserts, polarity
+from stages.verifiers.polarity import stance
+from stages.verifiers.rejected import without_rejected
 from stages.verifiers.sentences import NUMERIC, stated
+from stages.verifiers.verdicts import judged_letters, letter_left
 
 EXCLAIMED = re.compile(r"(?<=\d)!+$")
 """Enthusiasm, no factorial."""
@@ -31,7 +33,11 @@ ALONE = re.compile(r"[*(\[]{0,4}[A-J][*)\].:]{0,4}")
 NAMED = re.compile(r"[-*•·\s]*\$?\\?[a-zA-Z]\w?(?:_\{?\d\}?)?\s*=\s*[^=]{1,60}")
 LABELLED_KINDS = SEVERAL | {"text", "region"}
 CLOSING = re.compile(
-    r"(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*)[.!]?\s*", re.IGNORECASE
+    r"(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*"
+    r"|This (?:completes|concludes|finishes) the (?:proof|solution|argument|calculation)"
+    r"|(?<![A-Za-z])Q\.?E\.?D\.?(?![A-Za-z])"
+    r"|[(（]?(?:Verified|Checked) by [^.()（）]{1,40}[)）]?)[.!]?[)）]?\s*",
+    re.IGNORECASE,
 )
 LABELLED = re.compile(r"[\w\s-]{1,24}[:：]\s*(.+)")
 SENTENCE = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z\\$*(])|(?<=\d[.!?])\s+(?=[A-Z*])|(?<=[。！？])")
@@ -48,6 +54,8 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
     text = CLOSING.sub("\n", text).strip()
     if not text:
         return None
+    if kind == "choice" and (judged := judged_letters(text, question)):
+        return judged
     if "bracket" in question.lower() and (marked := re.findall(r"\[([^\[\]]{1,80})\]", text)):
         return str(marked[-1])
     lines = [line.strip() for line in text.splitlines() if line.strip(" \t*-_#`")]
@@ -64,7 +72,9 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
         return None
     if kind in SEVERAL and (parts := _parts(lines) or _named(lines)):
         return parts
-    line = clause_asked_for(lines[-1], question, kind) if kind in NUMERIC else lines[-1]
+    line = lines[-1]
+    if kind in NUMERIC:
+        line = clause_asked_for(without_rejected(line, question), question, kind)
     found = phrase(line, kind, question)
     if kind == "choice" and settled_letter(lines[-1]) is None and ALONE.fullmatch(lines[0]):
         return lines[0]  # the answer first, then why
@@ -113,14 +123,14 @@ def phrase(line: str, kind: str = "", question: str = "") -> str | None:
         return None
     if kind == "choice" and (found := settled_letter(line) or settled_letter(sentences[-1])):
         return found
+    if kind == "choice" and (left := letter_left(sentences[-1], question)):
+        return left
     if kind == "number" and (bold := _bold(line)):
         return stated(bold, kind, question)
     if kind == "yes/no":
         sentences = [part for part in sentences if not part.startswith("(")] or sentences
-        said = [part for part in (sentences[-1], sentences[0]) if polarity(part) is not None]
-        if not said and asserts(sentences[-1], question) is not None:
-            return sentences[-1]
-        return said[0] if said else None
+        ends = sentences[-1], sentences[0]
+        return next((part for part in ends if stance(part, question) is not None), None)
     if PARTS.match(line):
         return _parts_within(line)
     if kind == "number" and re.search("[a-z]", sentences[-1]):

@@ -27,7 +27,7 @@ UNIT_AFTER = re.compile(
 HALF_OF_DAY = re.compile(r"\s?([ap]\.?m\b\.?)", re.IGNORECASE)
 HOW_MANY = re.compile(r"\bhow many\b", re.IGNORECASE)
 HAN_AT_END = re.compile(
-    r"(?:[共只]?有|[为是得])([零一二两三四五六七八九十百千万分之]+)"
+    r"(?:[共只]?有|[为是得高长宽重约需用了])([零一二两三四五六七八九十百千万分之]+)"
     r"(|[\u4e00-\u9fff]{1,7})$"
 )
 COUNTERS = frozenset("个只条人张种次块本颗件名位岁辆组对")
@@ -43,6 +43,7 @@ MIXED_IN = re.compile(
 MEASURE = re.compile(
     r"\d+(?:\.\d+)? ?[A-Za-z]{1,8},?(?: and)? \d+(?:\.\d+)? ?[A-Za-z]{1,8}"
     r"(?:,?(?: and)? \d+(?:\.\d+)? ?[A-Za-z]{1,8})?"
+    r"|(?:\d+(?:\.\d+)?\s?(?:小时|分钟?|秒|天|公里|千米|米|分米|厘米|吨|千克|克)[又零]?){2,3}"
 )
 ITEM = r"(?:[^()\[\]{},;A-Za-z\\]|\\[a-z]{1,8}(?![a-z])|[a-z](?![a-z])){1,40}"
 CHUNK = rf"[(\[{{]{ITEM}(?:[,;]{ITEM}){{1,6}}[)\]}}]"

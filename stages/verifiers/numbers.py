@@ -25,7 +25,6 @@ SCALES = {
 }  # fmt: skip
 SCALED = re.compile(rf"([+-]?[\d.,]+)\s*({'|'.join(sorted(SCALES, key=len, reverse=True))})")
 ORDINAL = re.compile(r"(\d+)\s*\^?\s*\{?\s*(?:st|nd|rd|th)\s*\}?", re.IGNORECASE)
-CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩"
 
 CHANCE = re.compile(r"(\d{1,9}) (?:in|out of) (\d{1,9})")
 DOTTED = re.compile(r"([+-]?)\s*((?!0)\d{1,3}(?:(?:\.\d{3}){2,}|(?:_\d{3})+|(?:'\d{3})+))")

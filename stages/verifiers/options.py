@@ -3,6 +3,8 @@
 import functools
 import re
 
+LOWER = re.compile(r"(?:(?<=[\s(（])|^)(?P<open>[(（])?(?P<letter>[a-j])(?P<close>[)）])\s*")
+SINGLE = re.compile(r"\W{0,3}([a-j])(?:\W{0,3}|[)）.][^()（）;\n]*)")
 STYLES = tuple(
     re.compile(pattern)
     for pattern in (
@@ -33,6 +35,31 @@ def options_in(question: str) -> tuple[str, ...]:
             if len(texts) >= 2 and len(texts) >= len(best) and all(texts):
                 best = texts
     return best
+
+
+def with_capitals(question: str, gold: str) -> tuple[str, str]:
+    """A question whose options are `(a)`, `(b)`, and its gold answer `b`, both with capitals.
+
+    Any other question and gold answer as they are: `(a)` may as well be the first of two tasks.
+    """
+    single = SINGLE.fullmatch(gold)
+    if single is None or options_in(question):
+        return question, gold
+    capitals = LOWER.sub(lambda match: f"({match['letter'].upper()}) ", question)
+    if not options_in(capitals):
+        return question, gold
+    return capitals, gold[: single.start(1)] + single[1].upper() + gold[single.end(1) :]
+
+
+@functools.lru_cache(maxsize=5_000)
+def stem_of(question: str) -> str:
+    """A question without its options."""
+    options = options_in(question)
+    if not options:
+        return question
+    marks = [mark for style in STYLES for mark in style.finditer(question) if mark[1] == "A"]
+    first = [mark for mark in marks if question.startswith(options[0], mark.end())]
+    return question[: first[0].start()] if first else question
 
 
 def _text(part: str) -> str:

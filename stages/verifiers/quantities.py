@@ -197,6 +197,10 @@ def compound(text: str) -> Quantity | None:
     units = [unit_of(word) for _, word in parts]
     if units[0] == "degree":
         units = [ARC_PARTS.get(word, unit) for (_, word), unit in zip(parts, units, strict=True)]
+    if units[0] in ("hour", "minute") and "分" in text:
+        units = [
+            "minute" if word == "分" else unit for (_, word), unit in zip(parts, units, strict=True)
+        ]
     if units[0] == "hour":
         units = ["minute" if unit == "meter" else unit for unit in units]  # 2h 15m
     first = units[0]

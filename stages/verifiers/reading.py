@@ -11,11 +11,12 @@ import re
 from stages.verifiers import splitting
 from stages.verifiers.changes import read_change
 from stages.verifiers.clean import LONGEST_ANSWER, tidy
+from stages.verifiers.han import circled, without_label
 from stages.verifiers.integer_sets import read_integers
 from stages.verifiers.labelled import OPEN
 from stages.verifiers.lists import numbered_parts, read_enclosed, read_list
 from stages.verifiers.matrices import read_matrix
-from stages.verifiers.numbers import CIRCLED, MIXED, plain_number
+from stages.verifiers.numbers import MIXED, plain_number
 from stages.verifiers.progressions import read_progression
 from stages.verifiers.quantities import compound, read_quantity
 from stages.verifiers.real_line import read_named_region, read_region, with_round_ends
@@ -55,6 +56,9 @@ COLON = re.compile(":")
 PROSE = re.compile(r"(?<![\\A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}(?![A-Za-z(])")
 GROUPS = re.compile(r"(?<![\d,.(\[{])(?!0)\d{1,3}(?:,\d{3})+(?![\d,])")
 SAID_TWICE = re.compile(r"([^()]{1,60}?)\s*\((?:\\approx|~|=|or|about|≈)?\s*([^()]{1,40})\)")
+SAID_AGAIN = re.compile(
+    r"([^()]{1,60}?)\s*,?\s*(?:\bi\.e\.,?|\bthat is,?|\b(?:or )?equivalently,?|即)\s*([^()]{1,40})"
+)
 LABEL = re.compile(r"(?!.*\b(?:is|are|of)\b)[^\d]*[^\d\s]\s*\d{0,2}|\D+")
 MOST_WORDS = 6
 """With more words than this an answer is a sentence, and its commas separate clauses."""
@@ -75,7 +79,7 @@ def _read(text: str, hints: Hints) -> Value:
     def part(text: str) -> Value:
         return _read(text, hints)
 
-    text = TRANSPOSED.sub(r"\1", with_round_ends(text))
+    text = TRANSPOSED.sub(r"\1", with_round_ends(without_label(text)))
     if (found := _short(text, hints, part)) is not None:
         return found
     if (found := read_matrix(text, part)) is not None:
@@ -96,7 +100,8 @@ def _read(text: str, hints: Hints) -> Value:
         text = GROUPS.sub(lambda match: match[0].replace(",", ""), text)
     if (parts := numbered_parts(text)) is not None:
         return Sequence(tuple(map(part, parts)), ordered=True)
-    if (match := SAID_TWICE.fullmatch(text)) and (value := said_twice(match)) is not None:
+    match = SAID_TWICE.fullmatch(text) or SAID_AGAIN.fullmatch(text)
+    if match and (value := said_twice(match)) is not None:
         return value
     for reader in (read_region, read_list, _relation, read_enclosed):
         if (value := reader(text, part)) is not None:
@@ -108,9 +113,8 @@ def _short(text: str, hints: Hints, read: Read) -> Value | None:
     """What can be told from a text as a whole: names, times, plain numbers."""
     if (named := read_named_region(text, read)) is not None:
         return named
-    if len(text) > 1 and all(character in CIRCLED + ", " for character in text):
-        digits = [character for character in text if character in CIRCLED]
-        return Sequence(tuple(read(str(CIRCLED.index(one) + 1)) for one in digits))
+    if len(text) > 1 and (numbers := circled(text)):
+        return Sequence(tuple(read(str(one)) for one in numbers))
     if (moment := read_moment(text, hints.clock, hints.ratio)) is not None:
         return moment
     if (change := read_change(text, hints.direction)) is not None:

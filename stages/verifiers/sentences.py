@@ -9,10 +9,11 @@ from stages.verifiers.clauses import (
     VERB,
     is_bound,
     moment_in_words,
+    option_called_right,
     subject_of,
 )
+from stages.verifiers.han import circled_in
 from stages.verifiers.labelled import labelled_at_end
-from stages.verifiers.letters import HEDGED
 from stages.verifiers.mentions import (
     GUARDED,
     HAN,
@@ -27,65 +28,29 @@ from stages.verifiers.mentions import (
     number_in_words,
     region_at_end,
 )
+from stages.verifiers.open_ends import WORDED, leaves_open
+from stages.verifiers.rejected import without_rejected
+from stages.verifiers.trimmings import without_asides, without_marks
 from stages.verifiers.units import unit_of
 
-ASIDE = re.compile(
-    r",\s*(?:which|so that|because|since|where|meaning|as|with|having|after|given|not"
-    r"|not counting|rather|instead)\b.*$|\s*[(（](?:that is|i\.e\.|since|because|namely|which"
-    r"|where|not|as|with|由于|因为|即)"
-    r"[^()（）]*[)）]\s*$"
-    r"|(?<=[\w})°])\s*[(（](?=[^()（）]*(?:[A-Za-z]{2,} [A-Za-z]{2,}|舍|不合|检验))"
-    r"[^()（）]{8,}[)）]\s*$",
-    re.IGNORECASE | re.DOTALL,
-)
 NOTHING = re.compile(
-    r"no (?:real )?solution|real numbers|empty set|does not exist|infinit"
+    r"no (?:real |such |valid |other )?(?:solution|root|number|value)|real numbers|empty set"
+    r"|does not exist|infinit"
     r"|无解|空集|全体实数|不存在",
     re.IGNORECASE,
 )
 """What a question for numbers may be answered with all the same."""
-OPENING = re.compile(
-    r"^(?:(?:so|thus|hence|therefore|then|finally)\b|综上(?:所述)?|因此|所以|[故应]填|故"
-    r"|由此(?:可得)?|解得|可得)[,，:：]?\s*"
-    r"(?:we (?:get|have|find|obtain)\s+)?",
-    re.IGNORECASE,
-)
-SOLVES = re.compile(
-    r"\s*(?:is|are) (?:indeed )?(?:the|an?|its) (?:only )?(?:unique )?(?:real )?"
-    r"(?:solutions?|roots?|answers?)\b[^,;=]{0,60}$"
-    r"|\s*[是为][^，,=]{0,6}(?:方程组?|不等式组?)?的(?:唯一)?(?:解集?|根)$"
-)
-"""`x = 3 is the only solution of the equation`"""
-LEADING = re.compile(
-    r"^(?:(?:when|if|for|since|with|because|given|after|substituting|at)\b|当)[^,，]{1,80}[,，]\s*"
-    r"(?=.*[=\d])|^经检验[,，]",
-    re.IGNORECASE,
-)
-NOT_BUT = re.compile(
-    r"\b(?:not|isn't)\s+[^,;。]{1,40}?,?\s+(?:but\s+(?:rather\s+|is\s+|it is\s+)?|which\s+is\s+)"
-    r"|不是[^,，;。]{1,20}[,，]?而是",
-    re.IGNORECASE,
-)
-TICKS = re.compile(r"(?<=\w)[\s.*]*[✓✅☑✔🎉️]+\s*$")
-QUESTION = re.compile(r"[?？]\W*$|\bwhether\b|\basks?\b", re.IGNORECASE)
-GRADING = re.compile(
-    r"\b(?:student|rewards?|reference answer|standard answer|model answer|ground truth|judge?ment"
-    r"|grader?|score)\b",
-    re.IGNORECASE,
-)
-"""Talk about grading is no answer."""
 DENIED = re.compile(
     r"不(?:是|等于|为|应)|并非|≠|\\neq?\b|\b(?:is|are|was|be)(?: not|n't)\b|\bnot equal\b"
     r"|\b(?:cannot|can't|can not) be\b"
 )
-SO = re.compile(r"[,;]\s*(?:and\s+)?(?:so|hence|thus|therefore)\s+(?!that\b)(?=\S)")
+REASON = re.compile(r"\s*(?:since|because|as|for|due to)\b|因为", re.IGNORECASE)
+SO = re.compile(
+    r"[,;]\s*(?:and\s+)?(?:so|hence|thus|therefore)\s+(?!that\b)(?=\S)"
+    r"|[,，;；]\s*(?:所以|因此|从而|故(?![选填障]))"
+)
 FOLLOWS = re.compile(r"\s*(?:→|⇒|⟹|=>)\s*")
 QUOTED = re.compile(r"[\"“]([^\"“”]{1,80})[\"”]")
-YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
-PERIOD = re.compile(
-    r"(?<=\d)[^\d]{0,24}\b(?:from|between|during|in) (?:1[5-9]|20)\d\d(?: ?(?:to|and|-|–) ?\d{4})?$"
-)
-BULLET = re.compile(r"^(?:>\s+|[-*•]\s+|[解答]\s?[:：]\s?|∴\s*|\$?\\therefore\s*)+")
 CLAUSE = re.compile(
     r"\s(?:when|if|because|since|after|before|whenever|with|for which"
     r"|for (?:the|all|each|every|both)|to (?:get|reach|arrive|finish|complete|make))\s",
@@ -100,8 +65,9 @@ JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
 WORDY = re.compile("[A-Za-z]{4,}")
 LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
 MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
-WORDED = frozenset({"text", "yes/no", "choice"})
-"""Kinds of gold answers that a text without a figure or formula can match."""
+PLACE = re.compile(r"\bquadrant|象限|[东南西北]偏[东南西北]", re.IGNORECASE)
+"""Quadrants and bearings are looked for in the sentence as a whole."""
+MORE_ASKED = re.compile(r"\bhow (?:many|much) (?:more|less|fewer)\b", re.IGNORECASE)
 NUMERIC = frozenset(["number", "formula", "several", "ratio", "time", "set", "tuple"])
 ENCLOSING = frozenset(["tuple", "region", "set", "several", "inequality"])
 COMPARED = re.compile(
@@ -120,7 +86,6 @@ BETWEEN = re.compile(r"\bbetween\s+(\$?\d[\d.,]*\$?)\s+and\s+(\$?\d[\d.]*\$?)", 
 LONGEST_PHRASE = 160
 LONGEST_SENTENCE = 1000
 SHORT_PHRASE = 40
-CODE = re.compile(r"\bif\b.*\belse\b|__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\(")
 
 
 def stated(sentence: str, kind: str, question: str = "") -> str | None:
@@ -132,24 +97,24 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
         question: what was asked.
     """
     sentence = sentence[-LONGEST_SENTENCE:]
-    plain = BULLET.sub("", sentence.replace("**", "").strip()).strip("*_ ").rstrip(".。")
-    plain = NOT_BUT.sub("", TICKS.sub("", plain))
-    if not plain or HEDGED.search(plain) or CODE.search(plain) or QUESTION.search(plain):
+    plain = without_marks(sentence)
+    if not plain or leaves_open(plain, kind, question):
         return None
-    if kind not in WORDED and GRADING.search(plain):
+    if kind not in WORDED and not (plain := without_rejected(plain, question)):
         return None
     if DENIED.search(plain):
         kept = [part for part in CLAUSES.split(plain) if part.strip() and not DENIED.search(part)]
+        kept = [part for part in kept if not REASON.match(part)]
         plain = kept[-1].strip() if kept else plain
     if DENIED.search(plain) and len(plain) <= LONGEST_PHRASE and not MATH_ONLY.fullmatch(plain):
         return plain if kind == "text" or re.search(r"\\neq|≠", plain) else None
-    plain = SOLVES.sub("", OPENING.sub("", ASIDE.sub("", plain)))
-    if kind == "number" and any(year in question for year in YEAR.findall(plain)):
-        plain = PERIOD.sub("", plain)
-    if kind != "text":
-        plain = LEADING.sub("", plain)
+    if kind == "text" and len(plain) <= LONGEST_PHRASE and PLACE.search(plain):
+        return plain
+    if kind in SEVERAL and (marks := circled_in(plain, question)):
+        return marks
+    plain = without_asides(plain, kind, question)
     conclusion = SO.split(plain)[-1]
-    if kind in WORDED or re.search(r"\d|\\", conclusion):
+    if kind in WORDED or re.search(r"\d|\\", conclusion) or NOTHING.search(conclusion):
         plain = conclusion
     if kind in NUMERIC:
         plain = FOLLOWS.split(plain)[-1] or plain
@@ -169,6 +134,8 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
     if COMPARED.search(plain) or (kind == "number" and is_bound(plain, question)):
         return plain if len(plain) <= LONGEST_PHRASE else None
     if kind == "text" and (subject := subject_of(plain, question)):
+        return subject
+    if kind == "choice" and (subject := option_called_right(plain, question)):
         return subject
     match = BETWEEN.search(plain)
     if match and not VERB.search(plain, match.end()):
@@ -198,7 +165,7 @@ def _found(plain: str, kind: str, question: str) -> str | None:
     if kind in SEVERAL and (match := EQUATIONS.search(plain)):
         return match[0]
     counted = kind in NUMERIC and words and NUMBER.search(plain) and not is_number(plain)
-    counted = counted and not GUARDED.search(plain)
+    counted = counted and not GUARDED.search(_without_asked(plain, question))
     short = len(plain) <= SHORT_PHRASE and len(words) <= 3 and len(han) <= 4
     if kind == "number" and not re.search(r"[\d\\]", plain) and len(words) > 1:
         if worded := number_in_words(plain, kind, question):
@@ -219,6 +186,11 @@ def _found(plain: str, kind: str, question: str) -> str | None:
     if kind in NUMERIC and (measure := measure_in(plain)):
         return measure
     return _end(plain, kind, question, is_worded=bool(words or han))
+
+
+def _without_asked(plain: str, question: str) -> str:
+    """A sentence without `more` or `less` where the question asks how many more or less."""
+    return re.sub(r"\b(?:more|less)\b", "", plain) if MORE_ASKED.search(question) else plain
 
 
 def _last_formula(plain: str, spans: list[re.Match[str]]) -> str | None:

@@ -148,6 +148,7 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
         answer = ADDED.sub("", tidy(answer))
     left, right = normalize(gold), normalize(answer)
     left, right = _in_short(left), _in_short(right)
+    left, right = left.replace("没有", "无"), right.replace("没有", "无")
     if not left or not right:
         return False
     if left == right or re.sub(r"[\s_-]", "", left) == re.sub(r"[\s_-]", "", right):

@@ -267,3 +267,24 @@ def test_model_text_is_never_executed(tmp_path, judge: Judge) -> None:  # type: 
     payload = f"__import__('os').mkdir('{target}')"
     list(judge.judge([(0, attempt("3", payload)), (1, attempt(payload, "3"))]))
     assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "status"),
+    [
+        ("8" * 3000, "8" * 3000, "correct"),
+        ("8" * 3000, "8" * 2999 + "9", "incorrect"),
+        ("8" * 3000, "8" * 3001, "incorrect"),
+        ("6", "6." + "0" * 7000, "correct"),
+        ("6", "0" * 7000 + "6", "correct"),
+        ("6", "6." + "0" * 7000 + "1", "incorrect"),
+        ("6", "6" + "0" * 7000, "incorrect"),
+        ("8" * 3000 + "x", "8" * 3000 + "x", "unverifiable"),
+    ],
+)
+def test_numbers_of_thousands_of_digits_are_compared_by_them(
+    gold: str, answer: str, status: str
+) -> None:
+    found = judge_by_rule(attempt(gold, answer))
+    assert isinstance(found, Judgement)
+    assert found.status == status
