@@ -9,7 +9,7 @@ from stages.verifiers.values import Quantity
 
 FALL = (
     r"decreas(?:e[sd]?|ing)|drop(?:s|ped)?|f[ae]ll(?:s|en)?|declin(?:e[sd]?|ing)|los(?:s|t|es?)"
-    r"|reduc(?:e[sd]?|tion)|down|lower(?:ed)?|shr[aiu]nk|below zero"
+    r"|reduc(?:e[sd]?|tion)|down|lower(?:ed)?|shr[aiu]nk|below zero|off|discount"
     r"|减少了?|下降了?|降低了?|下跌了?|降了?|跌了?|亏损了?|零下"
 )
 RISE = (

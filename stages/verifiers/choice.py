@@ -33,6 +33,7 @@ MULTIPLE = re.compile(
     r"|which of the .*\bare\b|statements",
     re.IGNORECASE,
 )
+NEITHER = re.compile(r"\bneither\b.{1,60}\bnor\b")
 ASKS_LETTER = re.compile(
     r"option|choice|choose|which of the following|multiple[- ]choice|选项|选择|正确的是|题目",
     re.IGNORECASE,
@@ -163,6 +164,7 @@ def _matching(answer: str, options: tuple[str, ...], terms: Terms) -> tuple[str,
                     found.append(index)
             elif same(other, value, terms):
                 found.append(index)
+    found = found or _neither(plain, options)
     if not found and (said := quadrants_in(tidy(answer), False)):
         found = [at for at, one in enumerate(options) if quadrants_of(tidy(one), False) == said]
     if not found:
@@ -184,6 +186,17 @@ def _matching(answer: str, options: tuple[str, ...], terms: Terms) -> tuple[str,
     if not found:
         found = [*paraphrased(answer, options, stem_of(terms.question))]
     return tuple(chr(65 + index) for index in found)
+
+
+def _neither(plain: str, options: tuple[str, ...]) -> list[int]:
+    """Where the option `neither` is, of an answer that turns all others down by name."""
+    if not NEITHER.search(plain):
+        return []
+    names = [normalize(option) for option in options]
+    rest = [name for name in names if not name.startswith(("neither", "none"))]
+    if len(rest) != len(names) - 1 or not all(name in plain for name in rest):
+        return []
+    return [at for at, name in enumerate(names) if name not in rest]
 
 
 def _holds(long: list[str], short: list[str]) -> bool:

@@ -3,6 +3,7 @@
 import re
 
 from stages.verifiers.boxes import SEVERAL
+from stages.verifiers.counted import count_asked_for
 from stages.verifiers.labelled import labelled_at_end
 from stages.verifiers.mentions import NUMBER
 from stages.verifiers.options import options_in, stem_of
@@ -68,6 +69,8 @@ def clause_asked_for(line: str, question: str, kind: str) -> str:
     """Of clauses that state several values, the one whose subject the question names."""
     if kind in SEVERAL and labelled_at_end(line):
         return line
+    if kind == "number" and (counted := count_asked_for(line, question)):
+        return counted
     parts = [part for part in CLAUSES.split(line) if VERB.search(part)]
     if len(parts) < 2:
         return _nearest_clause(line, question) if kind == "number" else line

@@ -5,18 +5,22 @@ import re
 from dataclasses import dataclass
 
 from stages.verifiers.bearings import bearing_in, bearing_of
-from stages.verifiers.choice import chosen_letters
+from stages.verifiers.choice import chosen_letters, matching
 from stages.verifiers.clean import tidy
 from stages.verifiers.compare import same
 from stages.verifiers.figures import figure_of
 from stages.verifiers.forms import breaks_form
 from stages.verifiers.golds import Gold, type_gold
 from stages.verifiers.lines import phrase
+from stages.verifiers.options import numbered_in
 from stages.verifiers.polarity import polarity, stance
 from stages.verifiers.quadrants import asks_for_quadrant, quadrants_in
 from stages.verifiers.reading import read
+from stages.verifiers.romans import are_numbered, statements_of
 from stages.verifiers.said import is_relation, same_relation
 from stages.verifiers.screen import is_mathematical, too_hard
+from stages.verifiers.set_algebra import same_members
+from stages.verifiers.terms import Terms
 from stages.verifiers.text import HEDGE, NEGATION, normalize, same_text, same_words, squeezed
 from stages.verifiers.towers import same_power
 from stages.verifiers.values import Quantity, Value, Words
@@ -26,6 +30,9 @@ LETTER = re.compile("[A-J]")
 DOTS = re.compile(r"\\ldots(?![A-Za-z])|\.\.")
 """What algebra would take for a number."""
 EXPLICIT = re.compile(r"(?:option|choice|选项?|故选)\s*[:：]?\s*\(?[A-J]\b", re.IGNORECASE)
+NUMBERED = re.compile(
+    r"(?:option |choice |选项)?\(?([1-9])\)?(?:[.):、]?\s*|[.):、]\s+(\S.*))", re.IGNORECASE
+)
 SENTENCE_WORDS = 6
 SENTENCE = 4
 """Words from which an answer may be a sentence around a number."""
@@ -54,11 +61,17 @@ def decide(
         return _decide_choice(gold, answer)
     if breaks_form(question, gold.alternatives[0], answer):
         return Decision(False, "form")
+    if (sets := same_members(gold.text, answer)) is not None:
+        return Decision(sets, "sets")
     for alternative in gold.alternatives:
         if _identical(alternative, answer):
             return Decision(True, "string")
     if (named := _named_alike(gold.text, answer, question)) is not None:
         return named
+    if (numbered := _by_number(gold, answer)) is not None:
+        return numbered
+    if (statements := _same_statements(gold, answer)) is not None:
+        return statements
     if gold.quadrants:
         said = quadrants_in(tidy(answer), asks_for_quadrant(question))
         return Decision(said == gold.quadrants, "quadrant")
@@ -71,6 +84,37 @@ def decide(
     if gold.options and (found := _by_letter(gold, answer)) is not None:
         return found
     return _decide_values(gold, answer)
+
+
+def _by_number(gold: Gold, answer: str) -> Decision | None:
+    """Of a gold answer that is one of the numbered options, by its number or its text."""
+    options = numbered_in(gold.terms.question)
+    said = NUMBERED.fullmatch(tidy(answer)) if options else None
+    if not options or not (said or NUMBERED.fullmatch(gold.text)):
+        return None
+    ours = _named_option(gold.text, options, gold.terms)
+    theirs = _named_option(answer, options, gold.terms)
+    return Decision(ours == theirs, "choice") if len(ours) == 1 and theirs else None
+
+
+def _named_option(text: str, options: tuple[str, ...], terms: Terms) -> frozenset[str]:
+    """The option that a text names by number, by its own text, or by both where they agree."""
+    match = NUMBERED.fullmatch(tidy(text))
+    if match is None:
+        return frozenset(matching(text, options, terms))
+    letter = frozenset(chr(64 + int(match[1])))
+    named = frozenset(matching(match[2], options, terms)) if match[2] else letter
+    return letter | named
+
+
+def _same_statements(gold: Gold, answer: str) -> Decision | None:
+    """Of a gold answer such as `I and III only`, whether the answer names the same statements."""
+    plain = normalize(gold.text)
+    ours = statements_of(plain) if gold.kind != "choice" and not gold.quadrants else frozenset()
+    numbered = are_numbered(gold.terms.question)
+    if not ours or not (numbered or len(ours) > 1 or "only" in plain):
+        return None
+    return Decision(statements_of(normalize(answer), in_figures=True) == ours, "statements")
 
 
 def _named_alike(gold: str, answer: str, question: str) -> Decision | None:

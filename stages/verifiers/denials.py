@@ -12,7 +12,9 @@ EMPTY = re.compile(
     re.IGNORECASE,
 )
 SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
-REASON = re.compile(r"\s*(?:to \w|because\b|since\b|for this\b|here\b|from the\b|in this\b|[,.;]|$)")
+REASON = re.compile(
+    r"\s*(?:to \w|because\b|since\b|for this\b|here\b|from the\b|in this\b|[,.;]|$)"
+)
 TURNED = re.compile(
     r"\b(?:not|n't|never|no|false|wrong|incorrect|if|whether|maybe|may|might|could|or|than|unless)\b"
     r"|n't\b|[不非]|可能|或",

@@ -48,6 +48,7 @@ OUT = re.compile(
 HEDGED = re.compile(
     r"\beither\b.{0,160}\bor\b"
     r"|\b(?:it|there|answer|value|this|[a-z])\s(?:could|might|may) (?:also )?be\b"
+    r"|\b(?!that\b|which\b|who\b)\w+ (?:might|may) be (?!\w+(?:ed|en)\b)"
     r"|\bcould also be\b|\b(?:also|equally) (?:be )?"
     r"(?:right|correct|possible|valid|plausible|true)\b"
     r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"

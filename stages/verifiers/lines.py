@@ -5,7 +5,10 @@ import re
 
 from stages.verifiers.boxes import SEVERAL
 from stages.verifiers.clauses import clause_asked_for
+from stages.verifiers.counted import without_labels
 from stages.verifiers.letters import settled_letter
+from stages.verifiers.mentions import is_number
+from stages.verifiers.options import options_in
 from stages.verifiers.polarity import stance
 from stages.verifiers.rejected import without_rejected
 from stages.verifiers.sentences import NUMERIC, stated
@@ -32,6 +35,12 @@ ALONE = re.compile(r"[*(\[]{0,4}[A-J][*)\].:]{0,4}")
 """A letter as a line of its own."""
 NAMED = re.compile(r"[-*•·\s]*\$?\\?[a-zA-Z]\w?(?:_\{?\d\}?)?\s*=\s*[^=]{1,60}")
 LABELLED_KINDS = SEVERAL | {"text", "region"}
+ROWS = re.compile(
+    r"\\begin\{(?P<name>aligned|align\*?|gathered|gather\*?|split|eqnarray\*?)\}"
+    r"(?P<rows>.{1,600}?)\\end\{(?P=name)\}[.,]?",
+    re.DOTALL,
+)
+ROW_END = re.compile(r"\\\\(?:\[[^\]]{0,8}\])?")
 CLOSING = re.compile(
     r"(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*"
     r"|This (?:completes|concludes|finishes) the (?:proof|solution|argument|calculation)"
@@ -63,7 +72,7 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
         lines.pop()
     if not lines:
         return None
-    if display := _display(text):
+    if display := _display(text, kind):
         return display
     labelled = kind in LABELLED_KINDS and len(lines) >= 2
     if labelled and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[-2:]):
@@ -74,22 +83,35 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
         return parts
     line = lines[-1]
     if kind in NUMERIC:
-        line = clause_asked_for(without_rejected(line, question), question, kind)
+        line = without_labels(without_rejected(line, question), question)
+        line = clause_asked_for(line, question, kind)
     found = phrase(line, kind, question)
     if kind == "choice" and settled_letter(lines[-1]) is None and ALONE.fullmatch(lines[0]):
         return lines[0]  # the answer first, then why
     return found
 
 
-def _display(text: str) -> str | None:
+def _display(text: str, kind: str) -> str | None:
     """The displayed formula that a text ends with, or None."""
     text = text.rstrip(" \n.。,，;；*")
     for opening, closing in (("\\[", "\\]"), ("$$", "$$")):
         end = len(text) - len(closing)
         if text.endswith(closing) and (start := text.rfind(opening, max(0, end - 600), end)) >= 0:
             content = text[start + len(opening) : end].strip()
-            return content if content and "\n\n" not in content else None
+            return _last_row(content, kind) if content and "\n\n" not in content else None
     return None
+
+
+def _last_row(content: str, kind: str) -> str:
+    """The last row of a display that works something out, or all of it where rows are values."""
+    rows_ = ROWS.fullmatch(content)
+    if rows_ is None:
+        return content
+    rows = [row.strip() for row in ROW_END.split(rows_["rows"]) if row.strip()]
+    own = [row for row in rows if not row.startswith(("&", "="))]
+    if not rows or (kind in SEVERAL and kind != "equation" and len(own) > 1):
+        return content
+    return rows[-1].replace("&", "")
 
 
 def _parts(lines: list[str]) -> str | None:
@@ -125,6 +147,8 @@ def phrase(line: str, kind: str = "", question: str = "") -> str | None:
         return found
     if kind == "choice" and (left := letter_left(sentences[-1], question)):
         return left
+    if kind == "choice" and (value := _value(line, question)):
+        return value
     if kind == "number" and (bold := _bold(line)):
         return stated(bold, kind, question)
     if kind == "yes/no":
@@ -136,6 +160,14 @@ def phrase(line: str, kind: str = "", question: str = "") -> str | None:
     if kind == "number" and re.search("[a-z]", sentences[-1]):
         sentences[-1] = EXCLAIMED.sub("", sentences[-1])
     return stated(sentences[-1], kind, question)
+
+
+def _value(line: str, question: str) -> str | None:
+    """The number that a line comes to, where the options are numbers; else None."""
+    options = options_in(question)
+    if not options or not all(map(is_number, options)):
+        return None
+    return phrase(clause_asked_for(without_labels(line, question), question, "number"), "number")
 
 
 def _parts_within(line: str) -> str:
@@ -162,7 +194,7 @@ def first_phrase(text: str, kind: str = "", question: str = "") -> str | None:
         return None
     block = re.match(r"[*\s$]*(?:\\\[|\$\$)\s*(.{1,600}?)\s*(?:\\\]|\$\$)", text.strip(), re.DOTALL)
     if block:
-        return block[1].strip()
+        return _last_row(block[1].strip(), kind)
     labelled = kind in LABELLED_KINDS and len(lines) > 1
     if labelled and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[:2]):
         return "; ".join(line.strip("*- ") for line in lines[:2])

@@ -132,8 +132,8 @@ def with_unit(match: re.Match[str]) -> str:
     after = UNIT_AFTER.match(match.string, match.end("number"))
     if after and after[1] not in SCALES and unit_of(after[1]):
         return f"{number} {after[1]}"
-    if unit in SCALES:
-        return f"{number} {unit}"
+    if unit in SCALES or unit[:1] in ("万", "亿"):
+        return f"{number} {unit if unit in SCALES else unit[0]}"
     return f"{number} {unit}" if unit not in ("", "in", "a") and unit_of(unit) else number
 
 

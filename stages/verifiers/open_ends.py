@@ -2,6 +2,7 @@
 
 import re
 
+from stages.verifiers.counted import UNSEEN, states_end
 from stages.verifiers.letters import HEDGED
 
 QUESTION = re.compile(r"[?？]\W*$|\bwhether\b|\basks?\b", re.IGNORECASE)
@@ -22,6 +23,10 @@ ELSEWHERE = re.compile(
 CODE = re.compile(
     r"\bif\b.*\belse\b|\{\{[a-z_]+\}\}|__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\("
 )
+CUT_OFF = re.compile(
+    r"(?:\b(?:and|or|the|is|are|of|to|we|so|then|by|with|add|get|gives|equals)|[=、和或是为得])\s*$"
+)
+"""A sentence that ends here was going on."""
 WORDED = frozenset({"text", "yes/no", "choice"})
 """Kinds of gold answers that a text without a figure or formula can match."""
 
@@ -34,10 +39,14 @@ def leaves_open(plain: str, kind: str, question: str) -> bool:
         kind: of the gold answer.
         question: what was asked, which may itself be what would be if.
     """
-    if any(pattern.search(plain) for pattern in (HEDGED, CODE, QUESTION)):
+    if any(pattern.search(plain) for pattern in (HEDGED, CODE, QUESTION, UNSEEN)):
         return True
     if kind in WORDED:
         return False
+    if CUT_OFF.search(plain):
+        return True
+    if kind == "number" and states_end(plain, question):
+        return True
     if UNREAL.search(plain) and not ASKED_IF.search(question):
         return True
     return GRADING.search(plain) is not None or ELSEWHERE.search(plain) is not None

@@ -12,6 +12,14 @@ STYLES = tuple(
         r"(?:(?<=\n)|^|(?<=\s)|(?<=[;；。]))([A-Z])\s*[.．、:：)）]\s*",
     )
 )
+NUMBERED = re.compile(r"^[ \t]*[(（]?(?P<number>[1-9])[.)）、]\s+(?P<text>\S.*)$", re.MULTILINE)
+CHOOSING = re.compile(
+    r"\b(?:which|what|choose|select|how (?:many|much))\b|[哪选]|下列", re.IGNORECASE
+)
+TASK = re.compile(
+    r"[?？]|^(?:find|show|prove|what|how|which|calculate|compute|determine|write|draw|求|证|若|当|写)",
+    re.IGNORECASE,
+)
 MOST = 12
 
 
@@ -60,6 +68,26 @@ def stem_of(question: str) -> str:
     marks = [mark for style in STYLES for mark in style.finditer(question) if mark[1] == "A"]
     first = [mark for mark in marks if question.startswith(options[0], mark.end())]
     return question[: first[0].start()] if first else question
+
+
+@functools.lru_cache(maxsize=5_000)
+def numbered_in(question: str) -> tuple[str, ...]:
+    """The texts of options 1, 2, ... in a question, a line each; empty where it has none.
+
+    Tasks are numbered alike, but tell what to do; and an option that is one of the numbers itself
+    leaves open what a number means.
+    """
+    if options_in(question):
+        return ()
+    marks = list(NUMBERED.finditer(question))
+    texts = tuple(mark["text"].strip(" ;；,，") for mark in marks)
+    if len(texts) < 2 or [mark["number"] for mark in marks] != [
+        str(at + 1) for at in range(len(texts))
+    ]:
+        return ()
+    if not CHOOSING.search(question[: marks[0].start()]) or any(map(TASK.search, texts)):
+        return ()
+    return () if any(re.fullmatch(r"\d", text) for text in texts) else texts
 
 
 def _text(part: str) -> str:

@@ -17,7 +17,7 @@ CONGRUENT = re.compile(
 )
 INTEGER = (
     r"(?P<name>[a-z])\s*(?:\\in\s*(?:\\mathbb\s*\{?(?:Z|(?P<natural>N))\}?|Z|(?P<counting>N))"
-    r"\s*(?P<positive>[\^_]\s*\{?[*+]\}?|[*+])?"
+    r"\s*(?P<positive>[\^_]\s*\{?[*+]?\}?|[*+])?"
     r"|(?:is )?(?:an |any )?(?:arbitrary )?integers?"
     r"|为(?:任意)?整数|是(?:任意)?整数)"
 )

@@ -17,6 +17,7 @@ from stages.verifiers.arithmetic import (
     same_number,
 )
 from stages.verifiers.expressions import Node, functions, symbols
+from stages.verifiers.quantities import discounts
 from stages.verifiers.renaming import readings
 from stages.verifiers.series import Endless, has_dots, index_names, written_out
 from stages.verifiers.terms import Terms
@@ -39,6 +40,8 @@ def same_quantity(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None
     """Whether two quantities are the same; None: it can't be told here."""
     if _counts_other_things(gold.counted, answer.counted):
         return False
+    if "折" in (gold.counted, answer.counted) and gold.counted != answer.counted:
+        return any(same_quantity(*pair, terms) for pair in discounts(gold, answer))
     if gold.base or answer.base:
         return _same_in_base(gold, answer, terms)
     if symbols(gold.node) or symbols(answer.node):

@@ -12,6 +12,7 @@ from stages.verifiers.clauses import (
     option_called_right,
     subject_of,
 )
+from stages.verifiers.counted import year_asked_for
 from stages.verifiers.han import circled_in
 from stages.verifiers.labelled import labelled_at_end
 from stages.verifiers.mentions import (
@@ -30,6 +31,7 @@ from stages.verifiers.mentions import (
 )
 from stages.verifiers.open_ends import WORDED, leaves_open
 from stages.verifiers.rejected import without_rejected
+from stages.verifiers.romans import statements_in
 from stages.verifiers.trimmings import without_asides, without_marks
 from stages.verifiers.units import unit_of
 
@@ -113,10 +115,14 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
         return plain
     if kind in SEVERAL and (marks := circled_in(plain, question)):
         return marks
+    if kind != "choice" and (numerals := statements_in(plain, question)):
+        return numerals
     plain = without_asides(plain, kind, question)
     conclusion = SO.split(plain)[-1]
     if kind in WORDED or re.search(r"\d|\\", conclusion) or NOTHING.search(conclusion):
         plain = conclusion
+    if kind == "number" and (year := year_asked_for(plain, question)):
+        return year
     if kind in NUMERIC:
         plain = FOLLOWS.split(plain)[-1] or plain
     if kind == "text" and len(quoted := QUOTED.findall(plain)) == 1:

@@ -44,6 +44,7 @@ DOING = frozenset(
 STATING = frozenset(
     (
         "answer result shape figure name called means therefore thus hence correct because since "
+        "belongs belong recorded observed occurs occurred "
         "known solution type kind follows follow using shows show shown depicts displays"
     ).split()
 )
@@ -228,7 +229,8 @@ def _restated(ours: list[str], theirs: list[str], question: str) -> bool:
         return False
     known = EMPTY_WORDS | STATING | set(words_of(question))
     rest = theirs[start + len(ours) :]
-    return all(word in known for word in theirs[:start]) and (not rest or rest[0] in known)
+    before = [word for word in theirs[:start] if word not in known]
+    return all(_stem(word) in known for word in before) and (not rest or rest[0] in known)
 
 
 def _is_subject(long: list[str], short: list[str]) -> bool:

@@ -7,14 +7,23 @@ ASIDE = re.compile(
     r"|not counting|rather|instead)\b.*$|\s*[(（](?:that is|i\.e\.|since|because|namely|which"
     r"|where|not|as|with|after|having|discarding|rejecting|excluding|由于|因为|即)"
     r"[^()（）]*[)）]\s*$"
+    r"|(?<=\d)\s+\(\d+(?:\s?[+×*·]\s?\d+){1,9}\)$"
     r"|(?<=[\w})°])\s*[(（](?=[^()（）]*(?:[A-Za-z]{2,} [A-Za-z]{2,}|舍|不合|检验))"
     r"[^()（）]{8,}[)）]\s*$",
     re.IGNORECASE | re.DOTALL,
 )
+AMOUNT = re.compile(
+    r",\s*(?:at|with|reaching|about|around|totall?ing|accounting for|making up|averaging)\b"
+    r"(?![^,]*(?:\d ?[ap]\.?m\b|o'clock))[^,:]{0,40}\d[^,:]{0,30}$"
+)
+"""`in July, at 210 mm`: how much it was there."""
+IN_BRACKETS = re.compile(r"(?<=[a-z]) \(\d[^()]{0,20}\) (?=[a-z])")
 OPENING = re.compile(
     r"^(?:(?:so|thus|hence|therefore|then|finally)\b|综上(?:所述)?|因此|所以|[故应]填|故"
     r"|由此(?:可得)?|解得|可得)[,，:：]?\s*"
-    r"(?:we (?:get|have|find|obtain)\s+)?",
+    r"(?:we (?:get|have|find|obtain)\s+)?"
+    r"|^(?:based on|according to|from|in) the (?:\w+ )?(?:chart|graph|table|figure|diagram|picture"
+    r"|image|data|map)[^,\d]{0,30},\s*",
     re.IGNORECASE,
 )
 SOLVES = re.compile(
@@ -59,4 +68,6 @@ def without_asides(plain: str, kind: str, question: str) -> str:
     plain = SOLVES.sub("", OPENING.sub("", ASIDE.sub("", plain)))
     if kind == "number" and any(year in question for year in YEAR.findall(plain)):
         plain = PERIOD.sub("", plain)
+    if kind in ("text", "time"):
+        plain = IN_BRACKETS.sub(" ", AMOUNT.sub("", plain))
     return plain if kind == "text" else LEADING.sub("", plain)

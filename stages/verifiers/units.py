@@ -181,6 +181,7 @@ def _is_pure(unit: str) -> bool:
 @functools.lru_cache(maxsize=10_000)
 def asked_unit(question: str) -> str | None:
     """The unit that a question wants its answer in, where it says so."""
+    question = question.replace("²", "^2").replace("³", "^3")
     for pattern in ASKED:
         for match in pattern.finditer(question[-2000:]):
             words = re.sub(r"\\(?:text|mathrm|mathbf)\s*\{~?([^{}]*)\}|\$", r"\1", match[1]).split()
