@@ -8,6 +8,7 @@ from stages.verifiers.labelled import labelled_at_end
 from stages.verifiers.mentions import NUMBER
 from stages.verifiers.options import options_in, stem_of
 from stages.verifiers.paraphrase import paraphrased
+from stages.verifiers.terms import terms_of
 from stages.verifiers.text import EMPTY_WORDS, words_of
 from stages.verifiers.times import PAST
 
@@ -29,11 +30,15 @@ MONTH_OR_DAY = re.compile(
     r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December"
     r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)\b"
 )
+DAY_ASKED = re.compile(r"\b(?:which|what) (?:day|month)\b", re.IGNORECASE)
 HAN_TIME = re.compile(
     r"(?:凌晨|清晨|早上|早晨|上午|中午|下午|傍晚|晚上)?(?:\d{1,2}|[一二两三四五六七八九十]{1,3})点"
     r"(?:整|半|[一三]刻|\d{1,2}分?|[一二三四五六七八九十]{1,3}分)?"
 )
-ASIDE = re.compile(r"[^\w∠△]+|^[解答]|因此|所以|故|the")
+ASIDE = re.compile(
+    r"(?:(?:so|then|and) )?(?:we|I) (?:find|get|have|obtain)(?: that)?"
+    r"|[^\w∠△]+|^[解答]|因此|所以|故|the"
+)
 """What a subject has around its name."""
 ELLIPTIC = re.compile(r"(?:and |while |but )?(?:the )?\w+(?: \w+)? (?:for|by|at|on|with) (?=\d)")
 """A clause that leaves its verb to the one before, `and food for 30%`."""
@@ -76,8 +81,12 @@ def clause_asked_for(line: str, question: str, kind: str) -> str:
         return _nearest_clause(line, question) if kind == "number" else line
     heads = [ASIDE.sub("", VERB.split(part, maxsplit=1)[0]) for part in parts]
     plain = ASIDE.sub("", question)
+    named = all(len(head) <= 3 for head in heads)
+    unknowns = terms_of(question).unknowns if named else ()
     asked = [
-        part for part, head in zip(parts, heads, strict=True) if len(head) > 1 and head in plain
+        part
+        for part, head in zip(parts, heads, strict=True)
+        if (len(head) > 1 and head in plain) or head in unknowns
     ]
     if len(asked) == 1:
         return asked[0]
@@ -109,7 +118,8 @@ def moment_in_words(plain: str, question: str) -> str | None:
     if clock := HAN_TIME.search(plain):
         return clock[0]
     if NUMBER.search(plain):
-        return None
+        named = MONTH_OR_DAY.findall(plain) if DAY_ASKED.search(question) else []
+        return named[0] if len(named) == 1 else None
     asked = set(words_of(question))
     clauses = [part for part in ANY_CLAUSE.split(plain) if MONTH_OR_DAY.search(part)]
     # The maximum was on Thursday, the minimum on Tuesday: the clause that is nearest the question.

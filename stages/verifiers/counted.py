@@ -22,7 +22,7 @@ BY_HOW_MUCH = re.compile(
     r"\bby how (?:much|many)\b"
     r"|\bhow (?:much|many) (?:\w+ ){0,3}?(?:did|has|have|does) [^.?]{0,60}"
     r"\b(?:decrease|increase|fall|drop|rise|grow|change|decline|shrink|gain|lose)"
-    r"|(?:减少|增加|下降|上升|降低|提高|降|涨|升|跌|增长|缩短|增大)了?多少"
+    r"|(?:减少|升高|增加|下降|上升|降低|提高|降|涨|升|跌|增长|缩短|增大)了?多少"
 )
 CHANGED_TO = re.compile(
     r"\b(?:decreas|increas|f[ae]ll|dropp?|r[io]se|gr[eo]w|declin|shr[aiu]nk|chang|reduc|went|goes"
@@ -31,6 +31,7 @@ CHANGED_TO = re.compile(
     r"|(?:[降涨升跌]|减少|增加|下降|上升|降低|提高|增长|缩短|增大)(?:低|高)?[到至为成]\s?(?=\d)",
     re.IGNORECASE,
 )
+FROM_TO = re.compile(r",? from \S{1,12}(?: [a-z]+)? to \S{1,12}(?: [a-z]+)?\W*$")
 HOW_MANY = re.compile(r"\bhow many (?P<noun>[a-z]+)\b(?P<rest>[^.?]*)", re.IGNORECASE)
 IN_ALL = re.compile(
     r"\b(?:total|altogether|in all|all|so|thus|therefore|hence|sum|combined|together|both|more"
@@ -50,7 +51,9 @@ LONGEST = 400
 
 
 def without_labels(plain: str, question: str) -> str:
-    """A sentence without the numbers of figures and questions, `Figure 4`."""
+    """A sentence without the numbers of figures, `Figure 4`, and the ends of a change."""
+    if BY_HOW_MUCH.search(question) and NUMBER.search(shorter := FROM_TO.sub("", plain)):
+        plain = shorter
     return plain if "which" in question.lower() else LABEL.sub("it", plain)
 
 

@@ -72,6 +72,7 @@ REMARK = re.compile(
     re.IGNORECASE,
 )
 """What is said of an answer, and is none."""
+VERDICT = re.compile(r"[\s*]*(?:correct|right|wrong|incorrect)\b(?!\W*[:：])", re.IGNORECASE)
 DOUBTED = re.compile(r"\w\s*[?？]$")
 LONGEST_ANSWER = 2000
 """Characters; what is longer is an argument, not an answer."""
@@ -208,7 +209,8 @@ def _with_letter(content: str | None, rest: str) -> str | None:
 def _marks(tail: str, mark: re.Match[str], kind: str) -> bool:
     """Whether an answer follows a marker, and no remark: `the answer is reasonable because`."""
     is_remark = kind != "yes/no" and REMARK.match(tail, mark.end())
-    return not is_remark and not _is_asked(tail, mark)
+    is_verdict = kind not in ("yes/no", "text") and VERDICT.match(tail, mark.end())
+    return not is_remark and not is_verdict and not _is_asked(tail, mark)
 
 
 def _is_asked(tail: str, mark: re.Match[str]) -> bool:

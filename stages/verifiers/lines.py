@@ -44,7 +44,7 @@ ROW_END = re.compile(r"\\\\(?:\[[^\]]{0,8}\])?")
 CLOSING = re.compile(
     r"(?:I hope (?:it|this) is correct|Hope this helps|Let me know[^.]*"
     r"|This (?:completes|concludes|finishes) the (?:proof|solution|argument|calculation)"
-    r"|(?<![A-Za-z])Q\.?E\.?D\.?(?![A-Za-z])"
+    r"|[∎■□](?=\s*$)|(?<![A-Za-z])Q\.?E\.?D\.?(?![A-Za-z])"
     r"|[(（]?(?:Verified|Checked) by [^.()（）]{1,40}[)）]?)[.!]?[)）]?\s*",
     re.IGNORECASE,
 )

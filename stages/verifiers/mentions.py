@@ -50,7 +50,8 @@ CHUNK = rf"[(\[{{]{ITEM}(?:[,;]{ITEM}){{1,6}}[)\]}}]"
 ENCLOSED = re.compile(rf"{CHUNK}(?: ?(?:∪|U|\\cup|,|，|、|or|and|和|与|或) ?{CHUNK}){{0,6}}")
 """Tuples and intervals in plain text."""
 LIST_AT_END = re.compile(
-    r"(?<![\w.,/^=+*-])-?\d[\d./]*(?:, ?-?\d[\d./]*){0,20},? ?(?:and|or|和|及|、) ?-?\d[\d./]*$"
+    r"(?<![\w.,/^=+*−-])[-−]?\d[\d./]*(?:, ?[-−]?\d[\d./]*){0,20},? ?(?:and|or|和|及|、)"
+    r" ?[-−]?\d[\d./]*$"
 )
 SIGNS = {
     "greater than or equal to": r"\geq", "at least": r"\geq", "no less than": r"\geq",

@@ -4,8 +4,9 @@ import re
 
 START = r"(?:^|(?<=[.!?。！？;；…\n)]))[\s$*\])}\\.,;:]{0,12}"
 OPENING = re.compile(
-    START + r"(?:(?:but|and|oh|hmm+|ah|um+)\b[\s,.…]*)*"
-    r"(?:wait\b|hold on\b|oops\b|sorry\b|apologies\b|correction\b|scratch that\b|actually\b"
+    START + r"(?:(?:but|and|oh|hmm+|ah|um+)\b[\s,.…]*){0,3}"
+    r"(?:(?:no,? )?wait\b|edit\b(?=\s*:)"
+    r"|hold on\b|oops\b|sorry\b|apologies\b|correction\b|scratch that\b|actually\b"
     r"|on second thoughts?\b|no\b(?=\s*[,.:;!—-])|(?:(?:that|this|it|which)(?:'s| is| was)"
     r"|^is|^was|turns out to be) (?:wrong|incorrect|not (?:right|correct|the answer)"
     r"|an? (?:error|mistake))(?! (?:to|that|for)\b)"
@@ -15,7 +16,8 @@ OPENING = re.compile(
 )
 FAULT = re.compile(
     r"\b(?:wrong|incorrect|mistakes?|mistaken|errors?|misread|miscounted|miscalculated|misplaced"
-    r"|oops|correction|scratch that|not right|not correct"
+    r"|oops|correction|edit(?=\s*:)"
+    r"|I (?:used|took|counted|missed|overlooked|swapped)|scratch that|not right|not correct"
     r"|forg[eo]t(?:ten)?(?! to (?:mention|say|note)\b)"
     r"|need to (?:halve|double|divide|multiply|subtract|add))\b|^\W*wait\W+no\b|^\W*no\W*$"
     r"|不对|错了|错误|更正|[算看弄数]错|忘[了记]|^\W*不[,，]",
