@@ -24,7 +24,7 @@ CODE = re.compile(
     r"\bif\b.*\belse\b|\{\{[a-z_]+\}\}|__\w+__|\b\w+\(\)|\bimport \w|\b[a-zA-Z]\w*\.[a-z]\w+\("
 )
 CUT_OFF = re.compile(
-    r"(?:\b(?:and|or|the|is|are|of|to|we|so|then|by|with|add|get|gives|equals)|[=、和或是为得])\s*$"
+    r"(?:\b(?:and|or|the|is|are|of|to|we|so|then|by|with|add|get|gives|equals)|[、和或是为得])\s*$"
 )
 """A sentence that ends here was going on."""
 WORDED = frozenset({"text", "yes/no", "choice"})
