@@ -48,7 +48,8 @@ def main(task_path: Path) -> None:
     distributed.barrier()
     if weights is not None:
         manifest = replace(trainer.manifest, files={})
-        export(task.model, weights, task.checkpoints / checkpoint.FINAL, manifest, task.config)
+        final = task.checkpoints / checkpoint.FINAL
+        export(task.model, weights, final, manifest, trainer.plan, task.config)
 
 
 def start_distributed() -> torch.device:
