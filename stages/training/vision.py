@@ -23,7 +23,8 @@ CACHED_FEATURE_BYTES = 1 << 30
 """Image features that a rank keeps for the next trajectory of the same images: some 30 images of
 InternVL3-38B, about as many as a rank's share of 512 trajectories has. So an image goes through the
 tower once for each rank that has a row of it in a step, and anew in a later step, unless all of the
-data fits. `packing.deal` has ranks share fewer images; `images_per_second` counts every pass."""
+data fits. `packing.deal` has ranks share fewer images. MFU's operations count every pass;
+`images_per_second` is of images that were trained on."""
 
 
 class Vision:
