@@ -252,6 +252,7 @@ def _outcome(done: Manifest | None) -> Outcome:
     if done is None:
         return Outcome(complete=False)
     rejected = sum(done.planned["rejected"].values())
+    has_words = done.exported.get("greedy_tokens") is not None
     return Outcome(
         rows=done.planned["num_rows"] + rejected,
         errors=rejected,
@@ -261,6 +262,7 @@ def _outcome(done: Manifest | None) -> Outcome:
             "seconds": round(done.seconds, 1),
             **done.planned,
             **({"ratio": explain(done.ratio)} if done.ratio else {}),
+            "export_checked_by": "weights, words" if has_words else "weights",
             **{f"{kind}_parameters": done.parts.get(kind) for kind in ("trained", "frozen")},
         },
     )

@@ -38,6 +38,7 @@ class Config(BaseModel):
         "zero_stage",
         "gradient_checkpointing",
         "checkpoint_every",
+        "checkpoint_seconds",
         "keep_checkpoints",
         "peak_tflops",
         "wandb_project",
@@ -128,6 +129,9 @@ class Config(BaseModel):
     """Compute activations twice instead of keeping them. Engine-only."""
     checkpoint_every: int = Field(25, ge=1)
     """Steps between checkpoints. Engine-only."""
+    checkpoint_seconds: float | None = Field(3600, gt=0)
+    """A checkpoint is written after the step in which the last one, or the start, became so old by
+    rank 0's clock; null: by `checkpoint_every` alone. Engine-only."""
     keep_checkpoints: int = Field(2, ge=1)
     """How many checkpoints are kept, the newest. Engine-only."""
 

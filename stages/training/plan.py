@@ -112,6 +112,11 @@ class Plan:
         return [*map(sum, zip(self.prompt_lengths, self.response_lengths, strict=True))]
 
     @cached_property
+    def image_numbers(self) -> Sequence[tuple[int, ...]]:
+        """Numbers of each row's images."""
+        return [*map(tuple, self._rows["images"].to_pylist())]
+
+    @cached_property
     def image_counts(self) -> Sequence[int]:
         """Images of each row."""
         return _lengths(self._rows["images"])
@@ -142,7 +147,7 @@ class Plan:
 
     def images_of(self, number: int) -> tuple[int, ...]:
         """Numbers of a row's images."""
-        return tuple(self._rows["images"][number].as_py())
+        return self.image_numbers[number]
 
     def image(self, number: int) -> bytes:
         """One encoded image."""
@@ -199,12 +204,14 @@ class Plan:
         """Any rows by rank and micro-batch, as `micro_batches` does those of a step."""
         if pack_length is not None:
             lengths = [self.lengths[row] for row in rows]
-            return deal(first_fit_decreasing(rows, lengths, pack_length), num_ranks)
+            packs = first_fit_decreasing(rows, lengths, pack_length)
+            return deal(packs, num_ranks, self.image_numbers)
         rows = sorted(rows, key=lambda row: (-self.lengths[row], row))
         rounds = -(-len(rows) // (size * num_ranks))
         count = rounds * num_ranks
         cuts = [len(rows) * i // count for i in range(count + 1)]
-        return deal([rows[start:end] for start, end in itertools.pairwise(cuts)], num_ranks)
+        packs = [rows[start:end] for start, end in itertools.pairwise(cuts)]
+        return deal(packs, num_ranks, self.image_numbers)
 
 
 def _lengths(column: pa.ChunkedArray) -> list[int]:

@@ -55,6 +55,7 @@ class Trainer:
         self.plan = Plan.open(self.task.plan)
         adapt = self._add_adapters if config.lora_rank else None
         self.policy = Policy(self.task.model, dtype, self.device, adapt)
+        distributed.barrier()  # has more patience than the collectives that DeepSpeed begins with
         described = describe_parts(self.policy.model)
         check_frozen(self.task.manifest.parts, described["frozen_sha256"])
         self.manifest = replace(self.task.manifest, parts=described)
@@ -199,3 +200,16 @@ class Trainer:
         stops = torch.tensor([float(self.stop.is_set())], device=self.device)
         distributed.all_reduce(stops)
         return stops
+
+    def is_old(self, saved_at: float) -> bool:
+        """Whether it is time for a checkpoint, by rank 0's clock. All ranks call it.
+
+        Args:
+            saved_at: `time.monotonic()` of the last one, or of the start.
+        """
+        limit = self.task.config.checkpoint_seconds
+        if limit is None:
+            return False
+        old = torch.tensor([float(time.monotonic() - saved_at >= limit)], device=self.device)
+        distributed.broadcast(old, 0)
+        return bool(old.item())

@@ -87,6 +87,7 @@ def test_it_learns_and_says_what_it_did(trained: tuple[Path, Config, Any, Any]) 
     assert figures["num_trajectories"] == 11
     assert figures["rejected"] == {"the reward is not positive": 1}
     assert figures["loss"] == steps[-1]["loss"]
+    assert figures["export_checked_by"] == "weights, words"
     assert "ratio" not in figures, "nobody knows what the behavior model gave these rows"
     assert figures["tokens"] == sum(step["tokens"] for step in steps) == report.tokens
     assert report.total == report.done == 11
