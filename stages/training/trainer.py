@@ -12,8 +12,8 @@ from torch import Tensor, distributed
 
 from stages.seeds import seed_for
 from stages.training import checkpoint
-from stages.training.checkpoint import Manifest
 from stages.training.fingerprint import check_same, fingerprint
+from stages.training.manifest import Manifest
 from stages.training.measure import measure_ratio
 from stages.training.meters import measure_step
 from stages.training.metrics import Metrics
@@ -164,7 +164,7 @@ class Trainer:
             Loss, sums and the largest of its parts of the step, as in `objective.Part`; None where
             a rank was asked to stop before the last of them.
         """
-        num_ranks, spare = distributed.get_world_size(), self.plan.steps[step][:1]
+        num_ranks, spare = distributed.get_world_size(), [self.plan.shortest(self.plan.steps[step])]
         total, largest = torch.zeros(2, dtype=torch.float64, device=self.device)
         sums = torch.zeros(4, dtype=torch.float64, device=self.device)
         parts = self.micro_batches(step)

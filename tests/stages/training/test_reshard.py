@@ -11,9 +11,9 @@ import torch
 from data.errors import EngineError, InputError, RefusedError
 from stages import train
 from stages.training import checkpoint
-from stages.training.checkpoint import Manifest
 from stages.training.config import Config
 from stages.training.fingerprint import check_same
+from stages.training.manifest import Manifest
 from stages.training.resharding import check_possible
 from tests.stages.training.runs import make_config, make_job, make_rows, steps_done, write_run
 from tests.stages.training.test_checkpoint import START
