@@ -91,7 +91,8 @@ def train(trainer: Trainer) -> bool:
                 checkpoint.save(trainer.engine, task.checkpoints, manifest, keep)
                 saved = done
         if done == num_steps:
-            trainer.measure("after")
+            if not trainer.measure("after"):
+                return False
             if metrics is not None:
                 trainer.report_ratio(metrics, "after")
     return done == num_steps

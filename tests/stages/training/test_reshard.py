@@ -37,7 +37,7 @@ def config_of(run_dir: Path, **changes: object) -> Config:
 
 @pytest.mark.usefixtures("standing")
 @pytest.mark.parametrize("adapters", [{}, {"lora_rank": 4}])
-@pytest.mark.parametrize(("zero_stage", "before", "after"), [(2, 2, 1), (3, 1, 2)])
+@pytest.mark.parametrize(("zero_stage", "before", "after"), [(0, 1, 2), (2, 2, 1), (3, 1, 2)])
 def test_training_goes_on_with_other_ranks(
     tmp_path: Path,
     policy: Path,
