@@ -22,9 +22,9 @@ from stages.families import load_family, model_folder, model_type
 from stages.job import Job, Outcome
 from stages.prompts import load_prompt
 from stages.training import checkpoint
-from stages.training.checkpoint import Manifest
 from stages.training.config import Config
 from stages.training.launch import alone, launch, require_devices, require_nodes
+from stages.training.manifest import Manifest, describe
 from stages.training.ratio import explain
 from stages.training.resharding import reshard
 from stages.training.task import WORK, Task
@@ -117,7 +117,7 @@ def plan_digest(job: Job, config: Config, model: Path) -> str:
     """
     paths = {name: Path(mixture.path) for name, mixture in config.mix.items()}
     paths |= {f"policy/{path.name}": path for path in model.iterdir() if path.suffix in RENDERING}
-    files = {name: checkpoint.describe(path) for name, path in paths.items() if path.is_file()}
+    files = {name: describe(path) for name, path in paths.items() if path.is_file()}
     return tables.digest_of(job.metadata.digest, job.seed, files)
 
 
@@ -195,7 +195,10 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         num_ranks=_num_ranks(config),
         seconds=0.0,
     )
-    resume_from, state = checkpoint.newest(checkpoints, start) or (None, start)
+    found = checkpoint.newest(checkpoints, start, job.report.note)
+    resume_from, state = found or (None, start)
+    if resume_from is not None:
+        checkpoint.set_aside_newer(resume_from)
     task = Task(
         config=config,
         manifest=state,

@@ -11,9 +11,10 @@ from safetensors import safe_open
 from torch import Tensor, distributed
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
-from stages.training.checkpoint import Manifest, move_into_place
+from stages.training.checkpoint import move_into_place
 from stages.training.config import Config
 from stages.training.export_check import check_export, portray
+from stages.training.manifest import Manifest
 from stages.training.plan import Plan
 
 WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx"}

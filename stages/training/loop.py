@@ -95,7 +95,8 @@ def train(trainer: Trainer) -> bool:
                 checkpoint.save(trainer.engine, task.checkpoints, manifest, keep)
                 saved, saved_at = done, time.monotonic()
         if done == num_steps:
-            trainer.measure("after")
+            if not trainer.measure("after"):
+                return False
             if metrics is not None:
                 trainer.report_ratio(metrics, "after")
     return done == num_steps

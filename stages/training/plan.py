@@ -163,6 +163,10 @@ class Plan:
             "rejected": self.rejected,
         }
 
+    def shortest(self, rows: Sequence[int]) -> int:
+        """The row of these with the fewest tokens, to go along where it does not count."""
+        return min(rows, key=lambda row: (self.lengths[row], row))
+
     def num_tokens(self, step: int) -> int:
         """Tokens of a step's prompts and responses."""
         return sum(self.prompt_lengths[row] for row in self.steps[step]) + self.num_targets(step)

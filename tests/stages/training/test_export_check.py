@@ -12,9 +12,9 @@ from transformers import AutoModelForImageTextToText
 from data import tables
 from data.errors import EngineError
 from stages.training import export_check
-from stages.training.checkpoint import Manifest
 from stages.training.export import export
 from stages.training.export_check import NUM_TOKENS, Portrait, check_export, portray
+from stages.training.manifest import Manifest
 from stages.training.plan import Plan
 from tests import tiny_families
 from tests.stages.training.runs import make_config, make_rows, write_run

@@ -9,11 +9,15 @@ from stages.training import checkpoint
 from tests.stages.training.runs import make_config, make_job, make_rows, weights_hash, write_run
 
 
-def test_a_step_whose_loss_is_not_finite_ends_training(tmp_path: Path, policy: Path) -> None:
+@pytest.mark.usefixtures("standing")
+@pytest.mark.parametrize("zero_stage", [2, 3])
+def test_a_step_whose_loss_is_not_finite_ends_training(
+    zero_stage: int, tmp_path: Path, policy: Path
+) -> None:
     """DeepSpeed itself would skip the step and go on."""
     rows = [{**row, "reward": 3e37} for row in make_rows(4)]
     run_dir = write_run(tmp_path / "run", rows)
-    config = make_config(run_dir, zero_stage=3, dtype="bfloat16", micro_batch_size=1)
+    config = make_config(run_dir, zero_stage=zero_stage, dtype="bfloat16", micro_batch_size=1)
     with pytest.raises(EngineError, match=r"step 1 has no finite loss or gradient.*'loss': inf"):
         train.run(make_job(run_dir, policy, config), config)
     assert not checkpoint.steps(run_dir / "checkpoints")
