@@ -21,6 +21,7 @@ from stages.prompts import answer_messages
 from stages.trust import Group
 
 THINK = "<think>"
+UNREADABLE = "an image can't be read"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,8 @@ class Tokens:
     prompt_ids: Sequence[int]
     """Placeholders expanded: one for each image feature."""
     response_ids: Sequence[int]
+    num_image_tokens: int
+    """How many of the prompt's there are in place of image features."""
 
 
 class Renderer:
@@ -95,7 +98,7 @@ class Renderer:
                 messages, add_generation_prompt=True, tokenize=False
             )
         except ImageError:
-            return "an image can't be read"
+            return UNREADABLE
         except TemplateError:
             return "the chat template rejects the conversation"
         if text.count(self.processor.image_token) != len(images):
@@ -110,7 +113,11 @@ class Renderer:
             return "the processor rejects the prompt"
         if len(prompt_ids) + len(response_ids) > self.max_length:
             return "longer than max_length"
-        return Tokens(prompt_ids=prompt_ids, response_ids=response_ids)
+        return Tokens(
+            prompt_ids=prompt_ids,
+            response_ids=response_ids,
+            num_image_tokens=prompt_ids.count(self.processor.image_token_id),
+        )
 
     def unusable_text(self, messages: Sequence[Message], response: str) -> str | None:
         """Why the text of a conversation can't be tokens; None: it can.
