@@ -39,6 +39,8 @@ WORTH_WORKERS = 128
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 0.5
 """A signal may end a worker this long before we hear of it ourselves."""
+PLAN = "plan"
+"""What progress calls it, in place of a table."""
 PARTS = "parts"
 SCHEMA = pa.schema(
     [
@@ -142,8 +144,8 @@ class Rendering:
         Raises:
             EngineError: a worker died.
         """
-        if self.report is not None:
-            self.report.start(what, total, min(total, self._num_rows_there()))
+        if self.report is not None and total:
+            self.report.start(what, total, min(total, self._num_rows_there()), PLAN)
         in_workers = self.num_workers > 1 and total >= WORTH_WORKERS
         most_waiting = 2 * self.num_workers if in_workers else 0
         waiting: deque[Part] = deque()
