@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
-from PIL import Image
 
 from data.images import ImageError, open_image
 from stages.engines import Message
@@ -84,6 +83,7 @@ class Renderer:
         self.end_of_turn = end_of_turn(self.processor, checkpoint.end_token_ids)
         self.forbidden = frozenset(placeholder_ids(self.processor, folder))
         self.placeholders = placeholder_texts(self.processor, self.forbidden)
+        self._newest: tuple[str, Sequence[bytes], Sequence[int]] | None = None
 
     def render(self, example: Example) -> Tokens | str:
         """Tokens of an example, or the reason why it is rejected."""
@@ -93,7 +93,7 @@ class Renderer:
         if reason := self.unusable_text(messages, example.response):
             return reason
         try:
-            images = [open_image(read_image(row)) for row in example.sample.get("images") or []]
+            images = [read_image(row) for row in example.sample.get("images") or []]
             text: str = self.processor.apply_chat_template(
                 messages, add_generation_prompt=True, tokenize=False
             )
@@ -109,6 +109,8 @@ class Renderer:
             return response_ids
         try:
             prompt_ids = self.prompt_ids(text, images)
+        except ImageError:
+            return UNREADABLE
         except ValueError:  # such as an image that is too narrow for Qwen-VL
             return "the processor rejects the prompt"
         if len(prompt_ids) + len(response_ids) > self.max_length:
@@ -133,11 +135,21 @@ class Renderer:
             return "the text is no Unicode"
         return None
 
-    def prompt_ids(self, text: str, images: Sequence[Image.Image]) -> list[int]:
-        """Token ids of a rendered prompt, with its placeholders expanded."""
-        # As the engines do: templates write the special tokens themselves.
-        inputs = self.processor(text=[text], images=list(images) or None, add_special_tokens=False)
-        return list(map(int, inputs["input_ids"][0]))
+    def prompt_ids(self, text: str, images: Sequence[bytes]) -> Sequence[int]:
+        """Token ids of a rendered prompt, with its placeholders expanded.
+
+        Those of the newest one are kept: rollouts of a question follow each other.
+
+        Raises:
+            ImageError: an image can't be used.
+            ValueError: the processor rejects the prompt.
+        """
+        if self._newest is None or self._newest[:2] != (text, images):
+            opened = [open_image(image) for image in images]
+            # As the engines do: templates write the special tokens themselves.
+            inputs = self.processor(text=[text], images=opened or None, add_special_tokens=False)
+            self._newest = text, images, list(map(int, inputs["input_ids"][0]))
+        return self._newest[2]
 
     def response_ids(self, example: Example, response: str) -> list[int] | str:
         """Token ids of a response with its end of turn, or why they can't be trained on."""

@@ -2,7 +2,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from data.images import open_image
+from stages.training import render
 from stages.training.render import Example, Renderer, Tokens, end_of_turn, split_prefill
 from tests import tiny_families
 from tests.stages.training.runs import picture
@@ -131,6 +134,24 @@ def test_the_end_of_turn_is_what_the_template_writes_if_generation_stops_there(
     ends, text_ends = vocabulary["<|im_end|>"], vocabulary["<|endoftext|>"]
     assert end_of_turn(renderer.processor, frozenset({ends, text_ends})) == ends
     assert end_of_turn(renderer.processor, frozenset({text_ends})) == ends
+
+
+def test_images_of_a_question_are_looked_at_once(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[bytes] = []
+
+    def count(data: bytes) -> Image.Image:
+        opened.append(data)
+        return open_image(data)
+
+    monkeypatch.setattr(render, "open_image", count)
+    one, two = (renderer.render(example(text, images=2)) for text in ("2", "3"))
+    assert isinstance(one, Tokens) and isinstance(two, Tokens)
+    assert (one.prompt_ids, len(opened)) == (two.prompt_ids, 2)
+    other = renderer.render(example("2", images=1))
+    assert isinstance(other, Tokens) and other.prompt_ids != one.prompt_ids
+    assert renderer.render(example("2", images=2)) == one
 
 
 PLACEHOLDERS = {
