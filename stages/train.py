@@ -12,6 +12,7 @@ tower and projector frozen (Table 4). The caption is not in the prompt. Extra da
 import os
 import shutil
 import time
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,6 +124,7 @@ def plan_digest(job: Job, config: Config, model: Path) -> str:
 
 def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | None":
     """Make the plan, or open the one that is there; None where it was stopped."""
+    from stages.training.outline import write_outline
     from stages.training.planning import make_plan
     from stages.training.render import Renderer
     from stages.training.supported import check_supported
@@ -132,16 +134,20 @@ def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | N
     warm_up = is_warm_up(job, config)
     if warm_up:
         job.report.note("warm-up: nothing was sampled in this run, so train.mix is all there is")
+    checkpoints = job.folder("checkpoints")
     plan = make_plan(
-        job.folder("checkpoints") / WORK / "plan",
+        checkpoints / WORK / "plan",
         plan_id,
         None if warm_up else read_trajectories(job),
-        lambda: Renderer(model, config.max_length, load_prompt(config.system_prompt)),
+        partial(Renderer, model, config.max_length, load_prompt(config.system_prompt)),
         config,
         job.seed,
         job.should_stop,
+        total=tables.count_rows(job.folder("trajectories")),
+        report=job.report,
     )
     if plan is not None:
+        write_outline(plan, config.pack_length, checkpoints, job.metadata)
         rejected = "".join(f"; {count} rejected: {why}" for why, count in plan.rejected.items())
         job.report.note(f"{len(plan.steps)} steps over {plan.num_rows} rows{rejected}")
     return plan
@@ -149,21 +155,25 @@ def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | N
 
 def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
     """What training will do and take. The plan stays, for the training itself."""
-    from stages.training.estimate import Sizes, estimate
+    from stages.training.estimate import estimate
+    from stages.training.outline import OUTLINE
+    from stages.training.plan import REJECTED
 
     plan = _make_plan(job, config, model, plan_id)
     if plan is None:
         return Outcome(complete=False)
     rejected = sum(plan.rejected.values())
     num_ranks = _num_ranks(config)
-    sizes = Sizes.of(model, config if config.lora_rank else None)
+    checkpoints = job.folder("checkpoints")
     figures = {
         "dry_run": True,
         "steps": len(plan.steps),
         **plan.totals(),
         "trained_tokens": sum(map(plan.num_targets, range(len(plan.steps)))),
-        **estimate(plan, config, sizes, num_ranks),
-        "seconds_left": _seconds_left(job.folder("checkpoints"), len(plan.steps)),
+        **estimate(plan, config, model, num_ranks),
+        "seconds_left": _seconds_left(checkpoints, len(plan.steps)),
+        "plan": str(checkpoints / OUTLINE),
+        "rejected_rows": str(checkpoints / REJECTED),
     }
     return Outcome(rows=plan.num_rows + rejected, errors=rejected, figures=figures)
 

@@ -16,8 +16,8 @@ class Mixture(BaseModel):
 
     path: str = Field(min_length=1)
     """JSONL or Parquet with columns `question` (or `prompt`), `response` and, where there are any,
-    `images` (or `image`: paths, or structs of bytes and path) and `system`; or a split of the
-    built-in world: `world:text`, `world:descriptions`."""
+    `images` (or `image`: paths, from the file's folder on, or structs of bytes and path) and
+    `system`; or a split of the built-in world: `world:text`, `world:descriptions`."""
     weight: float = Field(1.0, gt=0)
     """Rows drawn for each trajectory that is trained on: 0.5 with 1,000 trajectories draws 500 in
     every epoch, in a seeded random order, none twice before all were drawn once. In a warm-up,

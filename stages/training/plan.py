@@ -2,7 +2,8 @@
 
     PLAN/rows.arrow      tokens, reward and images of each row that is trained on
     PLAN/images.arrow    each image once, encoded
-    PLAN/plan.json       steps, and why rows were rejected; written last
+    PLAN/rejected.jsonl  rows that are not trained on, and why
+    PLAN/plan.json       steps, and how many rows were rejected; written last
 
 The Arrow files are mapped into memory, so that the ranks of a machine share them.
 """
@@ -34,6 +35,7 @@ ROW_SCHEMA = pa.schema(
         pa.field("key", pa.string()),
         pa.field("prompt_ids", pa.list_(pa.int32())),
         pa.field("response_ids", pa.list_(pa.int32())),
+        pa.field("num_image_tokens", pa.int32()),
         pa.field("reward", pa.float32()),
         pa.field("images", pa.list_(pa.int32())),
         pa.field("is_own", pa.bool_()),
@@ -44,6 +46,7 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 SCALARS = ("is_own", "behavior_logprob", "advantage", "group", "place")
+REJECTED = "rejected.jsonl"
 IMAGE_SCHEMA = pa.schema([pa.field("image", pa.large_binary())])
 
 
@@ -120,6 +123,18 @@ class Plan:
     def image_counts(self) -> Sequence[int]:
         """Images of each row."""
         return _lengths(self._rows["images"])
+
+    @property
+    def image_token_counts(self) -> Sequence[int]:
+        """Tokens in place of image features, of each row."""
+        counts: list[int] = self._rows["num_image_tokens"].to_pylist()
+        return counts
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """What each row is called: of a trajectory its key, else its place in extra data."""
+        keys: list[str] = self._rows["key"].to_pylist()
+        return keys
 
     @cached_property
     def rows_with_behavior(self) -> Sequence[int]:

@@ -253,6 +253,9 @@ def test_a_task_is_queued_again_while_there_is_progress(tmp_path: Path) -> None:
     assert turn(script, tmp_path, 75) == again
     assert turn(script, tmp_path, 75) == again
     assert turn(script, tmp_path, 75, new="captions/a.parquet") == again
+    parts = "checkpoints/.work/plan/parts/digest"  # of what a training will read
+    (tmp_path / "run" / parts).mkdir(parents=True)
+    assert turn(script, tmp_path, 75, new=f"{parts}/part-00000000.parquet") == again
     assert turn(script, tmp_path, 75, new="captions/.lease") == again
     assert turn(script, tmp_path, 75) == again
     assert turn(script, tmp_path, 75) == (75, "")

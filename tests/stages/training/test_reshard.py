@@ -63,7 +63,7 @@ def test_training_goes_on_with_other_ranks(
     decays = [group["weight_decay"] for group in manifest.optimizer]
     assert decays == ([0.05] if adapters else [0.05, 0.0]), "adapters are matrices"
     left = {entry.name for entry in (run_dir / "checkpoints").iterdir()}
-    assert left == {".lock", ".work", path.name}
+    assert left == {".lock", ".work", "plan.parquet", "rejected.jsonl", path.name}
 
     assert train.run(make_job(run_dir, policy, config), config).complete
     done = [(step["step"], step["loss"], step["gradient_norm"]) for step in steps_done(run_dir)]
