@@ -198,7 +198,7 @@ class Config(BaseModel):
     def _masks_follow_from_settings(self) -> Self:
         if self.lora_dropout and self.num_ranks is None:
             raise ValueError(
-                "with lora_dropout > 0 what is learned depends on the number of ranks: set num_ranks"
+                "with lora_dropout > 0 set num_ranks: what is learned depends on how many there are"
             )
         return self
 
