@@ -8,7 +8,6 @@ however often they were stopped, what comes out is the same.
 """
 
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,20 +20,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pebble import ProcessExpired, ProcessPool
 
-from data import tables
 from data.errors import EngineError
 from data.report import Report
 from stages.training.render import Example, Renderer, Tokens
+from stages.training.rendered_part import (
+    Given,
+    read_part,
+    render_in_worker,
+    render_part,
+    start_worker,
+)
 
 ROWS_PER_PART = 16
 """What a worker loses when it is stopped: about 2 s, with images in tiles."""
 MOST_WORKERS = 32
 """Each holds a processor of its own, and two parts' worth of images on their way to it."""
-WORTH_WORKERS = 128
+WORTH_WORKERS = 256
 """With fewer rows than this, workers would take longer to start than to render them."""
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 0.5
@@ -42,17 +45,6 @@ GRACE_SECONDS = 0.5
 PLAN = "plan"
 """What progress calls it, in place of a table."""
 PARTS = "parts"
-SCHEMA = pa.schema(
-    [
-        ("prompt_ids", pa.list_(pa.int32())),
-        ("response_ids", pa.list_(pa.int32())),
-        ("num_image_tokens", pa.int32()),
-        ("rejected", pa.string()),
-    ]
-)
-
-Given = tuple[Example, str | None]
-"""An example, and why it is rejected without a look at its tokens; None: it is not."""
 
 
 @dataclass
@@ -118,7 +110,7 @@ class Rendering:
         They are forked off a server that has loaded the libraries, and no thread of ours.
         """
         context = get_context("forkserver")
-        context.set_forkserver_preload([__name__])
+        context.set_forkserver_preload([render_part.__module__])
         return ProcessPool(
             max_workers=self.num_workers,
             initializer=start_worker,
@@ -187,7 +179,7 @@ class Rendering:
             return
         if part.is_new and self.report is not None:
             self.report.advance(rows=len(part.rows))
-        found = map(_rendered, pq.read_table(part.path).to_pylist())
+        found = read_part(part.path)
         yield from zip((example for example, _ in part.rows), found, strict=True)
 
     def _is_there(self, part: Part) -> bool:
@@ -209,54 +201,3 @@ class Rendering:
                 "again, which goes on where this one ended.",
             ) from error
         return True
-
-
-_of_worker: list[Renderer] = []
-"""The renderer of this process, where it is a worker."""
-
-
-def start_worker(make_renderer: Callable[[], Renderer]) -> None:
-    """Make a fresh worker ready.
-
-    Signals that reach a whole process group are the command's to deal with.
-    """
-    import torch
-
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    _of_worker.append(make_renderer())
-
-
-def render_in_worker(rows: Sequence[Given], path: Path, digest: str) -> None:
-    """Render rows in a worker."""
-    render_part(_of_worker[0], rows, path, digest, lambda: False)
-
-
-def render_part(
-    renderer: Renderer,
-    rows: Sequence[Given],
-    path: Path,
-    digest: str,
-    should_stop: Callable[[], bool],
-) -> bool:
-    """Render rows and write them to a file, which is there when it is whole.
-
-    Returns:
-        False where it was stopped first.
-    """
-    found = []
-    for example, reason in rows:
-        if should_stop():
-            return False
-        rendered = reason or renderer.render(example)
-        is_rejected = isinstance(rendered, str)
-        found.append({"rejected": rendered} if is_rejected else vars(rendered))
-    table = pa.Table.from_pylist(found, schema=SCHEMA)
-    tables.write_atomically(path, table, tables.Metadata(stage="train", digest=digest))
-    return True
-
-
-def _rendered(row: dict[str, object]) -> Tokens | str:
-    rejected = row.pop("rejected")
-    return rejected if isinstance(rejected, str) else Tokens(**row)  # type: ignore[arg-type]
