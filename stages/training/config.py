@@ -198,7 +198,8 @@ class Config(BaseModel):
     def _masks_follow_from_settings(self) -> Self:
         if self.lora_dropout and self.num_ranks is None:
             raise ValueError(
-                "with lora_dropout > 0 set num_ranks: what is learned depends on how many there are"
+                "with lora_dropout > 0 what is learned depends on how many ranks there are: "
+                "set num_ranks"
             )
         return self
 
