@@ -106,7 +106,7 @@ class Judge:
             max_workers=self.num_workers,
             max_tasks=TASKS_PER_WORKER,
             initializer=start_worker,
-            context=_engine_server(),
+            context=workers_context(),
         )
         self.probes = [
             (gold, right, pool.schedule(equivalent, args=(gold, answer), timeout=START_SECONDS))
@@ -120,7 +120,7 @@ class Judge:
                 f"The verifier fails its self-test: {'; '.join(wrong[:3])}.",
                 "Install the versions of the libraries that this package asks for.",
             )
-        _engine_server()  # loads the engine while the first answers are read
+        workers_context()  # loads the engine while the first answers are read
         return self
 
     def __exit__(
@@ -212,7 +212,7 @@ class Judge:
                 )
 
 
-def _engine_server() -> multiprocessing.context.ForkServerContext:
+def workers_context() -> multiprocessing.context.ForkServerContext:
     """The process that workers are forked from, started if need be; nothing waits for it."""
     context = multiprocessing.get_context("forkserver")
     loaded = [name for name in PRELOADED if name in sys.modules or "." in name or "_" in name]
