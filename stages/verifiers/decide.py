@@ -25,7 +25,7 @@ EXPLICIT = re.compile(r"(?:option|choice|选项?|故选)\s*[:：]?\s*\(?[A-J]\b"
 SENTENCE_WORDS = 6
 SENTENCE = 4
 """Words from which an answer may be a sentence around a number."""
-REMEMBERED = 100_000
+REMEMBERED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,10 @@ def _decide_values(gold: Gold, answer: str) -> Decision:
         return Decision(False, gold.kind)
     if too_hard(pair[0]):
         return Decision(None, "screen")
-    return Decision(False, "screen") if too_hard(pair[1]) else Decision(None, "math", pair)
+    if too_hard(pair[1]):
+        # A number is not given as a formula that nobody can work out; a formula may be.
+        return Decision(False if gold.kind == "number" else None, "screen")
+    return Decision(None, "math", pair)
 
 
 def _same_words(

@@ -101,6 +101,35 @@ def test_unfinished_and_failed_attempts_are_told_apart() -> None:
     assert (silent.status, silent.outcome_reward) == ("no_answer", 0.0)
 
 
+def test_a_gold_answer_that_cannot_be_verified_is_no_matter_of_length() -> None:
+    for gold in ("\x00", "['4', '7']"):
+        found = judge_by_rule(attempt(gold, "3", finish_reason="length"))
+        assert isinstance(found, Judgement)
+        assert (found.status, found.outcome_reward) == ("unverifiable", None)
+
+
+SERIES = r"\sum_{k=1}^{n} k"
+PADDED = r"\frac{n(n+1)}{2}" + "+0" * 400
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "status"),
+    [
+        (SERIES, PADDED, "timeout"),
+        (PADDED, SERIES, "timeout"),
+        (SERIES, r"\sum_{k=1}^{n} k^{99999}", "timeout"),
+        ("1", "9^{9^{9^9}}", "incorrect"),
+        ("5", r"\prod_{k=1}^{10^{8}} k", "incorrect"),
+        ("7", r"\frac{5^{(5^{(5^{(5^5)})} - 4)} - 5}{16}", "incorrect"),
+        ("0.5", r"\frac{1}{10^{10^{9}}}", "incorrect"),
+    ],
+)
+def test_what_is_too_hard_is_wrong_only_for_a_number(gold: str, answer: str, status: str) -> None:
+    found = judge_by_rule(attempt(gold, answer))
+    assert isinstance(found, Judgement) and found.status == status
+    assert found.outcome_reward == {"timeout": None, "incorrect": 0.0}[status]
+
+
 SUM, SLOW = r"\sum_{k=1}^{4} k", r"\int_0^1 x^x \sin(\cos(x^x)) dx"
 """A gold answer and an answer for the symbolic engine; the second takes it for ever."""
 
