@@ -7,7 +7,7 @@ from pebble import ProcessPool
 
 from stages.verifiers.clean import tidy
 from stages.verifiers.math import equivalent, start_worker
-from stages.verifiers.pool import workers_context
+from stages.verifiers.workers import workers_context
 
 SUM = r"\sum_{k=1}^4 k"
 MEBIBYTE = 1 << 20
