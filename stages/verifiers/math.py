@@ -1,10 +1,12 @@
 r"""Symbolic equality by math-verify. Runs in worker processes only: it can take for ever."""
 
+import ctypes
 import functools
 import importlib
 import logging
 import resource
 import signal
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +15,8 @@ from stages.verifiers.units import factor
 
 MEMORY_BYTES = 2 << 30
 """Address space of a worker: a bigint bomb ends there, and the machine goes on."""
+PR_SET_PDEATHSIG = 1
+"""Of `prctl`: the signal that a process gets when its parent ends."""
 DIGITS = 30
 CLOSE = 1e-12
 
@@ -36,6 +40,9 @@ def start_worker(memory_bytes: int = MEMORY_BYTES) -> None:
         signal.signal(number, signal.SIG_IGN)
     # Python's own handlers wait for a long operation to end; this one ends it.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        # Nobody is left then to end what this process may be busy with for ever.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     logging.disable(logging.CRITICAL)  # math-verify logs every answer it can't parse
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 

@@ -147,7 +147,7 @@ def test_hanging_comparison_is_a_timeout_and_harms_nobody() -> None:
         seconds = time.monotonic() - started
     assert found["bomb"].status == "timeout" and found["bomb"].outcome_reward is None
     assert (found["fine"].status, found["wrong"].status) == ("correct", "incorrect")
-    assert seconds < 2 * 4 + 1, "two tries share the deadline, and the others take no time"
+    assert seconds < 4 + 1, "two tries share the deadline, and the others take no time"
 
 
 def test_an_answer_takes_no_longer_than_the_deadline_and_a_second() -> None:
@@ -260,12 +260,14 @@ BOMBS = (
 
 
 @pytest.mark.parametrize("gold", ["5", "x^2+1", r"\{1, 2\}", "red", "[0,1)"])
-def test_bombs_are_over_at_once(gold: str, judge: Judge) -> None:
-    for bomb in BOMBS:
-        started = time.monotonic()
-        ((_, found),) = judge.judge([(0, attempt(gold, bomb))])
-        assert found.status in ("incorrect", "no_answer", "timeout"), bomb[:40]
-        assert time.monotonic() - started < 20 + 1, bomb[:40]
+def test_bombs_are_over_at_once(gold: str) -> None:
+    with Judge(timeout_seconds=3, num_workers=1) as judge:
+        list(judge.judge([(0, attempt(SUM, r"\sum_{k=1}^{2} k"))]))  # the worker has started
+        for bomb in BOMBS:
+            started = time.monotonic()
+            ((_, found),) = judge.judge([(0, attempt(gold, bomb))])
+            assert found.status in ("incorrect", "no_answer", "timeout"), bomb[:40]
+            assert time.monotonic() - started < 3 + 1, bomb[:40]
 
 
 def test_a_gold_bomb_is_equal_to_itself_only(judge: Judge) -> None:
