@@ -221,6 +221,8 @@ def test_check_prints_a_line_for_each(tmp_path: Path) -> None:
         {"id": "wrong", "gold": "3", "response": r"so \boxed{4}"},
         {"id": "none", "gold": "3", "response": "no idea"},
         {"id": "no gold", "gold": None, "response": r"\boxed{4}"},
+        {"id": "no response", "gold": "None", "response": None},
+        {"id": "half a sign", "gold": "3", "response": "\\boxed{\ud83d 4}"},
     ]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     done = sophia("check", file)
@@ -230,7 +232,11 @@ def test_check_prints_a_line_for_each(tmp_path: Path) -> None:
         {"id": "wrong", "reward": 0, "status": "incorrect", "extracted_answer": "4"},
         {"id": "none", "reward": 0, "status": "no_answer", "extracted_answer": None},
         {"id": "no gold", "reward": None, "status": "unverifiable", "extracted_answer": None},
+        {"id": "no response", "reward": 0, "status": "no_answer", "extracted_answer": None},
+        {"id": "half a sign", "reward": 0, "status": "incorrect", "extracted_answer": "\ud83d 4"},
     ]
+    for name in ("half a sign", "no response"):
+        assert json.loads(sophia("check", file, "--explain", name).stdout)["id"] == name
     explained = json.loads(sophia("check", file, "--explain", "right").stdout)
     assert (explained["rule"], explained["gold_kind"]) == ("formula", "formula")
     assert_refused(sophia("check", file, "--explain", "nobody"), 5, "nobody")
