@@ -89,6 +89,15 @@ def test_choice_by_letter_and_by_text(gold: str, answer: str, status: str) -> No
     assert isinstance(found, Judgement) and found.status == status
 
 
+@pytest.mark.parametrize("gold", "ABCDE")
+def test_a_letter_is_no_other_letter(gold: str) -> None:
+    for answer in "ABCDE":
+        for question in ("", "Which is shown in the picture?"):
+            found = judge_by_rule(attempt(gold, answer, question=question))
+            assert isinstance(found, Judgement)
+            assert (found.status == "correct") == (gold == answer), answer
+
+
 def test_unfinished_and_failed_attempts_are_told_apart() -> None:
     truncated = judge_by_rule(attempt("3", "3", finish_reason="length"))
     assert isinstance(truncated, Judgement)
