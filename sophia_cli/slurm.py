@@ -4,6 +4,7 @@ A stage is one script: a job array where workers can share it, else one job. The
 `slurm.sbatch.jinja`.
 """
 
+import math
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from data.world import PREFIX as WORLD
 from sophia_cli.config import ENVIRONMENT_PREFIX, RUN_VARIABLE, RunConfig
 from sophia_cli.slurm_settings import SlurmStage, TaskSettings, seconds_of
 from sophia_cli.stage_settings import section, stage_module
+from stages.engines import ModelConfig
 
 TEMPLATE = "slurm.sbatch.jinja"
 ORDER = tuple(SlurmStage)
@@ -220,7 +222,7 @@ def num_nodes(stage: SlurmStage, config: RunConfig) -> int:
 
 
 def num_gpus(stage: SlurmStage, config: RunConfig) -> int:
-    """GPUs of a task: as set for the stage, else as set for all where the stage runs a model.
+    """GPUs of a task: as set for the stage, else as set for all, else what its models take.
 
     Raises:
         ConfigError: training would have fewer than ranks.
@@ -230,9 +232,8 @@ def num_gpus(stage: SlurmStage, config: RunConfig) -> int:
         return _training_gpus(own.gpus_per_task if own else None, of_all, config.train.num_ranks)
     if own and own.gpus_per_task is not None:
         return own.gpus_per_task
-    if not any(_runs_model(part, config) for part in PARTS.get(stage, (stage,))):
-        return 0
-    return 1 if of_all is None else of_all
+    needed = max(_gpus_of_models(part, config) for part in PARTS.get(stage, (stage,)))
+    return needed if needed == 0 or of_all is None else of_all
 
 
 def _training_gpus(own: int | None, of_all: int | None, num_ranks: int | None) -> int:
@@ -249,11 +250,17 @@ def _training_gpus(own: int | None, of_all: int | None, num_ranks: int | None) -
     return chosen
 
 
-def _runs_model(stage: SlurmStage, config: RunConfig) -> bool:
-    """Whether a model runs in the stage's own processes, not behind an endpoint."""
+def _gpus_of_models(stage: SlurmStage, config: RunConfig) -> int:
+    """GPUs of the largest model in the stage's own processes; 0: they run none."""
     used = stage_module(stage).models_used(section(config, stage))
-    engines = {model.engine for role, model in config.models.by_role().items() if role in used}
-    return bool(engines - {"endpoint"})
+    models = [model for role, model in config.models.by_role().items() if role in used]
+    return max((_gpus_of(model) for model in models if model.engine != "endpoint"), default=0)
+
+
+def _gpus_of(model: ModelConfig) -> int:
+    """GPUs over which an engine spreads a model: vLLM's own arguments say so."""
+    spreads = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+    return math.prod(int(model.engine_args.get(name, 1)) for name in spreads)
 
 
 def _time_budget(settings: TaskSettings) -> str | None:

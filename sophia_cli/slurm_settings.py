@@ -67,8 +67,9 @@ class TaskSettings(BaseModel):
     time: TimeLimit | None = None
     """Limit of one turn of a task, such as 4:00:00; what is left is done in the next turn."""
     gpus_per_task: int | None = Field(None, ge=0)
-    """Default: 1, and for training train.num_ranks, one for each rank of a node; always none for
-    stages that run no model, unless set for the stage itself."""
+    """Default: those over which the stage's model is spread (vLLM's tensor_parallel_size and the
+    like), else 1; for training train.num_ranks, one for each rank of a node; always none for stages
+    that run no model, unless set for the stage itself."""
     cpus_per_task: int | None = Field(None, ge=1)
     """CPUs of a task."""
     mem: Text | None = None

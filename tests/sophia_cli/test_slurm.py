@@ -117,6 +117,8 @@ def test_only_stages_that_run_models_ask_for_gpus() -> None:
     assert gpus() == {"caption": one, "reason": one, "reward": [], "train": one}
     stage = "slurm.stages.reason.gpus_per_task=4"
     assert gpus(stage) == {"caption": one, "reason": four, "reward": [], "train": one}
+    spread = "models.policy.engine_args={tensor_parallel_size=2, pipeline_parallel_size=2}"
+    assert gpus(spread) == {"caption": four, "reason": one, "reward": [], "train": one}
     assert not any(gpus("slurm.gpus_per_task=0").values())
     served = gpus("models.policy.engine=endpoint", "models.reasoner.engine=endpoint")
     assert served == {"caption": [], "reason": [], "reward": [], "train": one}
