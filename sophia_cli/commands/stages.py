@@ -161,7 +161,10 @@ def verify(
     audit: Annotated[
         int | None,
         typer.Option(
-            help="Only show so many answers about which rules and language model disagree.", min=1
+            help="Only show so many answers about which rules and language model disagree. A judge "
+            "is asked about what the rules reject, so these are right answers that rules miss; "
+            'wrong ones that they accept show up only with verify.llm_extractor = "all".',
+            min=1,
         ),
     ] = None,
 ) -> None:
