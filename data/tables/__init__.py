@@ -28,8 +28,8 @@ from data.tables.reading import (
     open_parquet,
     read_batches,
     read_rows,
-    read_rows_at,
 )
+from data.tables.taking import read_rows_at
 from data.tables.writing import (
     ROW_GROUP_ROWS,
     link_into_place,
