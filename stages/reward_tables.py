@@ -122,17 +122,19 @@ def trajectory_tables(
     """
     columns = schema(Trajectory)
     names = ("text", "prefill", "logprob", *(("token_ids",) if is_on_policy else ()))
+    sample_ids = pa.array(shard.sample_ids, pa.string())
+    ends = pa.array(["stop", "length"])
     found = {name: column[chosen.row] for name, column in shard.columns.items()}
     for here, texts in tables.read_rows_at(path, Rollout, names, chosen.row):
         own = {name: column[here] for name, column in found.items()}
         prefill, text = texts["prefill"].fill_null(""), texts["text"].fill_null("")
         made = {
-            "sample_id": [shard.sample_ids[number] for number in own["sample"]],
+            "sample_id": sample_ids.take(pa.array(own["sample"])),
             "caption_index": own["caption"],
             "rollout_index": own["rollout"],
             "response": pc.binary_join_element_wise(prefill, text, ""),
             "num_tokens": pa.array(own["num_tokens"], mask=own["num_tokens"] == NOT_KNOWN),
-            "finish_reason": ["length" if end == LENGTH else "stop" for end in own["finish"]],
+            "finish_reason": ends.take(pa.array((own["finish"] == LENGTH).astype(np.int8))),
             "behavior_logprob": texts["logprob"],
         }
         made |= {"token_ids": texts["token_ids"]} if is_on_policy else {}

@@ -22,6 +22,7 @@ from data.tables.names import (
 )
 from data.tables.reading import (
     READ_BUFFER_BYTES,
+    ROW_GROUP_BYTES,
     count_rows,
     count_rows_of_part,
     estimate_rows,
@@ -41,6 +42,7 @@ from data.tables.writing import (
 
 __all__ = [
     "READ_BUFFER_BYTES",
+    "ROW_GROUP_BYTES",
     "ROW_GROUP_ROWS",
     "Metadata",
     "count_rows",

@@ -17,7 +17,9 @@ ROW_GROUP_BYTES = 2**26
 """Of rows that are held together."""
 
 
-def open_parquet(path: Path, encoded: Sequence[str] = ()) -> pq.ParquetFile:
+def open_parquet(
+    path: Path, encoded: Sequence[str] = (), footer: pq.FileMetaData | None = None
+) -> pq.ParquetFile:
     """Open a Parquet file for streaming, or say in a sentence why not.
 
     Pages are read as they are needed: by default pyarrow would fetch all row groups at once.
@@ -25,10 +27,15 @@ def open_parquet(path: Path, encoded: Sequence[str] = ()) -> pq.ParquetFile:
     Args:
         path: the file.
         encoded: columns of text to give as dictionary arrays, as they lie in the file.
+        footer: the file's, where it has been read already.
     """
     with _broken_files_as_input_errors(path):
         return pq.ParquetFile(
-            path, pre_buffer=False, buffer_size=READ_BUFFER_BYTES, read_dictionary=encoded
+            path,
+            metadata=footer,
+            pre_buffer=False,
+            buffer_size=READ_BUFFER_BYTES,
+            read_dictionary=encoded,
         )
 
 
@@ -106,17 +113,13 @@ def stream(
     batches = file.iter_batches(
         batch_size=batch_size, row_groups=row_groups, columns=names, use_threads=use_threads
     )
-    while True:
-        with _broken_files_as_input_errors(path):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        if batch.schema.equals(target):
-            yield batch
-            continue
-        yield pa.RecordBatch.from_arrays(
-            [_column(path, batch, column) for column in wanted], schema=target
-        )
+    with _broken_files_as_input_errors(path):
+        for batch in batches:
+            if names == target.names and batch.schema.equals(target):
+                yield batch
+            else:
+                columns = [_column(path, batch, column) for column in wanted]
+                yield pa.RecordBatch.from_arrays(columns, schema=target)
 
 
 def _null_columns(

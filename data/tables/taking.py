@@ -84,6 +84,10 @@ def _file_to_take_from(
     if all(group.total_byte_size <= SOUGHT_BYTES for group in read):
         texts = {field.name for field in schema(record) if field.type == pa.string()}
         encoded = [name for name in columns if name in texts.intersection(footer.schema.names)]
-        return open_parquet(path, encoded), encoded, SOUGHT_ROWS
+        return open_parquet(path, encoded, footer), encoded, SOUGHT_ROWS
     row_bytes = max(group.total_byte_size / group.num_rows for group in read)
-    return open_parquet(path), [], max(1, min(int(SOUGHT_BYTES / row_bytes), SOUGHT_ROWS))
+    return (
+        open_parquet(path, footer=footer),
+        [],
+        max(1, min(int(SOUGHT_BYTES / row_bytes), SOUGHT_ROWS)),
+    )

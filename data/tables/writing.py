@@ -18,6 +18,7 @@ ROW_GROUP_ROWS = 4096
 PAGE_ROWS = 64
 """Rows after which a page may end. With pyarrow's 1024 a page of long texts has fifty megabytes,
 and whoever reads one of its rows holds it."""
+NARROW_PAGE_ROWS = 65_536
 
 
 def to_table(rows: Iterable[Any], record: type) -> pa.Table:
@@ -66,7 +67,7 @@ def stream_atomically(
             compression="snappy" if is_narrow else "zstd",
             use_dictionary=texts if is_narrow else True,
             write_statistics=not is_narrow,
-            write_batch_size=None if is_narrow else PAGE_ROWS,
+            write_batch_size=NARROW_PAGE_ROWS if is_narrow else PAGE_ROWS,
             store_schema=not texts,
         ) as writer:
             for group in _row_groups(pieces):
