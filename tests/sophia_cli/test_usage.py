@@ -169,6 +169,8 @@ def test_ingest_counts_the_answers_that_cannot_be_verified(tmp_path: Path) -> No
     golds = ["12", "  ", "['3', '4']", "\u0001\u0002", "\\frac{1}{2}"]
     rows = [{"question": f"What is number {n}?", "answer": gold} for n, gold in enumerate(golds)]
     rows.append({"question": "Which is it?\n(A) 3\n(B) 3\n(C) 5", "answer": "A"})
+    rows.append({"question": "How much is it?", "answer": "185\\"})
+    rows.append({"question": "Which compound is it?", "answer": "['$MgS$', 'MgS']"})
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     summary = result_of("ingest", source, "--run", tmp_path / "run")
     counted = summary["num_unverifiable"]
@@ -179,6 +181,19 @@ def test_ingest_counts_the_answers_that_cannot_be_verified(tmp_path: Path) -> No
         "several options are the same",
     }
     assert summary["num_without_answer"] == 1
+    samples = tables.read_rows(tables.shard_path(tmp_path / "run" / "samples", 0, 1), Sample)
+    ids = {row["answer"]: row["sample_id"] for row in samples}
+    assert summary["golds"]["not_right"] == {
+        "judged no_answer by the rule `extract`": {"num_samples": 1, "examples": [ids["185\\"]]}
+    }
+    found = summary["golds"]["unverifiable"].values()
+    named = [one for reason in found for one in reason["examples"]]
+    assert sorted(named) == sorted(ids[gold] for gold in ("['3', '4']", "\u0001\u0002", "A"))
+    shown = sophia("ingest", source, "--run", tmp_path / "run", COLUMNS="300")
+    (line,) = (line for line in shown.stdout.splitlines() if "boxed{} of their own" in line)
+    assert line.endswith(f"judged no_answer by the rule `extract` ({ids['185' + chr(92)]})")
+    log = "".join(path.read_text() for path in (tmp_path / "run" / "logs").glob("ingest*"))
+    assert ids["185\\"] in log
 
 
 def test_ingest_of_nothing_that_exists(tmp_path: Path) -> None:

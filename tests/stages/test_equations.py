@@ -14,7 +14,8 @@ import pytest
 from data import tables
 from data.errors import InputError
 from data.records import Reward, Trajectory
-from stages import reward_tables, rollout_shard
+from data.tables import taking
+from stages import rollout_shard
 from stages.job import Job
 from stages.propagate_reward import Config, run
 from tests.reports import SilentReport
@@ -133,7 +134,7 @@ def test_selection_rewards_and_reasons(
 ) -> None:
     monkeypatch.setattr(rollout_shard, "PIECE_ROWS", 300)
     monkeypatch.setattr(rollout_shard, "BATCH_ROWS", 70)
-    monkeypatch.setattr(reward_tables, "TEXT_BATCH_ROWS", 30)
+    monkeypatch.setattr(taking, "TAKEN_ROWS", 30)
     seen = Counter[str]()
     judged = 0
     for seed, (alpha, keep) in enumerate(product(ALPHAS, (1, 2, 3))):
