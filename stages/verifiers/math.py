@@ -71,8 +71,7 @@ def equivalent(gold: str, answer: str) -> bool | None:
     looks like one is taken for unknowns, which it may be.
 
     Returns:
-        None where the answer can be parsed and the gold one can't; where neither can, the rules
-        have found them different, and that stands.
+        None where the answer can be parsed and the gold one can't.
 
     Raises:
         MemoryError, RecursionError: it takes too much of either.
@@ -106,6 +105,7 @@ def _same(gold: str, answer: str, size: float = 1.0) -> bool | None:
 
     parsed_gold, parsed = _parse(gold), _parse(answer)
     if not parsed_gold:
+        # Where neither is mathematics both are texts, `AB ∥ CD`, and the rules found them unlike.
         return None if parsed else False
     if size != 1.0:
         parsed = tuple(one * Rational(repr(size)) for one in parsed if isinstance(one, Expr))

@@ -1,6 +1,6 @@
 """Verdicts per second against math-verify, and memory over many answers and bombs.
 
-    python tests/performance/verification.py [--rows 200000] [--questions 24] [--bombs] [--json]
+    python tests/performance/verification.py [--rows 200000] [--questions 96] [--bombs] [--json]
 
 Three measures, in one run, on generated questions of several kinds:
 
@@ -210,7 +210,7 @@ def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--questions", type=int, default=24)
+    parser.add_argument("--questions", type=int, default=96)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--bombs", action="store_true")
     options = parser.parse_args()

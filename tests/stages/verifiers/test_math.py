@@ -55,7 +55,12 @@ def test_units_are_compared(gold: str, answer: str, equal: bool, worker: Process
 
 @pytest.mark.parametrize(
     ("gold", "answer", "equal"),
-    [("10", r"\frac{", False), (r"\frac{", "10", None), ("}{", "10", None)],
+    [
+        ("10", r"\frac{", False),
+        (r"\frac{", "10", None),
+        ("}{", "10", None),
+        ("AB ∥ CD", r"AB \perp CD", False),
+    ],
 )
 def test_only_an_answer_that_cannot_be_parsed_is_wrong(
     gold: str, answer: str, equal: bool | None, worker: ProcessPool
