@@ -15,7 +15,7 @@ from typing import Any
 from stages.verifiers import graded
 from stages.verifiers.decide import decide
 from stages.verifiers.extract import extract_answer
-from stages.verifiers.golds import type_gold
+from stages.verifiers.golds import Gold, type_gold
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def _by_rule(attempt: Attempt) -> Judgement | tuple[str, str, str]:
         return Judgement(status="unverifiable", verifier="gold")
     if attempt.finish_reason == "length":
         return Judgement(status="truncated")
-    answer = attempt.answer or _extract(attempt, gold.kind)
+    answer = attempt.answer or _extract(attempt, gold)
     if answer is None:
         return Judgement(status="no_answer", verifier="extract")
     if gold.kind in graded.KINDS:
@@ -119,10 +119,11 @@ def _by_rule(attempt: Attempt) -> Judgement | tuple[str, str, str]:
     return _judged(decision.correct, answer, decision.rule)
 
 
-def _extract(attempt: Attempt, kind: str) -> str | None:
-    if kind in graded.KINDS:
+def _extract(attempt: Attempt, gold: Gold) -> str | None:
+    if gold.kind in graded.KINDS:
         return graded.extract_text(attempt.text or "")
-    return extract_answer(attempt.text or "", attempt.asked, kind)
+    known = (*gold.alternatives, *gold.options)
+    return extract_answer(attempt.text or "", attempt.asked, gold.kind, known)
 
 
 def _graded(kind: str, gold: str, answer: str) -> Judgement:

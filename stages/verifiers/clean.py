@@ -55,6 +55,7 @@ SPACING = re.compile(
     r"|(?<!\\)\\[,;:> ]|(?<!\\)~|\\[vh]?phantom\{[^{}]*\}|\\allowbreak\b|\\(?:newline|nonumber)\b"
 )
 NOTHING = re.compile(
+    r"\\(?:left|right)\s*\.|"
     r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|rm|bf|it|Large|large|left"
     r"|right|middle"
     r"|[bB]ig+[lrm]?|mathstrut|strut|blacksquare|square|checkmark|label\{[^{}]*\}|tag\{[^{}]*\})(?![A-Za-z])|\\!|&(?==)|^\s*&"
@@ -97,6 +98,8 @@ BRACED_WORD = re.compile(r"(?<=\d)\{\s*(degrees?|[a-zA-Z]{3,})\s*\}")
 SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\{\\,\})\s*(?=\d{3}(?!\d))")
 REPEATING = re.compile(r"(\d*\.\d*)\\(?:overline|dot|bar)\s*\{(\d+)\}")
 REPEATED = re.compile(r"(\d*\.\d{0,12}?)(\d{1,6}?)\2+(?:\.{3}|\\[lc]?dots(?![A-Za-z]))")
+BARRED = re.compile(r"(?<=\d)\\(?:overline|bar|dot|hat|underline)(?=\s*\{\d+\}|\s*\d)")
+"""`1\\overline{2}` is no 12."""
 LEFT_OUT = re.compile(r"(?<=[-+*/,<=])( ?)\.{3,6}(?![.\d])")
 """`1 + 2 + ... + n`"""
 REPEATED_DIGITS = 48
@@ -144,6 +147,7 @@ def tidy(text: str) -> str:
         text = LEFT_OUT.sub(r"\1\\ldots ", text)
     text = REPEATING.sub(_repeated, text)
     text = REPEATED.sub(_repeated, text)
+    text = BARRED.sub(r"\\barred", text)
     text = PRIME.sub("'", text)
     text = OVER.sub(r"\\frac{\1}{\2}", text)
     text = COMBINATIONS.sub(r"\\binom{\2\3}{\4\5}", text)

@@ -6,7 +6,7 @@ the symbolic engine. Nothing here takes long, whatever the answers are.
 
 from dataclasses import replace
 
-from stages.verifiers.arithmetic import identical, same_number
+from stages.verifiers.arithmetic import same_number
 from stages.verifiers.expressions import functions, symbols
 from stages.verifiers.matrices import as_rows, scaled_identity
 from stages.verifiers.progressions import progression_of, remainder, same_steps
@@ -16,6 +16,7 @@ from stages.verifiers.regions import End, Piece, as_interval, is_region, pieces
 from stages.verifiers.relations import (
     Named,
     as_asked,
+    is_identity,
     is_other_unknown,
     named,
     rising,
@@ -93,7 +94,10 @@ def _same_progression(gold: Value, answer: Value, terms: Terms) -> Truth:
     ours, theirs = (
         one if isinstance(one, Progression) else progression_of(one) for one in (gold, answer)
     )
-    if ours and theirs:
+    given = [one for one in (gold, answer) if isinstance(one, Progression)]
+    if len({one.one_way for one in given}) > 1:
+        return False
+    if ours and theirs and not given[0].one_way:
         return same_steps(ours, theirs)
     if isinstance(answer, Progression) and (left := remainder(answer, terms.question)):
         return same(gold, left, terms)
@@ -130,7 +134,7 @@ def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
         return not is_other_unknown(theirs, terms) and same(gold, theirs.value, terms)
     if isinstance(gold, Matrix) and isinstance(answer, Relation) and answer.is_equation:
         return same(gold, answer.sides[-1], terms)  # a product of matrices, and what it is
-    if isinstance(answer, Relation) and answer.is_equation and _is_identity(answer):
+    if isinstance(answer, Relation) and answer.is_equation and is_identity(answer):
         return same(gold, answer.sides[-1], terms)
     if isinstance(answer, Relation) and answer.is_equation and len(answer.sides) == 2:
         if squeezed(answer.texts[0]) in squeezed(terms.question) and len(answer.texts[0]) > 1:
@@ -138,14 +142,6 @@ def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
     if isinstance(answer, Relation) and answer.is_equation:
         return False
     return _same_region(gold, answer, terms)
-
-
-def _is_identity(relation: Relation) -> bool:
-    """Whether an equation only writes one formula in several ways."""
-    nodes = [side.node for side in relation.sides if isinstance(side, Quantity)]
-    if len(nodes) != len(relation.sides) or not symbols(nodes[0]):
-        return False
-    return all(identical(nodes[0], node) for node in nodes[1:])
 
 
 def _same_named(

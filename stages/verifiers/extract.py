@@ -2,13 +2,16 @@ r"""The final answer of a response: what stands after the thinking, in the last 
 
 import json
 import re
+from collections.abc import Sequence
 
 from stages.verifiers.boxes import BOX, last_box
+from stages.verifiers.denials import DENIED, EMPTY, denial_in, denies
 from stages.verifiers.han import with_signs
 from stages.verifiers.letters import ANY_LETTER, settled_letter
 from stages.verifiers.lines import closing_answer, first_phrase
 from stages.verifiers.longs import long_number
 from stages.verifiers.markup import without_html
+from stages.verifiers.retractions import taken_back
 
 CLOSED = ("</think>", "</thinking>", "<|end_of_thought|>", "◁/think▷", "</thought>", "</reasoning>")
 OPENED = ("<think>", "<thinking>", "<|begin_of_thought|>", "◁think▷", "<thought>")
@@ -50,7 +53,6 @@ JSON_FIELD = re.compile(
     re.IGNORECASE,
 )
 JSON_FIELD_ALONE = re.compile(r"\"(?:short|final)[ _]answer\"\s*:\s*\"[^\"]*\"", re.IGNORECASE)
-DENIED = re.compile(r"^\W*(?:not\b|isn't|≠|不是|n't)", re.IGNORECASE)
 ASKED = re.compile(
     r"(?:\bwhether|\bif|是否|\b(?:false|wrong|incorrect|untrue|not (?:true|correct|right|the case))"
     r"(?: to \w+)? that|\b(?:student(?:'s)?|reference|standard|gold)"
@@ -58,23 +60,21 @@ ASKED = re.compile(
     re.IGNORECASE,
 )
 """What stands before a marker that marks no answer: a question, a denial, somebody's answer."""
+YES_AFTER = re.compile(r"[^\S\n]*[*$\\（(]*\w")
 UNREAL = re.compile(r"\bwould be\b", re.IGNORECASE)
 CONDITION = re.compile(r"\b(?:if|were|had)\b", re.IGNORECASE)
 UNOPENED = re.compile(r"^\s*\}")
 """The end of `\\text{Answer: }`."""
 SENTENCE_END = re.compile(r"[.!?\n]\s")
-TAKEN_BACK = re.compile(
-    r"[\s$).,;:*\\\]]{0,12}(?:(?:but )?(?:(?:which|that|this|it) )?"
-    r"(?:is|was|would be|turns out to be)\s*"
-    r"(?:wrong|incorrect|not (?:right|correct|the answer)|an? (?:error|mistake))|不对|错了|是错)",
+REMARK = re.compile(
+    r"[\s*$]*(?:reasonable|plausible|sensible|consistent|verified|confirmed|valid|boxed|shown|stated"
+    r"|given|expressed|obtained|within|positive,|negative,|(?:correct|right)(?!\s*[.\n]?\s*$)"
+    r"|in (?:the|a|agreement|line)|above|below|supported|now\b|also\b|already\b)\b"
+    r"|[\s*]*(?:合理|正确|符合|一致)",
     re.IGNORECASE,
 )
-"""What is said of a box right after it."""
+"""What is said of an answer, and is none."""
 DOUBTED = re.compile(r"\w\s*[?？]$")
-EMPTY = re.compile(
-    r"[\s?？.$*_\-…]*|\\(?:cdots|ldots|dots)|(?:your |the )?answer(?: here)?|n/?a|none given",
-    re.IGNORECASE,
-)
 LONGEST_ANSWER = 2000
 """Characters; what is longer is an argument, not an answer."""
 LONGEST_TAGGED = 200
@@ -83,7 +83,9 @@ LONGEST_TAIL = 20_000
 """Characters from the end in which an answer is looked for."""
 
 
-def extract_answer(text: str, question: str = "", kind: str = "") -> str | None:
+def extract_answer(
+    text: str, question: str = "", kind: str = "", known: Sequence[str] = ()
+) -> str | None:
     """The final answer of a response, or None where it has none.
 
     An answer inside the thinking does not count: what is searched follows the last `</think>`, and
@@ -94,17 +96,22 @@ def extract_answer(text: str, question: str = "", kind: str = "") -> str | None:
         text: the response.
         question: what was asked.
         kind: of the gold answer, which says if a letter, a number or words are to be found.
+        known: the gold answer and the options: what denies is an answer where one of them does.
     """
     tail = after_thinking(text)
     if tail is None:
         return None
     tail = calmed(_unnested(_first_turn(tail))[-LONGEST_TAIL:])
-    answer = _answer_in(without_html(with_signs(tail)), question, kind)
+    tail = without_html(with_signs(tail))
+    accepted = [one for one in known if kind != "yes/no" and denies(one)]
+    answer = _answer_in(tail, question, kind)
     if answer is None:
-        return None
+        return denial_in(tail, accepted) if accepted else None
     answer = answer.strip()
     if len(answer) > LONGEST_ANSWER:
         return long_number(answer)
+    if accepted and denies(answer):
+        return answer or None
     if not answer or EMPTY.fullmatch(answer):
         return None
     if kind not in ("yes/no", "text", "choice") and DOUBTED.search(answer):
@@ -148,27 +155,48 @@ def _answer_in(tail: str, question: str, kind: str) -> str | None:
         start = tags[-1].end()
         end = END_TAG.search(tail, start)
         inner = tail[start : end.start() if end else None].strip()
+        if end and (instead := taken_back(tail[end.end() :], kind)) is not None:
+            return first_phrase(instead, kind, question)
         if len(inner) <= LONGEST_TAGGED and "\n" not in inner and not BOX.search(inner):
             return inner
         return _answer_in(inner, question, kind) or inner if inner else None
     box = last_box(tail, kind) if BOX.search(tail) else None
-    if box is not None and TAKEN_BACK.match(tail, box.end):
-        return _answer_in(tail[box.end :], question, kind)
     rest = tail if box is None else tail[box.end :]
-    finals = list(FINAL.finditer(rest)) or list(FINAL_HEAD.finditer(rest))
+    finals = [mark for mark in FINAL.finditer(rest) if _marks(rest, mark, kind)]
+    finals = finals or list(FINAL_HEAD.finditer(rest))
     if finals:
-        stated = first_phrase(rest[finals[-1].end() :], kind, question)
+        stated = _after(_behind(rest, finals[-1], kind), question, kind)
         if stated and (box is None or not EMPTY.fullmatch(stated)):
             return stated
     if box is not None:
+        if (instead := taken_back(rest, kind)) is not None:
+            return first_phrase(instead, kind, question) or _marked(rest, question, kind)
         return _with_letter(box.content, rest) if kind == "choice" else box.content
     if found := _json_answer(tail):
         return found
-    markers = [mark for mark in MARKER.finditer(tail) if not _is_asked(tail, mark)]
-    if markers:
-        after = UNOPENED.sub("", tail[markers[-1].end() :])
-        return first_phrase(after, kind, question) if after.strip() else None
+    if any(_marks(tail, mark, kind) for mark in MARKER.finditer(tail)):
+        return _marked(tail, question, kind)
     return closing_answer(tail, question, kind)
+
+
+def _marked(tail: str, question: str, kind: str) -> str | None:
+    """The answer behind the last marker such as `Answer:`."""
+    markers = [mark for mark in MARKER.finditer(tail) if _marks(tail, mark, kind)]
+    if not markers:
+        return None
+    return _after(UNOPENED.sub("", _behind(tail, markers[-1], kind)), question, kind)
+
+
+def _behind(tail: str, mark: re.Match[str], kind: str) -> str:
+    """What follows a marker; of `答案：是`, the yes that it ends with."""
+    is_yes = kind == "yes/no" and mark[0].endswith("是") and not YES_AFTER.match(tail, mark.end())
+    return tail[mark.end() - is_yes :]
+
+
+def _after(text: str, question: str, kind: str) -> str | None:
+    """The answer behind a marker, or the one that replaces it further on."""
+    instead = taken_back(text, kind, start=1)
+    return first_phrase(text if instead is None else instead, kind, question)
 
 
 def _with_letter(content: str | None, rest: str) -> str | None:
@@ -177,6 +205,12 @@ def _with_letter(content: str | None, rest: str) -> str | None:
         return content
     letter = settled_letter(lines[0])
     return f"{letter}. {content}" if letter and len(letter) == 1 else content
+
+
+def _marks(tail: str, mark: re.Match[str], kind: str) -> bool:
+    """Whether an answer follows a marker, and no remark: `the answer is reasonable because`."""
+    is_remark = kind != "yes/no" and REMARK.match(tail, mark.end())
+    return not is_remark and not _is_asked(tail, mark)
 
 
 def _is_asked(tail: str, mark: re.Match[str]) -> bool:

@@ -1,6 +1,7 @@
 r"""Numbers at equal steps without end: `x = 7k + 3, k \in \mathbb{Z}`, `x \equiv 3 \pmod 7`."""
 
 import re
+from dataclasses import replace
 
 import mpmath
 
@@ -15,7 +16,8 @@ CONGRUENT = re.compile(
     r"\(?\s*(?:\\pmod|\\bmod|\\mod|mod)\s*\{?\s*(?P<modulus>\d{1,9})\s*\}?\s*\)?"
 )
 INTEGER = (
-    r"(?P<name>[a-z])\s*(?:\\in\s*(?:\\mathbb\s*\{?Z\}?|Z)"
+    r"(?P<name>[a-z])\s*(?:\\in\s*(?:\\mathbb\s*\{?(?:Z|(?P<natural>N))\}?|Z|(?P<counting>N))"
+    r"\s*(?P<positive>[\^_]\s*\{?[*+]\}?|[*+])?"
     r"|(?:is )?(?:an |any )?(?:arbitrary )?integers?"
     r"|为(?:任意)?整数|是(?:任意)?整数)"
 )
@@ -67,7 +69,9 @@ def read_progression(text: str, read: Read) -> Value | None:
     rest = match["rest"].rstrip(" ,;|:(")
     if member := MEMBER.fullmatch(rest):
         rest = member[1]
-    return _through(read(rest), match["name"])
+    groups = match.groupdict()
+    one_way = any(groups.get(name) for name in ("natural", "counting", "positive"))
+    return _through(read(rest), match["name"], one_way)
 
 
 def _congruent(rest: Value, modulus: int) -> Value | None:
@@ -79,13 +83,14 @@ def _congruent(rest: Value, modulus: int) -> Value | None:
     return found[0] if len(found) == 1 else Sequence(tuple(found))
 
 
-def _through(value: Value, name: str) -> Value | None:
-    """What a formula runs through while one of its letters is every integer."""
+def _through(value: Value, name: str, one_way: bool) -> Value | None:
+    """What a formula runs through while one of its letters is every integer, or natural number."""
     if isinstance(value, Sequence) and not value.opening:
-        found = [_through(item, name) for item in value.items]
+        found = [_through(item, name, one_way) for item in value.items]
         known = [item for item in found if item is not None]
         return Sequence(tuple(known)) if len(known) == len(found) else None
-    return progression_of(value, name)
+    found_ = progression_of(value, name)
+    return replace(found_, one_way=one_way) if found_ else None
 
 
 def progression_of(value: Value, name: str = "") -> Progression | None:

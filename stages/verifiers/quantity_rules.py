@@ -21,7 +21,7 @@ from stages.verifiers.renaming import readings
 from stages.verifiers.series import Endless, has_dots, index_names, written_out
 from stages.verifiers.terms import Terms
 from stages.verifiers.tolerance import FLOAT, near
-from stages.verifiers.units import factor
+from stages.verifiers.units import factor, plain_percent
 from stages.verifiers.values import Literal, Quantity
 
 ANYTHING = frozenset(
@@ -152,7 +152,7 @@ def _identical_written_out(gold: Node, answer: Node) -> bool | None:
 
 def _same_value(gold: Quantity, value: Any, answer: Quantity, other: Any, terms: Terms) -> bool:
     """Whether two numbers are the same with their units taken into account."""
-    ours, theirs = gold.unit or None, answer.unit or None
+    ours, theirs = (plain_percent(one.unit, terms.question) for one in (gold, answer))
 
     def close(one: Any, one_literal: Literal | None, two: Any, two_literal: Literal | None) -> bool:
         return near(one, one_literal, two, two_literal, terms.tolerance)

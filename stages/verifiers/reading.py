@@ -37,9 +37,14 @@ from stages.verifiers.values import (
 
 QUANTIFIED = re.compile(
     r"\s*,?\s*(?:for|where|with|when)\s+(?:all|some|any|every|each|integers?|[a-zA-Z]\s*\\in)\b"
-    r"[^,;]*?(?=,\s*\\?(?:and|or)?\b|\band\b|$)|\(?[a-z]\s*\\in\s*\\mathbb\{[ZN]\}(?:\^\+"
-    r"|_\+)?\)?\s*$"
+    r"[^,;]*?(?=,\s*\\?(?:and|or)?\b|\band\b|$)|\(?[a-z]\s*\\in\s*\\mathbb\{[ZN]\}"
+    r"(?:[\^_]\{?[*+]\}?)?\)?\s*$"
 )
+INDEXED = re.compile(
+    r"([a-zA-Z]_\{?(?P<index>[nk])\}?\s*=.+?)\s*,?\s*\(?\s*(?P=index)\s*"
+    r"(?:\\geq\s*[01]|=\s*1\s*,\s*2\s*,\s*(?:3\s*,\s*)?\\ldots|\\in\s*N\s*[*+^_{}]{0,4})\s*\)?"
+)
+"""A sequence with what its index may be: all there is."""
 TRANSPOSED = re.compile(r"^(\(.*\)|\[.*\])\s*\^\s*\{?\s*(?:T|\\top|\\mathsf T)\s*\}?$")
 RATIO_WORD = re.compile(r"(?<=[\d}\s])\s*(?:to|比)\s*(?=[\d\\])")
 WORDS_TO = re.compile(r"[a-z]{3,9}(?: to [a-z]{3,9}){1,3}", re.IGNORECASE)
@@ -95,6 +100,8 @@ def _read(text: str, hints: Hints) -> Value:
         and not LEAD_ON.search(text, led.end())
     ):
         return part(text[led.end() :])
+    if whole := INDEXED.fullmatch(text):
+        text = whole[1]
     text = QUANTIFIED.sub("", text).strip() or text
     if not hints.several:
         text = GROUPS.sub(lambda match: match[0].replace(",", ""), text)

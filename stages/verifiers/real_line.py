@@ -24,9 +24,10 @@ REAL_LINE = re.compile(
     r"|\(\s*-\s*\\infty\s*,\s*\+?\s*\\infty\s*\)"
 )
 NOTHING = re.compile(
-    r"\\emptyset|\\?\{\s*\\?\}|(?:the )?(?:empty|null) set|(?:there (?:is|are|exists?) )?no"
+    r"\\emptyset|\\?\{\s*\\?\}|(?:the )?(?:empty|null) set"
+    r"|(?:there (?:is|are|exists?) |(?:the |this )?(?:equation|system|inequality) has )?no"
     r" (?:real |integer |such )?(?:solutions?|roots?|values?)(?: exists?)?|none"
-    r"|(?:该|原|此|这个)?(?:方程组?|不等式组?)?无解|空集|无实数解|不存在|没有实数解"
+    r"|(?:所以|因此|故)?(?:该|原|此|这个)?(?:方程组?|不等式组?)?无解|空集|无实数解|不存在|没有实数解"
     r"|does not exist|no such \w+(?: exists?)?|DNE",
     re.IGNORECASE,
 )

@@ -234,3 +234,11 @@ def rising(relation: Relation) -> Relation:
             relation.texts[::-1],
         )
     return relation
+
+
+def is_identity(relation: Relation) -> bool:
+    """Whether an equation only writes one formula in several ways."""
+    nodes = [side.node for side in relation.sides if isinstance(side, Quantity)]
+    if len(nodes) != len(relation.sides) or not symbols(nodes[0]):
+        return False
+    return all(identical(nodes[0], node) for node in nodes[1:])

@@ -56,12 +56,13 @@ CLAUSE = re.compile(
     r"|for (?:the|all|each|every|both)|to (?:get|reach|arrive|finish|complete|make))\s",
     re.IGNORECASE,
 )
+NAME = r"[a-zA-Z](?:_\{?\w\}?|\w)?"
 EQUATIONS = re.compile(
-    r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40}(?:\s*(?:,|，|;|\bor\b|\band\b|或|和)\s*(?:and |or )?"
-    r"[a-zA-Z]\w?\s*=\s*[^\s,，;或和与]{1,40})+$"
+    rf"{NAME}\s*=\s*[^\s,，;或和与]{{1,40}}(?:\s*(?:,|，|;|\bor\b|\band\b|或|和)\s*(?:and |or )?"
+    rf"{NAME}\s*=\s*[^\s,，;或和与]{{1,40}})+$"
 )
 NEARLY = re.compile(r"(?<![^\s=≈$])[^\s=≈$]{1,60}\s?≈\s?[\d.]{1,40}$")
-JOINED = re.compile(r"[\s,;]*(?:and|or|,|;|和|或|、)?[\s,]*")
+JOINED = re.compile(r"[\s,;，；]*(?:and|or|,|;|和|或|、)?[\s,]*")
 WORDY = re.compile("[A-Za-z]{4,}")
 LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
 MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")

@@ -63,6 +63,11 @@ THINGS = frozenset(
 NEGATION = re.compile(
     r"\b(?:not|n't|never|no|neither|nor|without|isn't|aren't|cannot)\b|不|没|非|无"
 )
+SAID_OF = re.compile(
+    r"(?:so |thus |therefore |hence )?(?:the |a |an |these |this |it |they )?"
+    r"(?:(?!(?:and|or|but|if|not|no|only)\b)[\w'-]+ ){0,4}(?:is|are|was|were) "
+)
+"""A subject and its verb, before what is said of it."""
 HEDGE = re.compile(
     r"\b(?:either|maybe|perhaps|possibly|might be|may be|could be|could also|not sure|unsure"
     r"|unknown|cannot (?:be )?determin\w*|can't (?:be )?determin\w*|guess)\b|可能|也许|或者",
@@ -74,7 +79,7 @@ SYNONYMS = {
     "colour": "color", "infinitely": "infinity", "an infinite number": "infinity",
     "既不是奇函数也不是偶函数": "非奇非偶函数", "既非奇函数也非偶函数": "非奇非偶函数",
     "既不是奇函数,也不是偶函数": "非奇非偶函数", "非奇非偶": "非奇非偶函数",
-    "none of these": "none of the above", "neither": "none",
+    "none of these": "none of the above", "neither": "none", "not possible": "impossible",
 }  # fmt: skip
 
 
@@ -155,6 +160,9 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
         return True
     ours, theirs = words_of(gold), words_of(answer)
     if ours == theirs:
+        return True
+    subject = SAID_OF.match(right) if NEGATION.search(left) else None
+    if subject and words_of(right[subject.end() :]) == ours:
         return True
     if bool(NEGATION.search(left)) != bool(NEGATION.search(right)) or HEDGE.search(right):
         return False

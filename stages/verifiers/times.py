@@ -54,6 +54,9 @@ WORDED = re.compile(
 )
 
 
+PREPOSITION = re.compile(r"^(?:on|in|at)\s+(?=\w)", re.IGNORECASE)
+
+
 def read_moment(text: str, clock: bool, ratio: bool) -> Moment | None:
     """A time or date; None where the text is none.
 
@@ -64,6 +67,7 @@ def read_moment(text: str, clock: bool, ratio: bool) -> Moment | None:
     """
     if len(text) > 40:
         return None
+    text = PREPOSITION.sub("", text)
     return _clock(text, clock, ratio) or _date(text)
 
 

@@ -20,7 +20,7 @@ LENGTH = {
 TIME = {
     "second": "s sec secs second seconds 秒 秒钟", "minute": "min mins minute minutes 分钟",
     "hour": "h hr hrs hour hours 小时 时", "day": "day days 天 日", "week": "week weeks 周 星期",
-    "month": "month months 月 个月", "year": "year years yr yrs 年", "millisecond":
+    "month": "month months 月 个月", "year": "year years yr yrs annum 年", "millisecond":
     "ms millisecond milliseconds 毫秒", "microsecond": "µs us microsecond microseconds",
     "nanosecond": "ns nanosecond nanoseconds",
 }  # fmt: skip
@@ -60,7 +60,7 @@ COMPOUND = {
     ("centimeter", 3): "cc",
 }  # fmt: skip
 OTHER = {
-    "percent": r"% \% percent pct per\ cent",
+    "percent": r"% \% percent pct per_cent",
     "yuan": "yuan 元 RMB rmb CNY 人民币 元钱 块 ¥ ￥", "dollar": r"$ \$ dollar dollars USD usd "
     "US$ 美元", "euro": "€ euro euros EUR 欧元", "british_pound": "£ GBP 英镑", "jiao": "角",
     "cent": "cent cents ¢", "yen": "yen JPY 日元", "rupee": "₹ rupee rupees Rs Rs. INR",
@@ -199,3 +199,18 @@ ASKED = (
     re.compile(r"[Nn]umber of\s+((?:square |cubic )?[A-Za-z/]{1,24})"),
     re.compile(r"多少\s*([\u4e00-\u9fffA-Za-z/]{1,4})"),
 )
+
+
+RATES = {
+    "year": re.compile(r"\b(?:annual|yearly|per year|per annum|a year)|年", re.IGNORECASE),
+    "month": re.compile(r"\b(?:monthly|per month|a month)\b|月", re.IGNORECASE),
+    "day": re.compile(r"\b(?:daily|per day|a day)\b|日|天", re.IGNORECASE),
+}
+
+
+def plain_percent(unit: str | None, question: str) -> str | None:
+    """A unit; percent for `percent per year` where the question says that it is a year's."""
+    for name, asked in RATES.items():
+        if unit == f"percent*{name}**-1" and asked.search(question):
+            return "percent"
+    return unit or None

@@ -112,6 +112,8 @@ class Progression:
     """Any one of them."""
     formula: Union["Value", None] = None
     """What they were given by, as read without regard to the letter that counts them."""
+    one_way: bool = False
+    """Whether the letter is a natural number, so that they have a first one."""
 
 
 @dataclass(frozen=True, slots=True)
