@@ -188,7 +188,7 @@ def _marked(tail: str, question: str, kind: str) -> str | None:
 
 
 def _behind(tail: str, mark: re.Match[str], kind: str) -> str:
-    """What follows a marker; of `答案：是`, the yes that it ends with."""
+    """What follows a marker; of `答案是`, the yes that it ends with."""
     is_yes = kind == "yes/no" and mark[0].endswith("是") and not YES_AFTER.match(tail, mark.end())
     return tail[mark.end() - is_yes :]
 

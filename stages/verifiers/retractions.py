@@ -1,4 +1,4 @@
-"""Answers that are taken back: `The answer is 5. Wait, that's wrong; it is 6.`"""
+"""Answers that are taken back: `The answer is 5. Wait, that's wrong; it is 6`."""
 
 import re
 
@@ -31,9 +31,13 @@ VALUE = r"[*_\s$]{0,4}(?P<value>\\?[-−+(\[{√\d$\\].*|[A-J]\b(?!').*|[a-zA-Z]
 WORDS = r"[*_\s]{0,4}(?P<words>[\w' -]{1,40}|[\u4e00-\u9fff]{1,12})"
 SUBJECT = (
     r"(?:\b(?:the )?(?:correct |right |actual |real |true |final |proper )?(?:answer|value|result"
-    r"|option|choice|number|total)\b|\b(?:it|that|this)\b|\bI meant?(?= )|答案|结果|正确(?:答案|选项)|^)"
+    r"|option|choice|number|total)\b|\b(?:it|that|this)\b|\bI meant?(?= )"
+    r"|答案|结果|正确(?:答案|选项)|^)"
 )
-SHOULD = r"\s*(?:(?:should|must|has to|ought to) (?:actually |really |instead )?(?:be|read)|应该?[是为选]?)"
+SHOULD = (
+    r"\s*(?:(?:should|must|has to|ought to) (?:actually |really |instead )?(?:be|read)"
+    r"|应该?[是为选]?)"
+)
 STATES = re.compile(
     rf"{SUBJECT}(?:\s*(?:is|are|was|=|equals|[:：是为选]|'s|(?<=mean)|(?<=meant))|{SHOULD})"
     rf"(?:\s*(?:actually|really|instead|in fact|therefore|[:：]))*\s*(?:{VALUE}|{WORDS}\W*$)",

@@ -304,7 +304,7 @@ def test_an_extracted_answer_may_go_on_to_the_judge(tmp_path: Path) -> None:
 
 
 def test_all_responses_may_be_read_by_the_extractor(tmp_path: Path) -> None:
-    write(tmp_path, [(NUMBER, ["It was \\boxed{8}, no, 7.", "\\boxed{7}"])])
+    write(tmp_path, [(NUMBER, ["I wrote \\boxed{8} on the board; the book has 7.", "\\boxed{7}"])])
     config = verify.Config(llm_extractor="all", num_workers=1)
     _, prompts = ask(tmp_path, lambda asked: "Answer: 7", config)
     rows = verdicts(tmp_path)
