@@ -39,9 +39,19 @@ def check_file(path: Path, explained: str | None = None) -> None:
             }
             if explained is not None:
                 line |= {"rule": found.verifier, **explain(_attempt(row))}
-            sys.stdout.write(json.dumps(line, ensure_ascii=explained is None) + "\n")
+            sys.stdout.write(_line(line, is_readable=explained is not None) + "\n")
     if explained is not None and not judged:
         raise InputError(f"{path} has no line with the id {explained}.", "Give an id that it has.")
+
+
+def _line(row: dict[str, Any], is_readable: bool) -> str:
+    """A row as JSON, in plain ASCII unless it is for people and their terminal can show it."""
+    text = json.dumps(row, ensure_ascii=not is_readable)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(row)
+    return text
 
 
 def _plain(reward: float | None) -> float | None:
@@ -54,7 +64,7 @@ def _attempt(row: dict[str, Any]) -> Attempt:
     return Attempt(
         gold=None if gold is None else str(gold),
         choices=tuple(str(choice) for choice in choices) if isinstance(choices, list) else (),
-        text=str(row["response"]),
+        text=_text(row, "response"),
         question=_text(row, "question"),
         hint=_text(row, "hint"),
         answer_type=_text(row, "answer_type"),

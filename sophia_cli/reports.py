@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from data.ingest import IngestSummary
     from sophia_cli.slurm import Script
     from stages.audit import Audit
+    from stages.gold_answers import GoldReport
     from stages.judge_data import JudgeData
     from stages.what_if import Forecast
 
@@ -27,10 +28,20 @@ MOST_SHOWN = 120
 """Characters of a text in a table."""
 
 
-def show_ingest(summary: "IngestSummary", unverifiable: dict[str, int], as_json: bool) -> None:
-    """What was read, and how many gold answers are of no use to the verifier, by reason."""
+def show_ingest(summary: "IngestSummary", golds: "GoldReport", as_json: bool) -> None:
+    """What was read, and which gold answers are of no use to the verifier, by reason."""
+    from stages.gold_answers import lines_of
+
     if as_json:
-        print_json({**asdict(summary), "num_unverifiable": unverifiable})
+        print_json(
+            {
+                **asdict(summary),
+                "num_unverifiable": {
+                    reason: found.num_samples for reason, found in golds.unverifiable.items()
+                },
+                "golds": asdict(golds),
+            }
+        )
         return
     out.print(
         f"ingest: {summary.num_samples} samples with {summary.num_images} images "
@@ -44,8 +55,8 @@ def show_ingest(summary: "IngestSummary", unverifiable: dict[str, int], as_json:
         out.print(f"  {number} left out, which overlap {what}; see excluded.jsonl")
     if summary.num_without_answer:
         out.print(f"  {summary.num_without_answer} without an answer")
-    for reason, number in sorted(unverifiable.items()):
-        out.print(f"  {number} answers can't be verified: {reason}")
+    for line in lines_of(golds):
+        out.print(f"  {line}", markup=False)
 
 
 def show_outcome(stage: str, outcome: Outcome) -> None:

@@ -4,6 +4,7 @@ A stage is one script: a job array where workers can share it, else one job. The
 `slurm.sbatch.jinja`.
 """
 
+import math
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from data.world import PREFIX as WORLD
 from sophia_cli.config import ENVIRONMENT_PREFIX, RUN_VARIABLE, RunConfig
 from sophia_cli.slurm_settings import SlurmStage, TaskSettings, seconds_of
 from sophia_cli.stage_settings import section, stage_module
+from stages.engines import ModelConfig
 
 TEMPLATE = "slurm.sbatch.jinja"
 ORDER = tuple(SlurmStage)
@@ -174,7 +176,7 @@ def _script(
         exports=invocation.exports(),
         setup=settings.setup or (),
         command=list(_command(stage, follows, config, invocation)),
-        signal_seconds=config.slurm.signal_seconds,
+        signal_seconds=settings.signal_seconds,
         max_idle=config.slurm.max_requeues_without_progress,
     )
     return Script(stage, text, dependency)
@@ -194,7 +196,7 @@ def _command(
     if follows:
         yield "--follow"
     if stage != SlurmStage.PROPAGATE_REWARD:  # takes a moment, and no such options
-        if budget := _time_budget(config, config.slurm.of_stage(stage)):
+        if budget := _time_budget(config.slurm.of_stage(stage)):
             yield f"--time-budget {budget}"
         yield '--worker "slurm-$task"'
 
@@ -220,31 +222,57 @@ def num_nodes(stage: SlurmStage, config: RunConfig) -> int:
 
 
 def num_gpus(stage: SlurmStage, config: RunConfig) -> int:
-    """GPUs of a task: as set for the stage, else as set for all where the stage runs a model."""
-    own = config.slurm.stages.get(stage)
+    """GPUs of a task: as set for the stage, else as set for all, else what its models take.
+
+    Raises:
+        ConfigError: training would have fewer than ranks.
+    """
+    own, of_all = config.slurm.stages.get(stage), config.slurm.gpus_per_task
+    if stage == SlurmStage.TRAIN:
+        return _training_gpus(own.gpus_per_task if own else None, of_all, config.train.num_ranks)
     if own and own.gpus_per_task is not None:
         return own.gpus_per_task
-    if not any(_runs_model(part, config) for part in PARTS.get(stage, (stage,))):
-        return 0
-    return 1 if config.slurm.gpus_per_task is None else config.slurm.gpus_per_task
+    needed = max(_gpus_of_models(part, config) for part in PARTS.get(stage, (stage,)))
+    return needed if needed == 0 or of_all is None else of_all
 
 
-def _runs_model(stage: SlurmStage, config: RunConfig) -> bool:
-    """Whether a model runs in the stage's own processes, not behind an endpoint."""
+def _training_gpus(own: int | None, of_all: int | None, num_ranks: int | None) -> int:
+    """GPUs of a node that trains: one for each rank, unless it is to train on CPUs."""
+    if own is None and of_all != 0:
+        return num_ranks or of_all or 1
+    chosen = own or 0
+    if 0 < chosen < (num_ranks or 0):
+        raise ConfigError(
+            f"slurm.stages.train.gpus_per_task = {chosen} is fewer than the train.num_ranks = "
+            f"{num_ranks} of a node.",
+            "Leave it out, which asks for one for each rank; or set train.num_ranks lower.",
+        )
+    return chosen
+
+
+def _gpus_of_models(stage: SlurmStage, config: RunConfig) -> int:
+    """GPUs of the largest model in the stage's own processes; 0: they run none."""
     used = stage_module(stage).models_used(section(config, stage))
-    engines = {model.engine for role, model in config.models.by_role().items() if role in used}
-    return stage == SlurmStage.TRAIN or bool(engines - {"endpoint"})
+    models = [model for role, model in config.models.by_role().items() if role in used]
+    return max((_gpus_of(model) for model in models if model.engine != "endpoint"), default=0)
 
 
-def _time_budget(config: RunConfig, settings: TaskSettings) -> str | None:
+def _gpus_of(model: ModelConfig) -> int:
+    """GPUs over which an engine spreads a model: vLLM's own arguments say so."""
+    spreads = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+    return math.prod(int(model.engine_args.get(name, 1)) for name in spreads)
+
+
+def _time_budget(settings: TaskSettings) -> str | None:
     """What a stage may use of the time limit: all but the notice, which comes as a signal."""
     if settings.time is None:
         return None
-    seconds = seconds_of(settings.time) - config.slurm.signal_seconds
+    notice = settings.signal_seconds or 0
+    seconds = seconds_of(settings.time) - notice
     if seconds <= 0:
         raise ConfigError(
             f"slurm.time = {settings.time} leaves nothing before the notice of "
-            f"slurm.signal_seconds = {config.slurm.signal_seconds}.",
+            f"slurm.signal_seconds = {notice}.",
             "Give the tasks more time, or less notice.",
         )
     hours, rest = divmod(seconds, 3600)

@@ -21,6 +21,8 @@ class SlurmStage(StrEnum):
     EVAL = "eval"
 
 
+SIGNAL_SECONDS = {SlurmStage.TRAIN: 600}
+OTHER_SIGNAL_SECONDS = 120
 TIME_LIMIT = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 
 
@@ -65,7 +67,9 @@ class TaskSettings(BaseModel):
     time: TimeLimit | None = None
     """Limit of one turn of a task, such as 4:00:00; what is left is done in the next turn."""
     gpus_per_task: int | None = Field(None, ge=0)
-    """Default: 1; always none for stages that run no model, unless set for the stage itself."""
+    """Default: those over which the stage's model is spread (vLLM's tensor_parallel_size and the
+    like), else 1; for training train.num_ranks, one for each rank of a node; always none for stages
+    that run no model, unless set for the stage itself."""
     cpus_per_task: int | None = Field(None, ge=1)
     """CPUs of a task."""
     mem: Text | None = None
@@ -80,6 +84,10 @@ class TaskSettings(BaseModel):
     """Features that a node must have."""
     options: tuple[str, ...] | None = None
     """More options of sbatch, such as --exclusive or --mail-type=FAIL."""
+    signal_seconds: int | None = Field(None, ge=1)
+    """How long before the time limit a task is told to stop. Default: 120, and for training 600,
+    in which it writes a checkpoint: all ranks together 14 bytes for each trained parameter, 460 GB
+    for InternVL3-38B, so at 0.8 GB a second. Where files are slower, give it more."""
     setup: tuple[str, ...] | None = None
     """Lines of shell that come before the stage, such as module load cuda."""
 
@@ -90,8 +98,6 @@ class SlurmSettings(TaskSettings):
     chain: Literal["afterok", "follow"] = "afterok"
     """A stage starts when the one before is complete (afterok), or with it, and waits for each
     shard of its input (follow)."""
-    signal_seconds: int = Field(120, ge=1)
-    """How long before the time limit a stage is told to stop."""
     max_requeues_without_progress: int = Field(3, ge=0)
     """A task that stops early is queued again, but only so often in a row without anything new in
     the run."""
@@ -99,10 +105,12 @@ class SlurmSettings(TaskSettings):
     """What is different for one stage: slurm.stages.reason.gpus_per_task = 4."""
 
     def of_stage(self, stage: SlurmStage) -> TaskSettings:
-        """The settings that hold for a stage: its own, and else those of all."""
+        """The settings that hold for a stage: its own, else those of all, else the defaults."""
         own = self.stages.get(stage, TaskSettings())
         chosen = {}
         for name in TaskSettings.model_fields:
             value = getattr(own, name)
             chosen[name] = getattr(self, name) if value is None else value
+        if chosen["signal_seconds"] is None:
+            chosen["signal_seconds"] = SIGNAL_SECONDS.get(stage, OTHER_SIGNAL_SECONDS)
         return TaskSettings.model_construct(**chosen)

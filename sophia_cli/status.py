@@ -111,8 +111,8 @@ def stage_rates(
     alive = [pulse for pulse in workers if pulse["is_alive"]]
     for stage in dict.fromkeys(pulse["stage"] for pulse in alive):
         ours = [pulse for pulse in alive if pulse["stage"] == stage]
-        if stage == "train":  # one command, whatever its ranks, and no table
-            rates[stage] = _rate(ours[-1:], None, ours[-1]["done"])
+        if stage == "train":  # one command, whatever its ranks; no table, but a plan at first
+            rates[stage] = _rate(ours[-1:], ours[-1]["table"], ours[-1]["done"])
             continue
         at = Counter(pulse["table"] for pulse in ours if pulse.get("table") in found)
         if not at:

@@ -73,7 +73,7 @@ def show_workers(status: dict[str, Any]) -> None:
     columns = ["worker", "stage", "state", "rows", "errors", "tok/s", "kept", "lost", "engine"]
     print_table("workers", columns, rows)
     for stage, rate in status["stages"].items():
-        unit = "steps" if stage == "train" else "rows"
+        unit = "steps" if stage == "train" and rate["table"] is None else "rows"
         left = "?" if rate["eta_seconds"] is None else format_seconds(rate["eta_seconds"])
         at = "" if rate["table"] in (None, WRITES.get(stage)) else f", {rate['table']}"
         out.print(

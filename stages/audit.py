@@ -1,11 +1,12 @@
 """Where rules and a language model disagree about an answer: a sample to look at.
 
-Input tables: samples, verdicts. Nothing is written.
+Input tables: samples, verdicts. Nothing is written. A judge is asked about answers that the rules
+reject, so what it overturns are right answers that they miss. A wrong answer that they accept shows
+up only where `verify.llm_extractor = "all"` finds another one in the response.
 
     sophia verify --run RUN --audit 20
 """
 
-import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from data import tables
 from data.errors import InputError
 from data.records import KEYS, Sample, Verdict
-from stages.seeds import seed_for
+from stages.seeds import Draw
 from stages.verifiers import JUDGED
 
 COLUMNS = (*KEYS, "status", "outcome_reward", "extracted_answer", "verifier", "rule_status")
@@ -78,8 +79,7 @@ def audit(run_dir: Path, size: int, seed: int) -> Audit:
             "--set models.verifier.path=PATH`.",
         )
     asked = disagreements = failed = 0
-    # Smallest first out: what is left at the end are those with the largest numbers.
-    drawn: list[tuple[int, tuple[Any, ...], Path]] = []
+    drawn = Draw[tuple[tuple[Any, ...], Path]](size, seed, "audit")
     seen: set[tuple[Any, ...]] = set()
     for path in shards:
         seen.clear()
@@ -94,10 +94,12 @@ def audit(run_dir: Path, size: int, seed: int) -> Audit:
                 continue
             seen.add(content)
             key = tuple(row[name] for name in KEYS)
-            heapq.heappush(drawn, (seed_for(seed, "audit", *key), key, path))
-            if len(drawn) > size:
-                heapq.heappop(drawn)
-    sample = [each for path in shards for each in _told(run_dir, path, drawn)]
+            drawn.offer((key, path), *key)
+    sample = [
+        each
+        for path in shards
+        for each in _told(run_dir, path, {key for key, where in drawn if where == path})
+    ]
     return Audit(num_asked=asked, num_disagreements=disagreements, num_failed=failed, sample=sample)
 
 
@@ -132,11 +134,8 @@ def _disagrees(row: dict[str, Any]) -> bool:
     return reward is not None and reward != JUDGED.get(row["rule_status"])
 
 
-def _told(
-    run_dir: Path, path: Path, drawn: list[tuple[int, tuple[Any, ...], Path]]
-) -> Iterator[Disagreement]:
+def _told(run_dir: Path, path: Path, wanted: set[tuple[Any, ...]]) -> Iterator[Disagreement]:
     """The drawn rows of a shard, with their questions."""
-    wanted = {key for _, key, where in drawn if where == path}
     if not wanted:
         return
     names = {key[0] for key in wanted}

@@ -14,6 +14,7 @@ from stages.queries import (
     Query,
     Task,
     extract_query,
+    is_copied,
     is_worth_judging,
     judge_query,
     parse_answer,
@@ -23,6 +24,8 @@ from stages.verifiers import Judgement
 
 JUDGED_BY, EXTRACTED_BY = "llm_judge", "llm_extractor"
 """What decided, where it was no rule."""
+NOT_COPIED = f"{EXTRACTED_BY}: not in the response"
+"""Beside the rule whose verdict stays because the extractor named an answer of its own."""
 
 
 def verdict_row(key: Key, found: Judgement, **opinion: Any) -> Verdict:
@@ -89,11 +92,14 @@ class Case:
         return True
 
     def _extracted(self, reply: str | None) -> Judgement | None:
-        answer = None if reply is None else parse_answer(reply, self.response or "")
+        answer = None if reply is None else parse_answer(reply)
         if answer is None:
             return Judgement(status="error", verifier=EXTRACTED_BY)
         if not answer:
             return Judgement(status="no_answer", verifier=EXTRACTED_BY)
+        if not is_copied(answer, self.response or ""):
+            verifier = "; ".join(filter(None, (self.rule.verifier, NOT_COPIED)))
+            return replace(self.rule, verifier=verifier)
         found = self.compare(answer)
         return found and replace(found, verifier=f"{EXTRACTED_BY}, {found.verifier}")
 

@@ -16,7 +16,8 @@ from data.records import Caption, Rollout, Sample
 from stages.job import Job, Key
 from stages.pruning import Pruner
 from stages.verifiers import SAMPLE_COLUMNS, Attempt, Judgement
-from stages.verifiers.pool import Judge, judgement
+from stages.verifiers.pool import Judge
+from stages.verifiers.rulings import judgement
 
 PRUNING_SETTINGS = (
     *("propagate.alpha", "propagate.keep", "propagate.select"),

@@ -37,9 +37,12 @@ from stages.verifiers.extract import after_thinking
 
 NO_THINKING = 0.0
 """R_t of a rollout that does not think; its row has no text, and no tokens."""
-SCORE = re.compile(r"(?:score|rating)\W{0,12}((?:0|1)(?:\.\d+)?)(?![\d.]*\d)", re.IGNORECASE)
-SCORE_LINE = re.compile(rf"^\W*{SCORE.pattern}\W*$", re.IGNORECASE | re.MULTILINE)
-ALONE = re.compile(r"\s*((?:0|1)(?:\.\d+)?)\s*")
+NUMBER = r"[*_`\s]*(?P<score>0(?:\.\d+)?|1(?:\.0+)?)[*_`\s]*"
+SCORE = re.compile(
+    rf"[#>*_`\s-]*(?:(?:overall|final)\s+)?(?:score|rating)[*_`\s]*[:=\uff1a]{NUMBER}\.?[*_`\s]*",
+    re.IGNORECASE,
+)
+ALONE = re.compile(NUMBER)
 
 
 class Config(BaseModel):
@@ -124,18 +127,15 @@ def run(job: Job, config: Config) -> Outcome:
 
 
 def parse_score(text: str) -> float | None:
-    """The last score that a judgement names, in [0, 1], to the nearest tenth; None without one.
+    """The score that a judgement ends with, in [0, 1], to the nearest tenth; None without one.
 
-    A line that gives the score, as asked for, goes before one that only speaks of it; what a judge
-    thinks before it judges does not count.
+    Its last line has to be the score and nothing else, and no other line may be another score; or
+    the whole judgement is a number. What a judge thinks before it judges does not count.
     """
-    said = after_thinking(text) or ""
-    alone = ALONE.fullmatch(said)
-    found = [alone[1]] if alone else SCORE_LINE.findall(said) or SCORE.findall(said)
-    if not found:
-        return None
-    score = float(found[-1])
-    return round(score, 1) if score <= 1 else None
+    said = (after_thinking(text) or "").strip().splitlines()
+    found = [SCORE.fullmatch(line) or (len(said) == 1 and ALONE.fullmatch(line)) for line in said]
+    scores = {float(match["score"]) for match in found if match}
+    return round(scores.pop(), 1) if len(scores) == 1 and found[-1] else None
 
 
 def _judgement(completion: Completion) -> str:

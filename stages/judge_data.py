@@ -11,7 +11,6 @@ fine-tuned a 3B model on them. A question of the new run is what the judge is as
     sophia train --run JUDGE_RUN --set train.objective=sft --set models.policy.path=MODEL
 """
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,9 @@ from data.records import Rollout, Sample, Thinking, Trajectory
 from data.report import Report
 from stages.generation import require_table, unknown_sample
 from stages.prompts import judge_text
-from stages.seeds import seed_for
+from stages.seeds import Draw
 from stages.thinking import ROLLOUT_COLUMNS, sample_columns, thinking_of
+from stages.verifiers.extract import after_thinking
 
 NUM_BINS = 10
 JUDGEMENT_COLUMNS = (
@@ -59,18 +59,13 @@ def sample_evenly(
         seed: the run's.
     """
     there = [0] * NUM_BINS
-    # Smallest first out: what is left of a bin are those with the largest numbers.
-    bins: list[list[tuple[int, Key]]] = [[] for _ in range(NUM_BINS)]
+    bins = [Draw[Key](per_bin, seed, "judge-data") for _ in range(NUM_BINS)]
     for key, score in scores:
         number = bin_of(score)
         there[number] += 1
-        drawn = seed_for(seed, "judge-data", *key), key
-        if len(bins[number]) < per_bin:
-            heapq.heappush(bins[number], drawn)
-        else:
-            heapq.heappushpop(bins[number], drawn)
-    chosen = {key for members in bins for _, key in members}
-    return chosen, JudgeData(there=there, taken=[len(members) for members in bins])
+        bins[number].offer(key, *key)
+    chosen = {key for drawn in bins for key in drawn}
+    return chosen, JudgeData(there=there, taken=[len(drawn) for drawn in bins])
 
 
 def make_judge_data(
@@ -180,7 +175,7 @@ def _conversations(
         name = "/".join(map(str, key))
         judgement = judged[key]
         # What a judge that thinks weighs in its head is not what the new one has to say.
-        response = judgement["text"].rpartition("</think>")[2].strip()
+        response = (after_thinking(judgement["text"]) or "").strip()
         is_whole = response == judgement["text"]
         yield (
             Sample(

@@ -162,7 +162,7 @@ def propagate_shard(job: Job, config: Config, index: int, count: int) -> None:
             else:
                 choice = best_rollouts(shard, piece, captions, config, job.seed)
             funnel.add(piece, captions.is_above, choice.selected)
-            parts.append(Chosen.of(piece, choice, is_group=is_group))
+            parts.append(Chosen.of(piece, choice))
             yield reward_table(shard, piece, captions.value, choice)
         # Before the rewards get their name: where they are, the trajectories are too.
         chosen = Chosen.joined(parts)
@@ -197,14 +197,13 @@ def best_rollouts(
         run_seed=run_seed,
     )
     ones = np.ones(len(selected), np.float32)
-    nothing = np.full(len(selected), np.nan, np.float32)
     return Choice(
         selected=selected,
         reasons=reasons(rollouts, shard.statuses, captions, selected, config.select),
         reward=ones,
         advantage=ones,
-        thinking=nothing,
-        trust=nothing,
+        thinking=None,
+        trust=None,
     )
 
 

@@ -84,21 +84,25 @@ def parse_verdict(text: str) -> bool | None:
     return verdicts[-1] == "same"
 
 
-def parse_answer(text: str, response: str) -> str | None:
+def parse_answer(text: str) -> str | None:
     """The final answer that an extractor names.
 
     Returns:
-        The answer; an empty text where the extractor says that there is none, or names one that is
-        not in the response, and so its own; None where it does not answer as it was told.
+        The answer; an empty text where the extractor says that there is none; None where it does
+        not answer as it was told.
     """
     said = (after_thinking(text) or "").strip().splitlines()
     found = ANSWER.fullmatch(said[-1].strip()) if said else None
-    if found is None:
+    answer = found[1].strip().removeprefix("`").removesuffix("`").strip() if found else ""
+    if not answer:
         return None
-    answer = found[1].strip().removeprefix("`").removesuffix("`").strip()
-    if NONE.fullmatch(answer) or len(answer) > LONGEST_ANSWER or not re.search(r"\w", answer):
-        return ""
-    return answer if _squeezed(answer) in _squeezed(response) else ""
+    return "" if NONE.fullmatch(answer) else answer
+
+
+def is_copied(answer: str, response: str) -> bool:
+    """Whether an answer is in the response, but for its markup; else it is the extractor's own."""
+    says_something = len(answer) <= LONGEST_ANSWER and re.search(r"\w", answer) is not None
+    return says_something and _squeezed(answer) in _squeezed(response)
 
 
 def _squeezed(text: str) -> str:

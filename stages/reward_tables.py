@@ -10,14 +10,13 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data import tables
 from data.records import Reward, Rollout, Trajectory, schema
 from stages.rollout_columns import LENGTH, Floats, Ints, Mask, Rollouts
 from stages.rollout_shard import NOT_KNOWN, Shard
 
-TEXT_BATCH_ROWS = 4096
-"""The row groups of our own tables have no more rows, and at most `ROW_GROUP_BYTES`."""
 REWARDS = pa.schema(
     column.with_type(pa.dictionary(pa.int32(), column.type))
     if column.type == pa.string()
@@ -38,9 +37,9 @@ class Choice:
     reward: Floats
     """What a trajectory of it trains with."""
     advantage: Floats
-    thinking: Floats
-    """R_t as far as it counts; NaN: not at all."""
-    trust: Floats
+    thinking: Floats | None
+    """R_t as far as it counts; NaN: not at all. None: no rollout has one."""
+    trust: Floats | None
     """Gamma of its group; NaN: there is none."""
 
 
@@ -66,8 +65,12 @@ def reward_table(
         pa.array(caption_reward, from_pandas=True),
         pa.array(choice.selected),
         choice.reasons,
-        pa.array(choice.thinking, from_pandas=True),
-        pa.array(choice.trust, from_pandas=True),
+        *(
+            pa.nulls(len(rollouts.row), pa.float32())
+            if values is None
+            else pa.array(values, from_pandas=True)
+            for values in (choice.thinking, choice.trust)
+        ),
     ]
     return pa.table(columns, schema=REWARDS)
 
@@ -82,11 +85,11 @@ class Chosen:
     """Columns of the table of trajectories; NaN: null."""
 
     @classmethod
-    def of(cls, rollouts: Rollouts, choice: Choice, *, is_group: bool) -> Self:
-        """Those of some rollouts that were chosen, whole groups or not."""
+    def of(cls, rollouts: Rollouts, choice: Choice) -> Self:
+        """Those of some rollouts that were chosen."""
         here = choice.selected
         values = {"reward": choice.reward[here], "advantage": choice.advantage[here]}
-        if is_group:
+        if choice.thinking is not None and choice.trust is not None:
             values["outcome_reward"] = rollouts.outcome[here]
             values["thinking_reward"] = choice.thinking[here]
             values["trust_weight"] = choice.trust[here]
@@ -119,22 +122,19 @@ def trajectory_tables(
     """
     columns = schema(Trajectory)
     names = ("text", "prefill", "logprob", *(("token_ids",) if is_on_policy else ()))
+    sample_ids = pa.array(shard.sample_ids, pa.string())
+    ends = pa.array(["stop", "length"])
     found = {name: column[chosen.row] for name, column in shard.columns.items()}
-    for here, texts in tables.read_rows_at(path, Rollout, names, chosen.row, TEXT_BATCH_ROWS):
+    for here, texts in tables.read_rows_at(path, Rollout, names, chosen.row):
         own = {name: column[here] for name, column in found.items()}
-        responses = [
-            (prefill or "") + (text or "")
-            for prefill, text in zip(
-                texts["prefill"].to_pylist(), texts["text"].to_pylist(), strict=True
-            )
-        ]
+        prefill, text = texts["prefill"].fill_null(""), texts["text"].fill_null("")
         made = {
-            "sample_id": [shard.sample_ids[number] for number in own["sample"]],
+            "sample_id": sample_ids.take(pa.array(own["sample"])),
             "caption_index": own["caption"],
             "rollout_index": own["rollout"],
-            "response": responses,
+            "response": pc.binary_join_element_wise(prefill, text, ""),
             "num_tokens": pa.array(own["num_tokens"], mask=own["num_tokens"] == NOT_KNOWN),
-            "finish_reason": ["length" if end == LENGTH else "stop" for end in own["finish"]],
+            "finish_reason": ends.take(pa.array((own["finish"] == LENGTH).astype(np.int8))),
             "behavior_logprob": texts["logprob"],
         }
         made |= {"token_ids": texts["token_ids"]} if is_on_policy else {}
@@ -142,5 +142,5 @@ def trajectory_tables(
             name: pa.array(values[here].astype(np.float32), from_pandas=True)
             for name, values in chosen.values.items()
         }
-        made |= {name: [None] * len(responses) for name in columns.names if name not in made}
+        made |= {name: pa.nulls(len(texts)) for name in columns.names if name not in made}
         yield pa.table(made, schema=columns)

@@ -1,5 +1,6 @@
 """Rollouts with their verdicts as columns: an array for each, sorted by key."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,9 +119,11 @@ def text_of_each(make: Callable[..., str], *parts: npt.NDArray[Any]) -> pa.Array
         make: a row's parts -> its text.
         parts: arrays of flags and small numbers.
     """
-    number = np.zeros(len(parts[0]), np.int32)
-    for part in parts:
-        number = number * (int(part.max()) + 1) + part
+    sizes = [int(part.max()) + 1 for part in parts]
+    number = np.zeros(len(parts[0]), np.min_scalar_type(math.prod(sizes)))
+    for part, size in zip(parts, sizes, strict=True):
+        number *= number.dtype.type(size)
+        number += part.astype(number.dtype, copy=False)
     example = np.full(int(number.max()) + 1, -1)
     example[number] = np.arange(len(number))
     found = np.flatnonzero(example >= 0)

@@ -4,6 +4,7 @@ They are read once, without their texts, and looked at some thousand rows, whole
 at a time, each by caption and rollout.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -34,7 +35,7 @@ ROLLOUT_COLUMNS = (*KEYS, "num_tokens", "finish_reason")
 VERDICT_COLUMNS = (*KEYS, "status", "outcome_reward")
 THINKING_COLUMNS = (*KEYS, "thinking_reward", "num_tokens")
 TEXTS = ("sample_id", "finish_reason", "status")
-BATCH_ROWS = 4096
+BATCH_ROWS = 65_536
 PIECE_ROWS = 65_536
 """Rows that are looked at together: few enough for the processor's caches."""
 NOT_KNOWN = np.iinfo(np.int32).max
@@ -116,7 +117,11 @@ def read_shard(rollouts: Path, verdicts: Path, thinking: Path | None = None) -> 
 
 def _number_samples(found: Sequence[_Table]) -> list[str]:
     """Have the same number mean the same sample in all tables; the samples, as they come."""
-    sample_ids = [*dict.fromkeys(name for table in found for name in table.texts["sample_id"])]
+    first, *others = (table.texts["sample_id"] for table in found)
+    names = [first, *(other for other in others if other != first)]
+    sample_ids = [*dict.fromkeys(itertools.chain(*names))]
+    if len(names) == 1 and len(sample_ids) == len(first):
+        return sample_ids
     number = {name: place for place, name in enumerate(sample_ids)}
     for table in found:
         numbers = np.array([number[name] for name in table.texts["sample_id"]], np.int32)

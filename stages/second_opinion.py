@@ -50,7 +50,8 @@ class LlmConfig(BaseModel):
 
     llm_extractor: Literal["off", "missing", "all"] = "off"
     """`missing`: where the rules find no final answer, `models.verifier` is asked for it, and the
-    rules compare what it names; `all`: it is asked for every finished response."""
+    rules compare what it names; `all`: it is asked for every finished response. Where it names one
+    that is not in the response, what the rules said alone stays."""
     llm_judge_prompt: str = "same_answer"
     """What the judge is asked: a built-in prompt, or the path of a text file."""
     llm_extractor_prompt: str = "final_answer"

@@ -12,6 +12,7 @@ tower and projector frozen (Table 4). The caption is not in the prompt. Extra da
 import os
 import shutil
 import time
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +23,9 @@ from stages.families import load_family, model_folder, model_type
 from stages.job import Job, Outcome
 from stages.prompts import load_prompt
 from stages.training import checkpoint
-from stages.training.checkpoint import Manifest
 from stages.training.config import Config
 from stages.training.launch import alone, launch, require_devices, require_nodes
+from stages.training.manifest import Manifest, describe
 from stages.training.ratio import explain
 from stages.training.resharding import reshard
 from stages.training.task import WORK, Task
@@ -117,12 +118,13 @@ def plan_digest(job: Job, config: Config, model: Path) -> str:
     """
     paths = {name: Path(mixture.path) for name, mixture in config.mix.items()}
     paths |= {f"policy/{path.name}": path for path in model.iterdir() if path.suffix in RENDERING}
-    files = {name: checkpoint.describe(path) for name, path in paths.items() if path.is_file()}
+    files = {name: describe(path) for name, path in paths.items() if path.is_file()}
     return tables.digest_of(job.metadata.digest, job.seed, files)
 
 
 def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | None":
     """Make the plan, or open the one that is there; None where it was stopped."""
+    from stages.training.outline import write_outline
     from stages.training.planning import make_plan
     from stages.training.render import Renderer
     from stages.training.supported import check_supported
@@ -132,16 +134,20 @@ def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | N
     warm_up = is_warm_up(job, config)
     if warm_up:
         job.report.note("warm-up: nothing was sampled in this run, so train.mix is all there is")
+    checkpoints = job.folder("checkpoints")
     plan = make_plan(
-        job.folder("checkpoints") / WORK / "plan",
+        checkpoints / WORK / "plan",
         plan_id,
         None if warm_up else read_trajectories(job),
-        lambda: Renderer(model, config.max_length, load_prompt(config.system_prompt)),
+        partial(Renderer, model, config.max_length, load_prompt(config.system_prompt)),
         config,
         job.seed,
         job.should_stop,
+        total=tables.count_rows(job.folder("trajectories")),
+        report=job.report,
     )
     if plan is not None:
+        write_outline(plan, config.pack_length, checkpoints, job.metadata)
         rejected = "".join(f"; {count} rejected: {why}" for why, count in plan.rejected.items())
         job.report.note(f"{len(plan.steps)} steps over {plan.num_rows} rows{rejected}")
     return plan
@@ -149,21 +155,25 @@ def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | N
 
 def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
     """What training will do and take. The plan stays, for the training itself."""
-    from stages.training.estimate import Sizes, estimate
+    from stages.training.estimate import estimate
+    from stages.training.outline import OUTLINE
+    from stages.training.plan import REJECTED
 
     plan = _make_plan(job, config, model, plan_id)
     if plan is None:
         return Outcome(complete=False)
     rejected = sum(plan.rejected.values())
     num_ranks = _num_ranks(config)
-    sizes = Sizes.of(model, config if config.lora_rank else None)
+    checkpoints = job.folder("checkpoints")
     figures = {
         "dry_run": True,
         "steps": len(plan.steps),
         **plan.totals(),
         "trained_tokens": sum(map(plan.num_targets, range(len(plan.steps)))),
-        **estimate(plan, config, sizes, num_ranks),
-        "seconds_left": _seconds_left(job.folder("checkpoints"), len(plan.steps)),
+        **estimate(plan, config, model, num_ranks),
+        "seconds_left": _seconds_left(checkpoints, len(plan.steps)),
+        "plan": str(checkpoints / OUTLINE),
+        "rejected_rows": str(checkpoints / REJECTED),
     }
     return Outcome(rows=plan.num_rows + rejected, errors=rejected, figures=figures)
 
@@ -195,7 +205,10 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         num_ranks=_num_ranks(config),
         seconds=0.0,
     )
-    resume_from, state = checkpoint.newest(checkpoints, start) or (None, start)
+    found = checkpoint.newest(checkpoints, start, job.report.note)
+    resume_from, state = found or (None, start)
+    if resume_from is not None:
+        checkpoint.set_aside_newer(resume_from)
     task = Task(
         config=config,
         manifest=state,
@@ -252,6 +265,7 @@ def _outcome(done: Manifest | None) -> Outcome:
     if done is None:
         return Outcome(complete=False)
     rejected = sum(done.planned["rejected"].values())
+    has_words = done.exported.get("greedy_tokens") is not None
     return Outcome(
         rows=done.planned["num_rows"] + rejected,
         errors=rejected,
@@ -261,6 +275,7 @@ def _outcome(done: Manifest | None) -> Outcome:
             "seconds": round(done.seconds, 1),
             **done.planned,
             **({"ratio": explain(done.ratio)} if done.ratio else {}),
+            "export_checked_by": "weights, words" if has_words else "weights",
             **{f"{kind}_parameters": done.parts.get(kind) for kind in ("trained", "frozen")},
         },
     )

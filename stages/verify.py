@@ -47,9 +47,11 @@ class Config(LlmConfig):
     GROWING: ClassVar[tuple[str, ...]] = ()
 
     timeout_seconds: float = Field(5.0, gt=0)
-    """The longest one comparison may take; then the rollout is not judged (`timeout`)."""
+    """The longest that one answer may take; then the rollout is not judged (`timeout`). Of 5 s the
+    rules may take 2, in a batch of answers or tried again alone; a symbolic comparison may take 2,
+    and 1.75 more when it is tried again alone."""
     num_workers: int = Field(0, ge=0)
-    """Processes that compare; 0: one per core. Engine-only."""
+    """Processes that judge; 0: one per core. Engine-only."""
     llm_judge: bool = False
     """Whether `models.verifier` is asked about answers that the rules reject. It sees the question,
     the gold answer and the extracted one, and may overturn the rules."""

@@ -22,14 +22,15 @@ from data.tables.names import (
 )
 from data.tables.reading import (
     READ_BUFFER_BYTES,
+    ROW_GROUP_BYTES,
     count_rows,
     count_rows_of_part,
     estimate_rows,
     open_parquet,
     read_batches,
     read_rows,
-    read_rows_at,
 )
+from data.tables.taking import read_rows_at
 from data.tables.writing import (
     ROW_GROUP_ROWS,
     link_into_place,
@@ -41,6 +42,7 @@ from data.tables.writing import (
 
 __all__ = [
     "READ_BUFFER_BYTES",
+    "ROW_GROUP_BYTES",
     "ROW_GROUP_ROWS",
     "Metadata",
     "count_rows",

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,7 +17,9 @@ ROW_GROUP_BYTES = 2**26
 """Of rows that are held together."""
 
 
-def open_parquet(path: Path, encoded: Sequence[str] = ()) -> pq.ParquetFile:
+def open_parquet(
+    path: Path, encoded: Sequence[str] = (), footer: pq.FileMetaData | None = None
+) -> pq.ParquetFile:
     """Open a Parquet file for streaming, or say in a sentence why not.
 
     Pages are read as they are needed: by default pyarrow would fetch all row groups at once.
@@ -27,10 +27,15 @@ def open_parquet(path: Path, encoded: Sequence[str] = ()) -> pq.ParquetFile:
     Args:
         path: the file.
         encoded: columns of text to give as dictionary arrays, as they lie in the file.
+        footer: the file's, where it has been read already.
     """
     with _broken_files_as_input_errors(path):
         return pq.ParquetFile(
-            path, pre_buffer=False, buffer_size=READ_BUFFER_BYTES, read_dictionary=encoded
+            path,
+            metadata=footer,
+            pre_buffer=False,
+            buffer_size=READ_BUFFER_BYTES,
+            read_dictionary=encoded,
         )
 
 
@@ -70,56 +75,12 @@ def read_batches(
     Raises:
         InputError: no Parquet file, a required column is missing, or a column has another type.
     """
-    yield from _stream(
+    yield from stream(
         path, open_parquet(path, encoded), record, columns, batch_size, encoded, None, use_threads
     )
 
 
-def read_rows_at(
-    path: Path, record: type, columns: Sequence[str], rows: npt.NDArray[Any], batch_size: int = 1024
-) -> Iterator[tuple[slice, pa.Table]]:
-    """Stream some rows of a shard, reading only the row groups that hold one of them.
-
-    Args:
-        path: a finished shard.
-        record: the record class whose schema the table has.
-        columns: the columns wanted, in this order.
-        rows: where the rows stand in the table, in ascending order.
-        batch_size: rows read and given at a time, about.
-
-    Yields:
-        Which of `rows` they are, and these rows.
-
-    Raises:
-        InputError: as in `read_batches`.
-    """
-    file = open_parquet(path)
-    footer = file.metadata
-    sizes = np.array([footer.row_group(g).num_rows for g in range(footer.num_row_groups)], np.int64)
-    group = np.searchsorted(np.cumsum(sizes), rows, side="right")
-    groups = np.unique(group)
-    passed_over = sizes.copy()
-    passed_over[groups] = 0
-    place = rows - np.cumsum(passed_over)[group]  # in the stream of the groups that are read
-    found: list[pa.RecordBatch] = []
-    begin = given = taken = size = 0
-    for batch in _stream(
-        path, file, record, columns, batch_size, row_groups=groups.tolist(), use_threads=False
-    ):
-        end = begin + batch.num_rows
-        first, taken = taken, int(np.searchsorted(place, end))
-        if first < taken:
-            found.append(batch.take(pa.array(place[first:taken] - begin)))
-            size += found[-1].nbytes
-        begin = end
-        is_much = taken - given >= batch_size or size >= ROW_GROUP_BYTES
-        if found and (is_much or taken == len(rows)):
-            yield slice(given, taken), pa.Table.from_batches(found)
-            given, size = taken, 0
-            found.clear()
-
-
-def _stream(
+def stream(
     path: Path,
     file: pq.ParquetFile,
     record: type,
@@ -129,7 +90,7 @@ def _stream(
     row_groups: Sequence[int] | None = None,
     use_threads: bool = True,
 ) -> Iterator[pa.RecordBatch]:
-    """The batches of an open file, in the record's schema."""
+    """The batches of an open file, in the record's schema. Arguments as in `read_batches`."""
     present = set(file.schema_arrow.names)
     wanted = [schema(record).field(name) for name in columns or schema(record).names]
     wanted = [
@@ -146,20 +107,37 @@ def _stream(
             )
     target = pa.schema(wanted)
     names = [column.name for column in wanted if column.name in present]
+    groups = range(file.num_row_groups) if row_groups is None else row_groups
+    nothing = set(_null_columns(file.metadata, groups, names))
+    names = [name for name in names if name not in nothing] or names
     batches = file.iter_batches(
         batch_size=batch_size, row_groups=row_groups, columns=names, use_threads=use_threads
     )
-    while True:
-        with _broken_files_as_input_errors(path):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        if batch.schema.equals(target):
-            yield batch
-            continue
-        yield pa.RecordBatch.from_arrays(
-            [_column(path, batch, column) for column in wanted], schema=target
-        )
+    with _broken_files_as_input_errors(path):
+        for batch in batches:
+            if names == target.names and batch.schema.equals(target):
+                yield batch
+            else:
+                columns = [_column(path, batch, column) for column in wanted]
+                yield pa.RecordBatch.from_arrays(columns, schema=target)
+
+
+def _null_columns(
+    footer: pq.FileMetaData, row_groups: Sequence[int], names: Sequence[str]
+) -> Iterator[str]:
+    """Which columns say of themselves that there is nothing in them: they need not be read."""
+    places = {footer.schema.column(place).path: place for place in range(footer.num_columns)}
+    for name in names:
+        place = places.get(name)  # a list has another path
+        if place is not None and all(
+            _is_null(footer.row_group(number).column(place)) for number in row_groups
+        ):
+            yield name
+
+
+def _is_null(column: pq.ColumnChunkMetaData) -> bool:
+    found = column.statistics
+    return found is not None and found.has_null_count and found.null_count == column.num_values
 
 
 def _column(path: Path, batch: pa.RecordBatch, column: pa.Field) -> pa.Array:

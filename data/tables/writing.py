@@ -15,6 +15,10 @@ from data.tables.metadata import Metadata
 from data.tables.reading import ROW_GROUP_BYTES
 
 ROW_GROUP_ROWS = 4096
+PAGE_ROWS = 64
+"""Rows after which a page may end. With pyarrow's 1024 a page of long texts has fifty megabytes,
+and whoever reads one of its rows holds it."""
+NARROW_PAGE_ROWS = 65_536
 
 
 def to_table(rows: Iterable[Any], record: type) -> pa.Table:
@@ -49,7 +53,8 @@ def stream_atomically(
         metadata: asked for when all rows are written.
         folder: where it is written first, on the same file system; by default beside its name.
         is_narrow: many rows of a few bytes. Spares what takes a good part of their time: the
-            smallest and largest value of each column, and dictionaries of anything but texts.
+            smallest and largest value of each column, dictionaries of anything but texts, and the
+            last bit of compression.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = (folder or path.parent) / f".{path.name}.{uuid.uuid4().hex}"
@@ -59,9 +64,10 @@ def stream_atomically(
         with pq.ParquetWriter(
             temporary,
             columns,
-            compression="zstd",
+            compression="snappy" if is_narrow else "zstd",
             use_dictionary=texts if is_narrow else True,
             write_statistics=not is_narrow,
+            write_batch_size=NARROW_PAGE_ROWS if is_narrow else PAGE_ROWS,
             store_schema=not texts,
         ) as writer:
             for group in _row_groups(pieces):

@@ -67,7 +67,7 @@ def ingest(
 ) -> None:
     """Read questions, answers and images into the run's `samples/`."""
     from data.ingest import ingest as read_samples
-    from stages.gold_answers import count_unverifiable
+    from stages.gold_answers import check_golds
 
     resolved, root = resolve(config, set_), RunDir(run)
     with (
@@ -95,7 +95,8 @@ def ingest(
         )
         if metadata := tables.read_metadata(tables.shards(run / "samples")[0]):
             root.save_config(resolved.config, metadata)
-    reports.show_ingest(summary, count_unverifiable(run / "samples"), as_json)
+        golds = check_golds(run / "samples", should_stop)
+    reports.show_ingest(summary, golds, as_json)
     failed = sum(summary.num_errors.values())
     finish(Outcome(rows=summary.num_samples, errors=failed), resolved.config)
 
@@ -161,7 +162,10 @@ def verify(
     audit: Annotated[
         int | None,
         typer.Option(
-            help="Only show so many answers about which rules and language model disagree.", min=1
+            help="Only show so many answers about which rules and language model disagree. A judge "
+            "is asked about what the rules reject, so these are right answers that rules miss; "
+            'wrong ones that they accept show up only with verify.llm_extractor = "all".',
+            min=1,
         ),
     ] = None,
 ) -> None:

@@ -7,81 +7,24 @@ A checkpoint is written under a name that readers ignore, flushed to disk, renam
 are older ones deleted. So a kill at any moment leaves the newest complete one as it was.
 """
 
-import hashlib
-import json
-import os
 import re
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from data.errors import RefusedError
 from data.tables import Metadata, sync_folder
+from stages.training.manifest import MANIFEST, Manifest, describe_files
 
 STEP_NAME = re.compile(r"step-(\d{6,})")
 TAG = "state"
-MANIFEST = "sophia.json"
 FINAL = "final"
 REPLACED = ".replaced-"
 """Begins the name of a folder whose place another one takes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """What a checkpoint, or the finished policy, says of itself."""
-
-    metadata: Metadata
-    """Stage, digest and settings that made it."""
-    plan: str
-    """Digest of the plan."""
-    planned: dict[str, Any]
-    """What the plan came to: rows, trajectories, tokens, rejected rows by reason."""
-    step: int
-    """Optimizer steps done."""
-    num_steps: int
-    """Optimizer steps of the whole training."""
-    zero_stage: int
-    num_ranks: int
-    seconds: float
-    """Training time of all attempts."""
-    last_step: dict[str, Any] = field(default_factory=dict)
-    """Figures of the last step: loss, gradient_norm, ..."""
-    ratio: dict[str, Any] = field(default_factory=dict)
-    """pi_theta / mu `before` and `after` training, as far as it was measured."""
-    parts: dict[str, Any] = field(default_factory=dict)
-    """Parameters of each part of the policy, trained and frozen; hash of the frozen parts."""
-    optimizer: list[dict[str, Any]] = field(default_factory=list)
-    """AdamW's parameter groups: weight decay, betas, number of tensors and parameters."""
-    fingerprint: dict[str, float] = field(default_factory=dict)
-    """What the state gives when it is loaded: the next loss, norms of AdamW's moments."""
-    resharded_from: dict[str, Any] | None = None
-    """What this was made from, where other ranks had written it."""
-    files: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """Path inside the folder -> bytes, SHA-256."""
-
-    def dump(self, folder: Path) -> None:
-        """Write it into a folder, durably."""
-        path = folder / MANIFEST
-        with path.open("w", encoding="utf-8") as file:
-            json.dump(asdict(self), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-
-    @classmethod
-    def load(cls, folder: Path) -> Self | None:
-        """Read a folder's manifest; None where it has none, or a torn one."""
-        try:
-            return cls.from_json(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
-        except (FileNotFoundError, json.JSONDecodeError, TypeError, KeyError):
-            return None
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `asdict`."""
-        return cls(**{**values, "metadata": Metadata(**values["metadata"])})
+DAMAGED = "damaged-"
+"""Begins the name of a checkpoint that was set aside."""
 
 
 def steps(folder: Path) -> list[Path]:
@@ -120,23 +63,45 @@ def check_same(folder: Path, metadata: Metadata, plan: str) -> None:
         )
 
 
-def newest(folder: Path, expected: Manifest | None = None) -> tuple[Path, Manifest] | None:
-    """The newest intact checkpoint; None where there is none.
+def newest(
+    folder: Path,
+    expected: Manifest | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> tuple[Path, Manifest] | None:
+    """The newest intact checkpoint; None where there is none at all.
 
     Args:
         folder: the run's checkpoints.
         expected: has the ranks and the ZeRO stage of this attempt; None: any will do.
+        note: is told of each that is left out, being damaged.
 
     Raises:
-        RefusedError: it was written by other ranks, or at another stage.
+        RefusedError: all are damaged; or it was written by other ranks, or at another stage.
     """
+    damaged: list[str] = []
     for path in reversed(steps(folder)):
         manifest = Manifest.load(path)
-        if manifest is not None and is_intact(path, manifest):
+        if manifest is not None and not (flaw := manifest.damage(path)):
+            for text in damaged:
+                note(f"left out, being damaged: {text}")
             if expected is not None:
                 check_layout(path, manifest, expected)
             return path, manifest
+        damaged.append(f"{path.name} ({flaw if manifest else f'no whole {MANIFEST}'})")
+    if damaged:
+        raise RefusedError(
+            f"No checkpoint in {folder} is intact: {', '.join(damaged)}.",
+            f"Put back what they lack, or delete {folder} to train from the start.",
+        )
     return None
+
+
+def set_aside_newer(path: Path) -> None:
+    """Have readers ignore the damaged checkpoints that are newer than the one to continue."""
+    for newer in steps(path.parent)[steps(path.parent).index(path) + 1 :]:
+        aside = newer.with_name(f"{DAMAGED}{newer.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        newer.rename(aside)
 
 
 def check_layout(path: Path, found: Manifest, expected: Manifest) -> None:
@@ -158,15 +123,6 @@ def check_layout(path: Path, found: Manifest, expected: Manifest) -> None:
         )
 
 
-def is_intact(path: Path, manifest: Manifest) -> bool:
-    """Whether every file is there as it was written."""
-    files = {path / name: tuple(facts) for name, facts in manifest.files.items()}
-    if not all(file.is_file() for file in files):
-        return False
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(files, pool.map(describe, files), strict=True)) == files
-
-
 def save(engine: Any, folder: Path, manifest: Manifest, keep: int) -> Path:
     """Write a checkpoint. All ranks call it; it returns when the checkpoint is there.
 
@@ -178,7 +134,7 @@ def save(engine: Any, folder: Path, manifest: Manifest, keep: int) -> Path:
     """
     from torch import distributed
 
-    rank, num_ranks = distributed.get_rank(), distributed.get_world_size()
+    rank = distributed.get_rank()
     final = folder / f"step-{manifest.step:06d}"
     temporary = folder / f".{final.name}"
     if rank == 0:
@@ -187,17 +143,29 @@ def save(engine: Any, folder: Path, manifest: Manifest, keep: int) -> Path:
     engine.save_checkpoint(
         str(temporary), tag=TAG, save_latest=False, exclude_frozen_parameters=True
     )
-    files: list[dict[str, tuple[int, str]]] = [{} for _ in range(num_ranks)]
-    mine = list(_files(temporary))[rank::num_ranks]
-    distributed.all_gather_object(files, {name: describe(temporary / name) for name in mine})
+    files = describe_files(temporary)
     if rank == 0:
-        everything = {name: facts for part in files for name, facts in sorted(part.items())}
-        replace(manifest, files=everything).dump(temporary)
+        replace(manifest, files=files).dump(temporary)
         move_into_place(temporary, final)
-        for old in steps(folder)[:-keep]:
-            shutil.rmtree(old, ignore_errors=True)
+        prune(final, keep)
     distributed.barrier()
     return final
+
+
+def prune(written: Path, keep: int) -> None:
+    """Delete the oldest checkpoints, and never the one just written.
+
+    A kill in between leaves none of which a part is missing.
+
+    Args:
+        written: the newest one.
+        keep: how many stay, this one included.
+    """
+    others = [path for path in steps(written.parent) if path != written]
+    for old in others[: max(0, len(others) + 1 - keep)]:
+        hidden = old.with_name(f".{old.name}-pruned")
+        old.rename(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def load(engine: Any, path: Path) -> None:
@@ -246,20 +214,3 @@ def remove_unfinished(folder: Path) -> None:
     for path in folder.glob(".step-*"):
         shutil.rmtree(path, ignore_errors=True)
     shutil.rmtree(folder / f".{FINAL}", ignore_errors=True)
-
-
-def describe_manifest(path: Path) -> str:
-    """SHA-256 of a checkpoint's manifest, which names its files by theirs."""
-    return describe(path / MANIFEST)[1]
-
-
-def describe(path: Path) -> tuple[int, str]:
-    """Size and SHA-256 of a file, which is flushed to disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _files(folder: Path) -> Iterator[str]:
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return (path.relative_to(folder).as_posix() for path in paths)

@@ -16,8 +16,8 @@ class Mixture(BaseModel):
 
     path: str = Field(min_length=1)
     """JSONL or Parquet with columns `question` (or `prompt`), `response` and, where there are any,
-    `images` (or `image`: paths, or structs of bytes and path) and `system`; or a split of the
-    built-in world: `world:text`, `world:descriptions`."""
+    `images` (or `image`: paths, from the file's folder on, or structs of bytes and path) and
+    `system`; or a split of the built-in world: `world:text`, `world:descriptions`."""
     weight: float = Field(1.0, gt=0)
     """Rows drawn for each trajectory that is trained on: 0.5 with 1,000 trajectories draws 500 in
     every epoch, in a seeded random order, none twice before all were drawn once. In a warm-up,
@@ -30,19 +30,13 @@ class Config(BaseModel):
     """Settings of the train stage."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-    ENGINE_ONLY: ClassVar[tuple[str, ...]] = (
+    SPLIT: ClassVar[tuple[str, ...]] = (
         "micro_batch_size",
         "pack_length",
         "num_ranks",
         "num_nodes",
-        "zero_stage",
-        "gradient_checkpointing",
-        "checkpoint_every",
-        "keep_checkpoints",
-        "peak_tflops",
-        "wandb_project",
-        "ratio_rows",
     )
+    """How the rows of a step are shared out."""
     GROWING: ClassVar[tuple[str, ...]] = ()
 
     objective: Literal["sophia", "sft", "grpo", "trust-grpo"] = "sophia"
@@ -98,7 +92,9 @@ class Config(BaseModel):
     lora_alpha: int = Field(32, ge=1)
     """LoRA adds B A, times this divided by the rank."""
     lora_dropout: float = Field(0.0, ge=0, lt=1)
-    """Part of an adapter's inputs that is left out in training."""
+    """Part of an adapter's inputs that is left out in training. What is left out of a row depends
+    on where it is computed: so `num_ranks` has to be set, and it, `num_nodes`, `micro_batch_size`
+    and `pack_length` are then no longer engine-only."""
     lora_targets: tuple[str, ...] = ()
     """Names of the language model's linear layers that get adapters, such as q_proj; none: all."""
     max_length: int = Field(32768, ge=2)
@@ -128,6 +124,9 @@ class Config(BaseModel):
     """Compute activations twice instead of keeping them. Engine-only."""
     checkpoint_every: int = Field(25, ge=1)
     """Steps between checkpoints. Engine-only."""
+    checkpoint_seconds: float | None = Field(3600, gt=0)
+    """A checkpoint is written after the step in which the last one, or the start, became so old by
+    rank 0's clock; null: by `checkpoint_every` alone. Engine-only."""
     keep_checkpoints: int = Field(2, ge=1)
     """How many checkpoints are kept, the newest. Engine-only."""
 
@@ -156,6 +155,21 @@ class Config(BaseModel):
         return value
 
     @property
+    def ENGINE_ONLY(self) -> tuple[str, ...]:
+        """Settings on which what is learned does not depend."""
+        return (
+            *(() if self.lora_dropout else self.SPLIT),
+            "zero_stage",
+            "gradient_checkpointing",
+            "checkpoint_every",
+            "checkpoint_seconds",
+            "keep_checkpoints",
+            "peak_tflops",
+            "wandb_project",
+            "ratio_rows",
+        )
+
+    @property
     def is_packed(self) -> bool:
         """Whether several trajectories share a forward pass."""
         return self.pack_length is not None or self.micro_batch_size > 1
@@ -178,6 +192,15 @@ class Config(BaseModel):
             )
         if self.importance != "none" and self.objective != "sophia":
             raise ValueError(f"importance = {self.importance} is for objective = sophia")
+        return self
+
+    @model_validator(mode="after")
+    def _masks_follow_from_settings(self) -> Self:
+        if self.lora_dropout and self.num_ranks is None:
+            raise ValueError(
+                "with lora_dropout > 0 what is learned depends on how many ranks there are: "
+                "set num_ranks"
+            )
         return self
 
     @model_validator(mode="after")

@@ -12,9 +12,12 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from stages.training.config import Config
+from stages.training.flops import Work, known_peak
 from stages.training.plan import Plan
 
 GIB = 2**30
+ASSUMED_MFU = 0.4
+"""What large models commonly reach with long rows; the meters of a training say what it does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,37 +36,34 @@ class Sizes:
     intermediate_size: int
 
     @classmethod
-    def of(cls, model: Path, adapters: Config | None = None) -> "Sizes":
-        """Read a model's folder.
-
-        Args:
-            model: the folder.
-            adapters: settings of LoRA; None: the language model trains.
-        """
-        config = AutoConfig.from_pretrained(model)
-        with torch.device("meta"):
-            skeleton = AutoModelForImageTextToText.from_config(config)
-        skeleton.tie_weights()
+    def of(cls, skeleton: Any) -> "Sizes":
+        """Look at a model without weights."""
         language = {id(each): each for each in skeleton.model.language_model.parameters()}
         language |= {id(each): each for each in skeleton.lm_head.parameters()}
         whole = sum(each.numel() for each in language.values())
-        frozen = sum(each.numel() for each in skeleton.parameters()) - whole
-        trained = whole
-        if adapters is not None:
-            from stages.training.lora import add_adapters
-
-            with torch.device("meta"):
-                add_adapters(skeleton.requires_grad_(False), adapters, seed=0)
-            trained = sum(each.numel() for each in skeleton.parameters() if each.requires_grad)
-        text = config.get_text_config()
+        trained = sum(each.numel() for each in language.values() if each.requires_grad)
+        text = skeleton.config.get_text_config()
         return cls(
             trained=trained,
-            adapted=0 if adapters is None else whole,
-            frozen=frozen,
+            adapted=whole - trained,
+            frozen=sum(each.numel() for each in skeleton.parameters()) - whole,
             num_layers=text.num_hidden_layers,
             hidden_size=text.hidden_size,
             intermediate_size=text.intermediate_size,
         )
+
+
+def make_skeleton(model: Path, config: Config) -> Any:
+    """A model as it will be trained, adapters included, without any weights."""
+    with torch.device("meta"):
+        skeleton = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(model))
+    skeleton.tie_weights()
+    if config.lora_rank:
+        from stages.training.lora import add_adapters
+
+        with torch.device("meta"):
+            add_adapters(skeleton.requires_grad_(False), config, seed=0)
+    return skeleton
 
 
 def state_bytes(sizes: Sizes, zero_stage: int, num_ranks: int, weight_bytes: int) -> int:
@@ -95,8 +95,10 @@ def activation_bytes(
     return num_tokens * kept * weight_bytes + 3 * num_targets * sizes.hidden_size * 4
 
 
-def estimate(plan: Plan, config: Config, sizes: Sizes, num_ranks: int) -> dict[str, Any]:
-    """Forward passes, memory of one rank and arithmetic of the whole training, for people."""
+def estimate(plan: Plan, config: Config, model: Path, num_ranks: int) -> dict[str, Any]:
+    """Forward passes, memory of one rank, arithmetic and time of a whole training, for people."""
+    skeleton = make_skeleton(model, config)
+    sizes, work = Sizes.of(skeleton), Work.of(skeleton)
     dealt = [
         plan.micro_batches(step, config.micro_batch_size, num_ranks, config.pack_length)
         for step in range(len(plan.steps))
@@ -123,7 +125,29 @@ def estimate(plan: Plan, config: Config, sizes: Sizes, num_ranks: int) -> dict[s
             "weights_and_optimizer": round(state / GIB, 2),
             "activations": round(activations / GIB, 2),
         },
-        # Forward and backward: 6 operations for each weight and token (Kaplan et al.,
-        # arXiv 2001.08361, 2.1), 4 where it is frozen; attention and recomputation not counted.
-        "petaflops": round((6 * sizes.trained + 4 * sizes.adapted) * sum(tokens) / 1e15, 3),
+        **estimate_time(plan, config, work, num_ranks),
+    }
+
+
+def estimate_time(plan: Plan, config: Config, work: Work, num_ranks: int) -> dict[str, Any]:
+    """Arithmetic of a whole training, and its time where the hardware's peak is known."""
+    lengths = [plan.lengths[row] for rows in plan.steps for row in rows]
+    targets = sum(map(plan.num_targets, range(len(plan.steps))))
+    operations = work.operations(lengths, targets)
+    in_float32 = config.computes_in_float32(torch.cuda.is_available())
+    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    peak = known_peak(torch.float32 if in_float32 else torch.bfloat16, device)
+    if config.peak_tflops is not None:
+        peak = config.peak_tflops * 1e12
+    found = {"petaflops": round(operations / 1e15, 3), "estimated_seconds": None}
+    if peak is None:
+        how = "the peak of the hardware is not known here: set train.peak_tflops"
+        return {**found, "estimated_from": how}
+    return {
+        **found,
+        "estimated_seconds": round(operations / (num_ranks * peak * ASSUMED_MFU), 1),
+        "estimated_from": (
+            f"[{work.language_formula()}] / ({num_ranks} ranks * {peak / 1e12:g}e12 * an assumed "
+            f"MFU of {ASSUMED_MFU:g}), the frozen vision part left out"
+        ),
     }

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ from safetensors import safe_open
 from torch import Tensor, distributed
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
-from stages.training.checkpoint import Manifest, move_into_place
+from stages.training.checkpoint import move_into_place
 from stages.training.config import Config
+from stages.training.export_check import check_export, portray
+from stages.training.manifest import Manifest
+from stages.training.plan import Plan
 
 WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx"}
 INDEX_SUFFIX = ".index.json"
@@ -43,6 +47,7 @@ def export(
     weights: Mapping[str, Tensor],
     target: Path,
     manifest: Manifest,
+    plan: Plan,
     config: Config | None = None,
 ) -> None:
     """Write the policy, complete or not at all.
@@ -50,13 +55,18 @@ def export(
     Frozen weights, names, types and every other file are the base model's own: weights are loaded
     into a fresh copy of it, and its tokenizer, processor, chat template and configuration are
     copied byte for byte. Adapters are merged, and lie in a folder of their own in peft's format.
+    Before it gets its name it is loaded anew and compared with what was trained.
 
     Args:
         base: the folder training started from.
         weights: what training changed.
         target: where it goes.
         manifest: how it came about.
+        plan: has a prompt by which the two are compared.
         config: what it was trained with; without LoRA it makes no difference.
+
+    Raises:
+        EngineError: what was written is not what was trained.
     """
     temporary = target.with_name(f".{target.name}")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -70,14 +80,18 @@ def export(
         raise RuntimeError(f"The base model has no weights named {', '.join(unknown)}")
     # The base's own may be one that transformers refuses to write; its file is copied below.
     model.generation_config = GenerationConfig()
+    trained, tied = portray(model, base, plan), set(model.all_tied_weights_keys)
     model.save_pretrained(temporary)
+    del model
     for path in temporary.iterdir():
         if path.is_file() and not is_weights(path):
             path.unlink()
     for path in base.iterdir():
         if path.is_file() and not is_weights(path) and not path.name.startswith("."):
             shutil.copyfile(path, temporary / path.name)
-    check_weights(base, temporary, set(model.all_tied_weights_keys))
+    check_weights(base, temporary, tied)
+    check_export(temporary, trained, plan)
+    manifest = replace(manifest, exported={"greedy_tokens": trained.tokens})
     manifest.dump(temporary)
     for path in filter(Path.is_file, temporary.rglob("*")):
         with path.open("rb") as file:
@@ -99,8 +113,6 @@ def check_weights(base: Path, exported: Path, tied: set[str]) -> None:
         tied: names that may be left out, being the same tensor as another one.
     """
     before, now = tensor_facts(base), tensor_facts(exported)
-    if not before:
-        return  # an old checkpoint without safetensors
     differing = {
         name
         for name in before.keys() | now.keys()

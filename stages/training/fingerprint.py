@@ -21,6 +21,8 @@ ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 5e-2}
 """And the largest absolute one, where the loss is so small that rounding shows."""
 MOMENT_TOLERANCE = 1e-5
 """Of the norms of AdamW's moments, which are copied bit by bit."""
+CHUNK = 2**22
+"""Numbers turned into float64 at a time: 32 MiB."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -52,11 +54,17 @@ def moment_norms(engine: Any) -> dict[str, float]:
     for state in optimizer.state.values():
         for index, name in enumerate(MOMENTS):
             if name in state:
-                norm = torch.linalg.vector_norm(state[name], dtype=torch.float64)
-                squares[index] += norm.to(squares.device) ** 2
+                squares[index] += sum_of_squares(state[name]).to(squares.device)
     if is_spread:
         distributed.all_reduce(squares)
     return dict(zip(MOMENTS, squares.sqrt().tolist(), strict=True))
+
+
+def sum_of_squares(tensor: torch.Tensor) -> torch.Tensor:
+    """In float64, of which no more than a chunk is held. Scalar."""
+    chunks = torch.split(tensor.reshape(-1), CHUNK)
+    norms = [torch.linalg.vector_norm(chunk, dtype=torch.float64) for chunk in chunks]
+    return torch.stack(norms).square().sum()
 
 
 def check_same(

@@ -109,15 +109,21 @@ class Work:
 
     def formula(self, peak: float) -> str:
         """How MFU is worked out, for people."""
-        passes, adapters = self.passes, f" + 6*{self.adapters:,}" if self.adapters else ""
         return (
-            f"MFU = [({passes}*{self.language:,}{adapters})*tokens "
-            f"+ {passes}*{self.head:,}*response tokens "
-            f"+ 6*{self.layers}*{self.width}*sum(row length^2) "
+            f"MFU = [{self.language_formula()} "
             f"+ 2*{self.vision:,}*patches "
             f"+ 4*{self.vision_layers}*{self.vision_width}*sum(patches of an image^2)] "
             f"/ (seconds * ranks * {peak / 1e12:g}e12): causal attention within rows; the frozen "
             "vision part forward, where its features are not kept; nothing that is done twice"
+        )
+
+    def language_formula(self) -> str:
+        """Operations of the language model, for people."""
+        passes, adapters = self.passes, f" + 6*{self.adapters:,}" if self.adapters else ""
+        return (
+            f"({passes}*{self.language:,}{adapters})*tokens "
+            f"+ {passes}*{self.head:,}*response tokens "
+            f"+ 6*{self.layers}*{self.width}*sum(row length^2)"
         )
 
 

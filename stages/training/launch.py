@@ -19,6 +19,9 @@ from stages.job import Job
 POLL_SECONDS = 0.2
 LOCK_SECONDS = 60.0
 """How long the ranks of an attempt that was killed may take to end."""
+PATIENCE_MINUTES = 60
+"""How long ranks wait for the slowest of them, to load or save its part, before all give up.
+DeepSpeed's own 10 minutes are few for large models on a busy file system."""
 NOT_FOR_RANKS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 """They mean a stop to the command, which passes it on. Slurm may send them to every process of a
 job; torchrun would end the ranks before their checkpoint. The ranks wait for them in a thread."""
@@ -89,7 +92,8 @@ def command(task: Path, num_ranks: int, module: str, num_nodes: int = 1) -> list
         srun.append(f"--cpus-per-task={cpus}")  # since 22.05 it is not taken from the job
     meet = [f"--nnodes={num_nodes}", f"--master-addr={first}", f"--master-port={port}"]
     node = [sys.executable, "-m", "stages.training.node"]
-    return [*srun, "--kill-on-bad-exit=1", *node, *meet, *ranks]
+    # A node whose ranks have ended must not cut off the one that still writes the policy.
+    return [*srun, "--kill-on-bad-exit=1", "--wait=0", *node, *meet, *ranks]
 
 
 def require_nodes(num_nodes: int) -> None:
@@ -145,6 +149,7 @@ def environment(num_ranks: int) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     threads = max(1, len(os.sched_getaffinity(0)) // num_ranks)
     defaults = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
+    defaults["DEEPSPEED_TIMEOUT"] = str(PATIENCE_MINUTES)
     return {**defaults, **os.environ, "PYTHONPATH": path}
 
 
@@ -161,6 +166,7 @@ def alone(folder: Path, should_stop: Callable[[], bool]) -> Iterator[int]:
 
     Raises:
         Stopped: another command does.
+        ConfigError: the file system has no locks.
     """
     import fcntl
 
@@ -178,6 +184,13 @@ def alone(folder: Path, should_stop: Callable[[], bool]) -> Iterator[int]:
                         "Run this one again when that one has ended.",
                     ) from None
                 time.sleep(POLL_SECONDS)
+            except OSError as error:
+                raise ConfigError(
+                    f"The file system of {folder} can't be locked ({error.strerror}), so that two "
+                    "commands might train there at once.",
+                    "Mount it with locks (Lustre: -o flock); or, if only one machine ever starts "
+                    f"this training, make {lock.name} a link to a file on a local disk.",
+                ) from error
         yield lock.fileno()
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,8 @@ def main(task_path: Path) -> None:
     distributed.barrier()
     if weights is not None:
         manifest = replace(trainer.manifest, files={})
-        export(task.model, weights, task.checkpoints / checkpoint.FINAL, manifest, task.config)
+        final = task.checkpoints / checkpoint.FINAL
+        export(task.model, weights, final, manifest, trainer.plan, task.config)
 
 
 def start_distributed() -> torch.device:
@@ -80,18 +82,21 @@ def train(trainer: Trainer) -> bool:
         if metrics is not None and trainer.manifest.step == 0:
             trainer.report_ratio(metrics, "before")
         done = saved = trainer.manifest.step
+        saved_at = time.monotonic()
         while done < num_steps and not stopped:
             stopped = trainer.step()
             if metrics is not None and trainer.manifest.step > done:
                 metrics.write(trainer.manifest.step, trainer.manifest.last_step)
             done = trainer.manifest.step
             is_due = stopped or done % task.config.checkpoint_every == 0 or done == num_steps
+            is_due |= trainer.is_old(saved_at)  # asked by all ranks, or they would wait for ever
             if is_due and done > saved:
                 keep, manifest = task.config.keep_checkpoints, trainer.described()
                 checkpoint.save(trainer.engine, task.checkpoints, manifest, keep)
-                saved = done
+                saved, saved_at = done, time.monotonic()
         if done == num_steps:
-            trainer.measure("after")
+            if not trainer.measure("after"):
+                return False
             if metrics is not None:
                 trainer.report_ratio(metrics, "after")
     return done == num_steps

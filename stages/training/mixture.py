@@ -91,27 +91,30 @@ class Source:
 
     def _example(self, number: int, row: Mapping[str, Any]) -> Example:
         question = row.get("question") or row.get("prompt")
-        response = row.get("response")
-        if not isinstance(question, str) or not isinstance(response, str):
+        response, system = row.get("response"), row.get("system")
+        if not (isinstance(question, str) and isinstance(response, str)) or not isinstance(
+            system, str | None
+        ):
             raise InputError(
                 f"Row {number} of {self.path} has no text in question (or prompt) and response.",
-                f"Write both columns as strings, or take train.mix.{self.name} out.",
+                "Write them, and system where it is there, as strings, or take "
+                f"train.mix.{self.name} out.",
             )
-        images = row.get("images") or ([row["image"]] if row.get("image") else [])
+        images = row.get("images") or row.get("image") or []
+        images = images if isinstance(images, list) else [images]
         sample = {"question": question, "images": [self._image(image) for image in images]}
-        return Example(
-            sample=sample,
-            response=response,
-            system=row.get("system"),
-            key=f"{self.name}:{number}",
-        )
+        return Example(sample=sample, response=response, system=system, key=f"{self.name}:{number}")
 
     def _image(self, image: Any) -> Mapping[str, Any]:
+        """An image as in the table `samples`; with neither bytes nor path where it is none."""
         if isinstance(image, bytes):
             return {"bytes": image, "path": None}
         if isinstance(image, str):
-            return {"bytes": None, "path": str(Path(self.path).parent / image)}
-        return cast(Mapping[str, Any], image)
+            image = {"path": image}
+        found = image if isinstance(image, Mapping) else {}
+        path = found.get("path")
+        beside = str(Path(self.path).parent / path) if isinstance(path, str) and path else None
+        return {"bytes": found.get("bytes"), "path": beside}
 
 
 def _count_rows(path: Path) -> int:
@@ -127,16 +130,21 @@ def _file_rows(path: Path) -> Iterator[Mapping[str, Any]]:
         for batch in open_parquet(path).iter_batches(batch_size=256):
             yield from batch.to_pylist()
         return
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                yield json.loads(line)
-            except json.JSONDecodeError as error:
+                row = json.loads(line)
+            except ValueError as error:
                 raise InputError(
                     f"Line {number} of {path} is no JSON: {error}.", "Write one object per line."
                 ) from error
+            if not isinstance(row, dict):
+                raise InputError(
+                    f"Line {number} of {path} is no JSON object.", "Write one object per line."
+                )
+            yield row
 
 
 def _world_rows(path: str, count: int, seed: int) -> Iterator[Mapping[str, Any]]:

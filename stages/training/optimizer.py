@@ -7,22 +7,11 @@ import deepspeed
 import torch
 from torch import nn
 
-from data.errors import ConfigError
 from stages.training.config import Config
 
 
 def make_engine(module: nn.Module, config: Config, dtype: torch.dtype, device: torch.device) -> Any:
-    """Wrap the trained part of a policy.
-
-    Raises:
-        ConfigError: the ZeRO stage can't train in this type.
-    """
-    if config.zero_stage == 0 and dtype != torch.float32:
-        raise ConfigError(
-            "With train.zero_stage = 0 gradients can't be summed in float32 unless the weights are "
-            f"float32, but the type is {str(dtype).removeprefix('torch.')}.",
-            "Set train.zero_stage = 2, or train.dtype = float32.",
-        )
+    """Wrap the trained part of a policy; stage 0 in bfloat16 was refused before."""
     optimizer = torch.optim.AdamW(
         parameter_groups(module, config.weight_decay),
         lr=config.learning_rate,
@@ -44,7 +33,8 @@ def engine_config(config: Config, dtype: torch.dtype) -> dict[str, Any]:
     """DeepSpeed's configuration.
 
     Accumulation is not managed: a step has as many micro-batches as it has, and ends when the loop
-    says so. Gradients are accumulated in float32; DeepSpeed's default is the model's type.
+    says so. Gradients are summed in float32, over ranks and over micro-batches; DeepSpeed's default
+    is the model's type.
     """
     clipping = config.gradient_clipping if config.zero_stage else 0.0
     return {
@@ -52,6 +42,7 @@ def engine_config(config: Config, dtype: torch.dtype) -> dict[str, Any]:
         "gradient_accumulation_steps": 1,
         "managed_gradient_accumulation": False,
         "data_types": {"grad_accum_dtype": "fp32"},
+        "communication_data_type": "fp32",
         "bf16": {"enabled": dtype == torch.bfloat16},
         "gradient_clipping": clipping,
         "zero_optimization": {

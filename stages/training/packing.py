@@ -35,11 +35,30 @@ def first_fit_decreasing(
     return packs
 
 
-def deal(packs: Sequence[list[int]], num_ranks: int) -> list[list[list[int]]]:
+def deal(
+    packs: Sequence[list[int]], num_ranks: int, images: Sequence[tuple[int, ...]]
+) -> list[list[list[int]]]:
     """Packs by rank, the same number for each: all ranks take part in every collective.
 
-    Where packs run out, a rank gets an empty one.
+    Each round of them has the packs that come next, alike in length, so that ranks wait little.
+    Within a round a pack goes to the rank that has seen most of its images, which keeps what the
+    frozen vision tower made of them. Where packs run out, a rank gets an empty one.
+
+    Args:
+        packs: row numbers of each.
+        num_ranks: how many ranks there are.
+        images: of each row number.
     """
-    missing = -len(packs) % num_ranks
-    padded = [*packs, *([] for _ in range(missing))]
-    return [padded[rank::num_ranks] for rank in range(num_ranks)]
+    dealt: list[list[list[int]]] = [[] for _ in range(num_ranks)]
+    seen: list[set[int]] = [set() for _ in range(num_ranks)]
+    for start in range(0, len(packs), num_ranks):
+        free = list(range(num_ranks))
+        for pack in packs[start : start + num_ranks]:
+            looked_at = {image for row in pack for image in images[row]}
+            rank = max(free, key=lambda each: len(looked_at & seen[each]))  # the first of equals
+            free.remove(rank)
+            dealt[rank].append(pack)
+            seen[rank] |= looked_at
+        for rank in free:
+            dealt[rank].append([])
+    return dealt

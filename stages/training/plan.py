@@ -2,7 +2,8 @@
 
     PLAN/rows.arrow      tokens, reward and images of each row that is trained on
     PLAN/images.arrow    each image once, encoded
-    PLAN/plan.json       steps, and why rows were rejected; written last
+    PLAN/rejected.jsonl  rows that are not trained on, and why
+    PLAN/plan.json       steps, and how many rows were rejected; written last
 
 The Arrow files are mapped into memory, so that the ranks of a machine share them.
 """
@@ -34,6 +35,7 @@ ROW_SCHEMA = pa.schema(
         pa.field("key", pa.string()),
         pa.field("prompt_ids", pa.list_(pa.int32())),
         pa.field("response_ids", pa.list_(pa.int32())),
+        pa.field("num_image_tokens", pa.int32()),
         pa.field("reward", pa.float32()),
         pa.field("images", pa.list_(pa.int32())),
         pa.field("is_own", pa.bool_()),
@@ -44,6 +46,7 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 SCALARS = ("is_own", "behavior_logprob", "advantage", "group", "place")
+REJECTED = "rejected.jsonl"
 IMAGE_SCHEMA = pa.schema([pa.field("image", pa.large_binary())])
 
 
@@ -112,9 +115,26 @@ class Plan:
         return [*map(sum, zip(self.prompt_lengths, self.response_lengths, strict=True))]
 
     @cached_property
+    def image_numbers(self) -> Sequence[tuple[int, ...]]:
+        """Numbers of each row's images."""
+        return [*map(tuple, self._rows["images"].to_pylist())]
+
+    @cached_property
     def image_counts(self) -> Sequence[int]:
         """Images of each row."""
         return _lengths(self._rows["images"])
+
+    @property
+    def image_token_counts(self) -> Sequence[int]:
+        """Tokens in place of image features, of each row."""
+        counts: list[int] = self._rows["num_image_tokens"].to_pylist()
+        return counts
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """What each row is called: of a trajectory its key, else its place in extra data."""
+        keys: list[str] = self._rows["key"].to_pylist()
+        return keys
 
     @cached_property
     def rows_with_behavior(self) -> Sequence[int]:
@@ -142,7 +162,7 @@ class Plan:
 
     def images_of(self, number: int) -> tuple[int, ...]:
         """Numbers of a row's images."""
-        return tuple(self._rows["images"][number].as_py())
+        return self.image_numbers[number]
 
     def image(self, number: int) -> bytes:
         """One encoded image."""
@@ -157,6 +177,10 @@ class Plan:
             "tokens": sum(map(self.num_tokens, range(len(self.steps)))),
             "rejected": self.rejected,
         }
+
+    def shortest(self, rows: Sequence[int]) -> int:
+        """The row of these with the fewest tokens, to go along where it does not count."""
+        return min(rows, key=lambda row: (self.lengths[row], row))
 
     def num_tokens(self, step: int) -> int:
         """Tokens of a step's prompts and responses."""
@@ -199,12 +223,14 @@ class Plan:
         """Any rows by rank and micro-batch, as `micro_batches` does those of a step."""
         if pack_length is not None:
             lengths = [self.lengths[row] for row in rows]
-            return deal(first_fit_decreasing(rows, lengths, pack_length), num_ranks)
+            packs = first_fit_decreasing(rows, lengths, pack_length)
+            return deal(packs, num_ranks, self.image_numbers)
         rows = sorted(rows, key=lambda row: (-self.lengths[row], row))
         rounds = -(-len(rows) // (size * num_ranks))
         count = rounds * num_ranks
         cuts = [len(rows) * i // count for i in range(count + 1)]
-        return deal([rows[start:end] for start, end in itertools.pairwise(cuts)], num_ranks)
+        packs = [rows[start:end] for start, end in itertools.pairwise(cuts)]
+        return deal(packs, num_ranks, self.image_numbers)
 
 
 def _lengths(column: pa.ChunkedArray) -> list[int]:

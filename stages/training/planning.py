@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.errors import InputError
+from data.report import Report
 from stages.seeds import seed_for
 from stages.training.config import Config
 from stages.training.mixture import Source, rows_per_epoch
 from stages.training.plan import Plan
 from stages.training.plan_writer import PlanWriter
 from stages.training.render import Example, Renderer
+from stages.training.rendering import Rendering
 from stages.trust import Group
 
 
@@ -27,6 +29,10 @@ def make_plan(
     config: Config,
     seed: int,
     should_stop: Callable[[], bool],
+    *,
+    total: int = 0,
+    report: Report | None = None,
+    num_workers: int = 0,
 ) -> Plan | None:
     """Write a plan, or open the one that is there.
 
@@ -34,28 +40,33 @@ def make_plan(
         folder: where it goes.
         digest: of everything it depends on.
         trajectories: what is trained on; None: a warm-up, of what is mixed in alone.
-        make_renderer: makes what turns examples into tokens, if it is needed.
+        make_renderer: makes what turns examples into tokens, if it is needed, and in each worker.
         config: batch size, epochs and mixture.
         seed: the run's.
-        should_stop: ends the planning early.
+        should_stop: ends the planning early; what was rendered is kept.
+        total: how many trajectories there are.
+        report: where progress goes.
+        num_workers: processes that render; 0: one per core.
 
     Returns:
         None where it was stopped.
 
     Raises:
         InputError: no row is left to train on, or extra data can't be read.
+        EngineError: a process that renders died.
     """
     if (folder / "plan.json").is_file() and (plan := Plan.open(folder)).digest == digest:
         return plan
-    with PlanWriter(folder, make_renderer()) as writer:
-        units = add_trajectories(writer, trajectories or (), config, should_stop)
+    rendering = Rendering(folder, digest, make_renderer, should_stop, report, num_workers)
+    with PlanWriter(folder, digest) as writer, rendering:
+        units = add_trajectories(writer, rendering, trajectories or (), total, config)
         if units is None:
             return None
         num_trajectories = writer.num_rows
         if not num_trajectories and trajectories is not None:
             raise no_trajectories(writer.rejected)
         units.check()
-        mixed = add_mixed(writer, config, seed, should_stop)
+        mixed = add_mixed(writer, rendering, config, seed)
         if mixed is None:
             return None
         if not writer.num_rows:
@@ -71,24 +82,22 @@ def make_plan(
 
 def add_trajectories(
     writer: PlanWriter,
+    rendering: Rendering,
     trajectories: Iterable[Example],
+    total: int,
     config: Config,
-    should_stop: Callable[[], bool],
 ) -> "Units | None":
     """Render the trajectories that the objective can use; None where it was stopped."""
     units = Units(config)
-    for example in trajectories:
-        if should_stop():
-            return None
-        if reason := unusable(example, config):
-            writer.rejected[reason] += 1
-        elif (number := writer.add(example)) is not None:
+    given = ((example, unusable(example, config)) for example in trajectories)
+    for example, rendered in rendering.rows("plan", total, given):
+        if (number := writer.add(example, rendered)) is not None:
             units.add(number, example)
-    return units
+    return None if rendering.was_stopped else units
 
 
 def add_mixed(
-    writer: PlanWriter, config: Config, seed: int, should_stop: Callable[[], bool]
+    writer: PlanWriter, rendering: Rendering, config: Config, seed: int
 ) -> list[list[int]] | None:
     """Render the rows that are mixed in beside those that are there.
 
@@ -100,14 +109,19 @@ def add_mixed(
     for name, mixture in sorted(config.mix.items()):
         per_epoch = rows_per_epoch(name, mixture, num_trajectories)
         source = Source(name, mixture.path, per_epoch * config.num_epochs, seed)
-        numbers = {}
-        for number, example in source.examples():
-            if should_stop():
-                return None
-            numbers[number] = writer.add(example)
-        drawn = [numbers[number] for number in source.draws]
+        drawn = set(source.draws)
+        given = ((example, None) for _, example in source.examples())
+        found = rendering.rows(f"plan {name}", len(drawn), given)
+        # In the order of the file. A stop ends it early.
+        numbers = {
+            row: writer.add(example, rendered)
+            for row, (example, rendered) in zip(sorted(drawn), found, strict=False)
+        }
+        if rendering.was_stopped:
+            return None
+        of_epochs = [numbers[row] for row in source.draws]
         for epoch, rows in enumerate(mixed):
-            part = drawn[epoch * per_epoch : (epoch + 1) * per_epoch]
+            part = of_epochs[epoch * per_epoch : (epoch + 1) * per_epoch]
             rows += [row for row in part if row is not None]
     return mixed
 

@@ -5,21 +5,22 @@ template that renders both would rewrite the thinking of some models.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
-from PIL import Image
 
 from data.images import ImageError, open_image
+from stages.engines import Message
 from stages.engines.checkpoints import open_checkpoint
 from stages.engines.conversation import THINK_PREFILL
 from stages.prompts import answer_messages
 from stages.trust import Group
 
 THINK = "<think>"
+UNREADABLE = "an image can't be read"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,8 @@ class Tokens:
     prompt_ids: Sequence[int]
     """Placeholders expanded: one for each image feature."""
     response_ids: Sequence[int]
+    num_image_tokens: int
+    """How many of the prompt's there are in place of image features."""
 
 
 class Renderer:
@@ -79,37 +82,74 @@ class Renderer:
         self.system = system
         self.end_of_turn = end_of_turn(self.processor, checkpoint.end_token_ids)
         self.forbidden = frozenset(placeholder_ids(self.processor, folder))
+        self.placeholders = placeholder_texts(self.processor, self.forbidden)
+        self._newest: tuple[str, Sequence[bytes], Sequence[int]] | None = None
 
     def render(self, example: Example) -> Tokens | str:
         """Tokens of an example, or the reason why it is rejected."""
         is_asked_to_think = example.is_own or THINK in example.response
         system = example.system or (self.system if is_asked_to_think else None)
+        messages = answer_messages(example.sample, system)
+        if reason := self.unusable_text(messages, example.response):
+            return reason
         try:
-            images = [open_image(read_image(row)) for row in example.sample.get("images") or []]
+            images = [read_image(row) for row in example.sample.get("images") or []]
             text: str = self.processor.apply_chat_template(
-                answer_messages(example.sample, system), add_generation_prompt=True, tokenize=False
+                messages, add_generation_prompt=True, tokenize=False
             )
-        except (ImageError, OSError):
-            return "an image can't be read"
+        except ImageError:
+            return UNREADABLE
         except TemplateError:
             return "the chat template rejects the conversation"
+        if text.count(self.processor.image_token) != len(images):
+            return "the chat template does not write a placeholder for each image"
         text, response = split_prefill(text, example.response)
         response_ids = self.response_ids(example, response)
         if isinstance(response_ids, str):
             return response_ids
         try:
             prompt_ids = self.prompt_ids(text, images)
-        except ValueError:  # such as a question that holds an image placeholder
+        except ImageError:
+            return UNREADABLE
+        except ValueError:  # such as an image that is too narrow for Qwen-VL
             return "the processor rejects the prompt"
         if len(prompt_ids) + len(response_ids) > self.max_length:
             return "longer than max_length"
-        return Tokens(prompt_ids=prompt_ids, response_ids=response_ids)
+        return Tokens(
+            prompt_ids=prompt_ids,
+            response_ids=response_ids,
+            num_image_tokens=prompt_ids.count(self.processor.image_token_id),
+        )
 
-    def prompt_ids(self, text: str, images: Sequence[Image.Image]) -> list[int]:
-        """Token ids of a rendered prompt, with its placeholders expanded."""
-        # As the engines do: templates write the special tokens themselves.
-        inputs = self.processor(text=[text], images=list(images) or None, add_special_tokens=False)
-        return list(map(int, inputs["input_ids"][0]))
+    def unusable_text(self, messages: Sequence[Message], response: str) -> str | None:
+        """Why the text of a conversation can't be tokens; None: it can.
+
+        Processors would expand what stands for an image as if there were one more.
+        """
+        asked = [part.get("text", "") for turn in messages for part in turn["content"]]
+        if any(placeholder in text for text in asked for placeholder in self.placeholders):
+            return "the prompt's text holds an image token"
+        try:
+            "".join([*asked, response]).encode()
+        except UnicodeEncodeError:  # half of a pair of surrogates, which JSON can say
+            return "the text is no Unicode"
+        return None
+
+    def prompt_ids(self, text: str, images: Sequence[bytes]) -> Sequence[int]:
+        """Token ids of a rendered prompt, with its placeholders expanded.
+
+        Those of the newest one are kept: rollouts of a question follow each other.
+
+        Raises:
+            ImageError: an image can't be used.
+            ValueError: the processor rejects the prompt.
+        """
+        if self._newest is None or self._newest[:2] != (text, images):
+            opened = [open_image(image) for image in images]
+            # As the engines do: templates write the special tokens themselves.
+            inputs = self.processor(text=[text], images=opened or None, add_special_tokens=False)
+            self._newest = text, images, list(map(int, inputs["input_ids"][0]))
+        return self._newest[2]
 
     def response_ids(self, example: Example, response: str) -> list[int] | str:
         """Token ids of a response with its end of turn, or why they can't be trained on."""
@@ -127,14 +167,26 @@ class Renderer:
             return "the response is empty"
         if self.forbidden.intersection(ids):
             return "the response holds an image token"
-        if max(ids) >= len(self.tokenizer):
+        if min(ids) < 0 or max(ids) >= len(self.tokenizer):
             return "the response holds tokens that the policy does not have"
         return ids
 
 
 def read_image(image: Mapping[str, Any]) -> bytes:
-    """The encoded bytes of a sample's image, which may lie in a file."""
-    return image.get("bytes") or Path(image["path"]).read_bytes()
+    """The encoded bytes of a sample's image, which may lie in a file.
+
+    Raises:
+        ImageError: there are none.
+    """
+    encoded, path = image.get("bytes"), image.get("path")
+    if isinstance(encoded, bytes) and encoded:
+        return encoded
+    if not isinstance(path, str) or not path:
+        raise ImageError("it has neither bytes nor a path")
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:  # a path that holds a null byte is a ValueError
+        raise ImageError(str(error)) from error
 
 
 def split_prefill(text: str, response: str) -> tuple[str, str]:
@@ -185,3 +237,10 @@ def placeholder_ids(processor: Any, folder: Path) -> set[int]:
     ids = {config.get(name) for name in names}
     ids.update(processor.image_token_ids, processor.video_token_ids)
     return {int(token) for token in ids if token is not None}
+
+
+def placeholder_texts(processor: Any, ids: Iterable[int]) -> list[str]:
+    """How text says what `placeholder_ids` names, and what the processor alone expands."""
+    tokens = processor.tokenizer.convert_ids_to_tokens(sorted(ids))
+    texts = {*tokens, processor.image_token, getattr(processor, "video_token", None)}
+    return sorted(text for text in texts if text)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from data.errors import EngineError, InputError, RefusedError
 from stages.job import Job, Outcome
 from stages.training import checkpoint
-from stages.training.checkpoint import Manifest
 from stages.training.config import Config
+from stages.training.manifest import Manifest, describe_manifest
 from stages.training.task import WORK, Task
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ def reshard(
 
     Raises:
         InputError: there is no checkpoint.
-        RefusedError: the ZeRO stage is another one, or the checkpoint can't be checked.
+        RefusedError: none is intact, the ZeRO stage is another one, or it can't be checked.
         EngineError: what came out is not the state that was saved.
     """
     checkpoints = job.folder("checkpoints")
     checkpoint.remove_unfinished(checkpoints)
-    found = checkpoint.newest(checkpoints)
+    found = checkpoint.newest(checkpoints, note=job.report.note)
     if found is None:
         raise InputError(
             f"There is no checkpoint in {checkpoints}.", "Train first: `sophia train` writes them."
@@ -59,7 +59,8 @@ def reshard(
     plan = make_plan()
     if plan is None:
         return Outcome(complete=False)
-    before = {"num_ranks": manifest.num_ranks, "manifest": checkpoint.describe_manifest(path)}
+    checkpoint.set_aside_newer(path)
+    before = {"num_ranks": manifest.num_ranks, "manifest": describe_manifest(path)}
     task = Task(
         config=config,
         manifest=replace(manifest, resharded_from=before),

@@ -27,7 +27,7 @@ from stages.training.plan import Plan
 from stages.training.policy import Batch, Policy
 
 STEPS_PER_PART = 4
-"""Optimizer steps: what a stop waits for, and a kill may cost."""
+"""Optimizer steps: what a stop or a kill may cost."""
 SCHEMA = pa.schema([("row", pa.int32()), ("logprobs", pa.list_(pa.float32()))])
 SCORES, PARTS = "scores.arrow", "scores"
 Run = Callable[[Batch], Tensor]
@@ -64,7 +64,7 @@ def score_plan(
         policy: whose language model it holds, still as it was before training.
         plan: what is scored, and beside which the scores are kept.
         config: how steps are split.
-        should_stop: whether this rank was asked to stop; what was scored is kept.
+        should_stop: whether this rank was asked to stop; whole parts are kept.
 
     Returns:
         None where a rank was stopped.
@@ -84,7 +84,9 @@ def score_plan(
             path = folder / of_ranks[rank]
             # One that lacks it has the others go along: all take part in every collective.
             if any_rank(not path.exists(), device):
-                scored = list(_scored(run, policy, plan, config, steps))
+                scored = list(_scored(run, policy, plan, config, steps, should_stop))
+                if any_rank(should_stop(), device):
+                    return None
                 columns = [[row for row, _ in scored], [own_T.numpy() for _, own_T in scored]]
                 _write(path, [pa.record_batch(columns, schema=SCHEMA)])
         distributed.barrier()
@@ -111,20 +113,31 @@ def first_epoch(plan: Plan) -> Iterator[Sequence[int]]:
 
 
 def _scored(
-    run: Run, policy: Policy, plan: Plan, config: Config, steps: Sequence[int]
+    run: Run,
+    policy: Policy,
+    plan: Plan,
+    config: Config,
+    steps: Sequence[int],
+    should_stop: Callable[[], bool],
 ) -> Iterator[tuple[int, Tensor]]:
-    """This rank's rows of some steps with their scores."""
+    """This rank's rows of some steps with their scores, up to a stop."""
     rank, num_ranks = distributed.get_rank(), distributed.get_world_size()
     for step in steps:
         dealt = plan.micro_batches(step, config.micro_batch_size, num_ranks, config.pack_length)
-        yield from score(run, policy, plan, dealt[rank], plan.steps[step][0])
+        spare = plan.shortest(plan.steps[step])
+        yield from score(run, policy, plan, dealt[rank], spare, should_stop)
 
 
 @torch.no_grad()
 def score(
-    run: Run, policy: Policy, plan: Plan, batches: Sequence[Sequence[int]], spare: int
+    run: Run,
+    policy: Policy,
+    plan: Plan,
+    batches: Sequence[Sequence[int]],
+    spare: int,
+    should_stop: Callable[[], bool],
 ) -> Iterator[tuple[int, Tensor]]:
-    """Score a rank's micro-batches.
+    """Score a rank's micro-batches. All ranks call it, with as many.
 
     Args:
         run: the engine.
@@ -132,6 +145,7 @@ def score(
         plan: where the rows come from.
         batches: row numbers of each.
         spare: a row that goes along where a micro-batch is empty.
+        should_stop: whether this rank was asked to stop: then no rank scores another one.
 
     Yields:
         A row's number, and the log-probability of each of its response tokens.
@@ -140,6 +154,8 @@ def score(
     try:
         packs = policy.batches(plan, [rows or [spare] for rows in batches])
         for rows, batch in zip(batches, packs, strict=True):
+            if any_rank(should_stop(), policy.device):
+                return
             logprob_T = run(batch).cpu()
             lengths = [plan.response_lengths[row] for row in rows]
             yield from zip(rows, torch.split(logprob_T, lengths) if rows else (), strict=True)

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from stages.training.checkpoint import Manifest
 from stages.training.config import Config
+from stages.training.manifest import Manifest
 
 WORK = ".work"
 """Folder of the plan and the ranks' task, as long as training is not finished."""

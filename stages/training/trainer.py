@@ -12,8 +12,8 @@ from torch import Tensor, distributed
 
 from stages.seeds import seed_for
 from stages.training import checkpoint
-from stages.training.checkpoint import Manifest
 from stages.training.fingerprint import check_same, fingerprint
+from stages.training.manifest import Manifest
 from stages.training.measure import measure_ratio
 from stages.training.meters import measure_step
 from stages.training.metrics import Metrics
@@ -29,7 +29,7 @@ from stages.training.packing_check import check_packing
 from stages.training.parts import check_frozen, describe_parts
 from stages.training.plan import Plan
 from stages.training.policy import Policy
-from stages.training.scores import score_plan
+from stages.training.scores import any_rank, score_plan
 from stages.training.task import Task
 
 
@@ -47,48 +47,65 @@ class Trainer:
     objective: Objective = field(init=False)
     manifest: Manifest = field(init=False)
     """Of the state at hand."""
-    was_stopped: bool = field(init=False, default=False)
+    was_stopped: bool = field(init=False, default=True)
     """Before there was a state to train."""
 
     def __post_init__(self) -> None:
-        config, dtype = self.task.config, self.dtype
         self.plan = Plan.open(self.task.plan)
-        adapt = self._add_adapters if config.lora_rank else None
-        self.policy = Policy(self.task.model, dtype, self.device, adapt)
-        described = describe_parts(self.policy.model)
-        check_frozen(self.task.manifest.parts, described["frozen_sha256"])
-        self.manifest = replace(self.task.manifest, parts=described)
-        if config.gradient_checkpointing:
-            self.policy.enable_gradient_checkpointing()
-        self.engine = make_engine(self.policy.language, config, dtype, self.device)
-        if config.is_packed:
-            check_packing(self.engine, self.policy, self.plan, dtype)
-        # Until a checkpoint is loaded the policy is the one before training.
-        before = None
-        if config.trains_groups:
-            scored = (self.engine, self.policy, self.plan, config)
-            before = score_plan(*scored, should_stop=self.stop.is_set)
-            self.was_stopped = before is None
-        self.objective = Objective(config, self.plan, before, dtype)
-        if self.was_stopped:
+        self._load_policy()
+        if self.is_stopped():
             return
-        if "before" not in self.manifest.ratio:
-            self.measure("before")
+        self.engine = make_engine(self.policy.language, self.task.config, self.dtype, self.device)
+        if self.task.config.is_packed:
+            check_packing(self.engine, self.policy, self.plan, self.dtype)
+        # Until a checkpoint is loaded the policy is the one before training.
+        if self.is_stopped() or not self._score():
+            return
+        if "before" not in self.manifest.ratio and not self.measure("before"):
+            return
         if self.task.resume_from is not None:
             checkpoint.load(self.engine, self.task.resume_from)
             now = self.described().fingerprint
-            check_same(self.manifest.fingerprint, now, dtype, str(self.task.resume_from))
+            check_same(self.manifest.fingerprint, now, self.dtype, str(self.task.resume_from))
+        self.was_stopped = False
+
+    def _load_policy(self) -> None:
+        adapt = self._add_adapters if self.task.config.lora_rank else None
+        self.policy = Policy(self.task.model, self.dtype, self.device, adapt)
+        distributed.barrier()  # has more patience than the collectives that DeepSpeed begins with
+        described = describe_parts(self.policy.model)
+        check_frozen(self.task.manifest.parts, described["frozen_sha256"])
+        self.manifest = replace(self.task.manifest, parts=described)
+        if self.task.config.gradient_checkpointing:
+            self.policy.enable_gradient_checkpointing()
+
+    def _score(self) -> bool:
+        """What the objective compares with; False where a rank was asked to stop."""
+        config, before = self.task.config, None
+        if config.trains_groups:
+            scored = (self.engine, self.policy, self.plan, config)
+            before = score_plan(*scored, should_stop=self.stop.is_set)
+            if before is None:
+                return False
+        self.objective = Objective(config, self.plan, before, self.dtype)
+        return True
 
     def _add_adapters(self, model: Any) -> None:
         from stages.training.lora import add_adapters
 
         add_adapters(model, self.task.config, seed_for(self.task.seed, "train", "lora"))
 
-    def measure(self, when: str) -> None:
-        """Enter the ratio pi_theta / mu of now into the manifest."""
-        found = measure_ratio(self.engine, self.policy, self.plan, self.task.config, self.task.seed)
+    def measure(self, when: str) -> bool:
+        """Enter the ratio pi_theta / mu of now into the manifest. All ranks call it.
+
+        Returns:
+            False where a rank was asked to stop.
+        """
+        of = (self.engine, self.policy, self.plan, self.task.config, self.task.seed)
+        found = measure_ratio(*of, should_stop=self.stop.is_set)
         if found is not None:
             self.manifest = replace(self.manifest, ratio={**self.manifest.ratio, when: found})
+        return not self.is_stopped()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -164,7 +181,7 @@ class Trainer:
             Loss, sums and the largest of its parts of the step, as in `objective.Part`; None where
             a rank was asked to stop before the last of them.
         """
-        num_ranks, spare = distributed.get_world_size(), self.plan.steps[step][:1]
+        num_ranks, spare = distributed.get_world_size(), [self.plan.shortest(self.plan.steps[step])]
         total, largest = torch.zeros(2, dtype=torch.float64, device=self.device)
         sums = torch.zeros(4, dtype=torch.float64, device=self.device)
         parts = self.micro_batches(step)
@@ -194,8 +211,25 @@ class Trainer:
         size, length = config.micro_batch_size, config.pack_length
         return self.plan.micro_batches(step, size, num_ranks, length)[distributed.get_rank()]
 
+    def is_stopped(self) -> bool:
+        """Whether any rank was asked to stop. All ranks call it."""
+        return any_rank(self.stop.is_set(), self.device)
+
     def count_stops(self) -> Tensor:
-        """How many ranks were asked to stop. All ranks call it. Shape [1]."""
+        """How many ranks were asked to stop, without waiting. All ranks call it. Shape [1]."""
         stops = torch.tensor([float(self.stop.is_set())], device=self.device)
         distributed.all_reduce(stops)
         return stops
+
+    def is_old(self, saved_at: float) -> bool:
+        """Whether it is time for a checkpoint, by rank 0's clock. All ranks call it.
+
+        Args:
+            saved_at: `time.monotonic()` of the last one, or of the start.
+        """
+        limit = self.task.config.checkpoint_seconds
+        if limit is None:
+            return False
+        old = torch.tensor([float(time.monotonic() - saved_at >= limit)], device=self.device)
+        distributed.broadcast(old, 0)
+        return bool(old.item())

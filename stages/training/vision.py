@@ -20,7 +20,11 @@ from stages.training.meters import Stopwatch
 from stages.training.plan import Plan
 
 CACHED_FEATURE_BYTES = 1 << 30
-"""Image features kept for the next epoch and the next trajectory of the same images."""
+"""Image features that a rank keeps for the next trajectory of the same images: some 30 images of
+InternVL3-38B, about as many as a rank's share of 512 trajectories has. So an image goes through the
+tower once for each rank that has a row of it in a step, and anew in a later step, unless all of the
+data fits. `packing.deal` has ranks share fewer images. MFU's operations count every pass;
+`images_per_second` is of images that were trained on."""
 
 
 class Vision:

@@ -102,6 +102,8 @@ def _by_rule(attempt: Attempt) -> Judgement | tuple[str, str, str]:
     gold = type_gold(attempt.gold or "", attempt.asked, attempt.answer_type, attempt.choices)
     if gold.problem:
         return Judgement(status="unverifiable", verifier="gold")
+    if attempt.finish_reason == "length":
+        return Judgement(status="truncated")
     answer = attempt.answer or _extract(attempt, gold)
     if answer is None:
         return Judgement(status="no_answer", verifier="extract")
@@ -163,8 +165,6 @@ def _without_comparison(attempt: Attempt) -> Judgement | None:
         return Judgement(status="unverifiable")
     if attempt.finish_reason == "pruned":
         return Judgement(status="unverifiable", verifier="pruned")
-    if attempt.finish_reason == "length":
-        return Judgement(status="truncated")
     return None
 
 

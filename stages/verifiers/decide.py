@@ -23,7 +23,7 @@ from stages.verifiers.set_algebra import same_members
 from stages.verifiers.terms import Terms
 from stages.verifiers.text import HEDGE, NEGATION, normalize, same_text, same_words, squeezed
 from stages.verifiers.towers import same_power
-from stages.verifiers.values import Quantity, Value, Words
+from stages.verifiers.values import Progression, Quantity, Value, Words
 
 NUMBERS = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\w)")
 LETTER = re.compile("[A-J]")
@@ -36,7 +36,7 @@ NUMBERED = re.compile(
 SENTENCE_WORDS = 6
 SENTENCE = 4
 """Words from which an answer may be a sentence around a number."""
-REMEMBERED = 100_000
+REMEMBERED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +172,16 @@ def _decide_values(gold: Gold, answer: str) -> Decision:
     if unsure and (powers := same_power(gold.values[0], value)) is not None:
         return Decision(powers, "power")
     pair = tidy(gold.alternatives[0]), tidy(answer)
-    if not unsure or any(DOTS.search(one) for one in pair):
+    # Of numbers at equal steps the engine knows nothing.
+    is_ours = any(DOTS.search(one) for one in pair) or isinstance(gold.values[0], Progression)
+    if not unsure or is_ours:
         return Decision(False, gold.kind)
     if too_hard(pair[0]):
         return Decision(None, "screen")
-    return Decision(False, "screen") if too_hard(pair[1]) else Decision(None, "math", pair)
+    if too_hard(pair[1]):
+        # A number is not given as a formula that nobody can work out; a formula may be.
+        return Decision(False if gold.kind == "number" else None, "screen")
+    return Decision(None, "math", pair)
 
 
 def _same_words(

@@ -31,7 +31,9 @@ FINAL = re.compile(
     r"|are|:|：|为|是|would be)[\s*]*)+",
     re.IGNORECASE,
 )
-FINAL_HEAD = re.compile(r"(?:^|\n)[#*\s✅]*final\s+answers?[#*\s]*(?:\n|$)", re.IGNORECASE)
+FINAL_HEAD = re.compile(
+    r"(?:^|\n)(?:[#*✅]|[^\S\n])*final\s+answers?[#*\s]*(?:\n|$)", re.IGNORECASE
+)
 MARKER = re.compile(
     r"\b(?:the\s+)?(?:correct\s+|right\s+|best\s+|required\s+)?(?:answers?|option"
     r"|choice)\s*(?:(?:is|are|should be"
@@ -100,7 +102,7 @@ def extract_answer(
     tail = after_thinking(text)
     if tail is None:
         return None
-    tail = _calmed(_unnested(_first_turn(tail))[-LONGEST_TAIL:])
+    tail = calmed(_unnested(_first_turn(tail))[-LONGEST_TAIL:])
     tail = without_html(with_signs(tail))
     accepted = [one for one in known if kind != "yes/no" and denies(one)]
     answer = _answer_in(tail, question, kind)
@@ -136,7 +138,7 @@ def _first_turn(text: str) -> str:
     return ""
 
 
-def _calmed(text: str) -> str:
+def calmed(text: str) -> str:
     """A text without long runs of one sign, which mean nothing and keep patterns busy."""
     text = EMPTY_LINES.sub("\n\n", BLANKS.sub(" ", text))
     if "（" in text:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.verifiers.boxes import BOX, last_box
-from stages.verifiers.extract import FINAL_HEAD, after_thinking
+from stages.verifiers.extract import FINAL_HEAD, after_thinking, calmed
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
@@ -23,12 +23,17 @@ RIGHT = 0.5
 """R_o from which an answer counts as right."""
 LONGEST_GOLD = 20_000
 """Characters."""
+LONGEST_TEXT = 40_000
+"""Characters from the end of a response that count."""
 MOST_CELLS = 2_000_000
 """Words of gold answer times words of answer: a second or so of ROUGE-L."""
-REMEMBERED = 100_000
+REMEMBERED = 1_000
+"""Rollouts of one question lie together, and each pair may be long."""
 
 TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
-LEAD = re.compile(r"(?:\A|\n)[#*\s]*(?:(?:final\s+)?answer|答案)[*\s]*[:：][*\s]*", re.IGNORECASE)
+LEAD = re.compile(
+    r"(?:\A|\n)(?:[#*]|[^\S\n])*(?:(?:final\s+)?answer|答案)[*\s]*[:：][*\s]*", re.IGNORECASE
+)
 TEXT_COMMAND = re.compile(r"\A\\text\{(.*)\}\Z", re.DOTALL)
 HAN = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
 WORD = re.compile(r"[^\W_]+")
@@ -56,6 +61,7 @@ def extract_text(text: str) -> str | None:
     tail = after_thinking(text)
     if tail is None:
         return None
+    tail = calmed(tail[-LONGEST_TEXT:])
     if tags := TAGGED.findall(tail):
         tail = tags[-1]
     box = last_box(tail) if BOX.search(tail) else None

@@ -1,84 +1,44 @@
-"""Judge a stream of attempts; algebra runs in worker processes with a hard deadline each.
+"""Judge a stream of attempts in worker processes, with a deadline and a memory limit for each.
 
-A comparison that takes too long costs its worker's life; it is tried once more when nothing else
-runs, and is then a `timeout`, which is not judged. Each distinct (gold, answer) pair is compared
-once. A run begins with a self-test. Workers are forked off a server that has loaded the symbolic
-engine, so that one takes the place of a dead one within a tenth of a second.
+The rules take a batch of attempts at a time; of a batch that its worker does not survive each is
+judged again alone, and is a `timeout` where that takes too long. What the rules leave to algebra is
+compared one by one: a comparison that takes too long, or whose worker is gone, is tried once more
+when nothing else runs, and is then a `timeout` or an `error`, which are not judged. Each distinct
+(gold, answer) pair is compared once. A run begins with a self-test.
 """
 
-import functools
-import multiprocessing.context
-import multiprocessing.forkserver
 import os
-import sys
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TypeVar
 
-from pebble import ProcessPool
-
 from data.errors import EngineError
-from stages.verifiers import Attempt, Judgement, judge_by_rule, judge_symbolic
-from stages.verifiers.math import equivalent, start_worker
+from stages.verifiers import Attempt, Judgement, judge_by_rule
+from stages.verifiers.math import equivalent
+from stages.verifiers.rulings import Comparison, Ruling, is_ready, judgement
 from stages.verifiers.selftest import SYMBOLIC, wrong_rules
+from stages.verifiers.workers import LOST, Workers, workers_context
 
 Tag = TypeVar("Tag")
-TASKS_PER_WORKER = 500
-"""A worker is replaced after this many, because sympy's caches only grow."""
+BATCH = 64
+"""Attempts that a worker judges by the rules in one go."""
+BATCH_SECONDS = 0.05
+"""A batch is sent off before it is full where attempts come slower than this."""
 MOST_WAITING = 256
 REMEMBERED = 100_000
 GRACE_SECONDS = 0.5
 """A signal may end a worker this long before we hear of it ourselves."""
-FIRST_TRY = 0.45
-SECOND_TRY = 0.4
+RULES = 0.4
+"""Share of the time that the rules may take, in a batch and again alone."""
+FIRST_TRY, SECOND_TRY = 0.4, 0.35
 """Shares of the time that a comparison may take; the rest is for ending and starting workers."""
-PRELOADED = (
-    "math_verify",
-    "stages.verifiers.math",
-    "pydantic",
-    "typer",
-    "rich",
-    "pyarrow",
-    "numpy",
-)
-"""What workers use, and what the command that starts them imports."""
 START_SECONDS = 120.0
 """A worker that has not loaded its libraries by then will not."""
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """A symbolic comparison that is under way."""
-
-    gold: str
-    answer: str
-    future: "Future[bool | None]"
-    retried: "list[Future[bool | None]]" = field(default_factory=list)
-    """The second try, once there is one."""
-
-    def done(self) -> bool:
-        """Whether its first try is over."""
-        return self.future.done()
-
-    def add_done_callback(self, tell: Callable[[object], object]) -> None:
-        """Call `tell` when the first try is over."""
-        self.future.add_done_callback(tell)
-
-    def result(self) -> bool | None:
-        """What it came to.
-
-        Raises:
-            TimeoutError: it took too long.
-        """
-        return (self.retried[0] if self.retried else self.future).result()
-
-
-Ruling = Judgement | tuple[str, Comparison]
-"""A judgement, or an answer whose comparison is under way."""
+Ruled = Judgement | tuple[str, str, str]
+"""As `judge_by_rule` returns it."""
 
 
 def _never() -> bool:
@@ -89,30 +49,16 @@ class Judge:
     """Verdicts for attempts, as a context manager that owns the workers.
 
     Args:
-        timeout_seconds: the longest that one comparison may take, tried again or not.
+        timeout_seconds: the longest that one answer may take, tried again or not.
         num_workers: processes; 0: one per core.
     """
 
     def __init__(self, timeout_seconds: float = 5.0, num_workers: int = 0) -> None:
         self.timeout_seconds = timeout_seconds
         self.num_workers = num_workers or len(os.sched_getaffinity(0))
-        self.compare = functools.lru_cache(maxsize=REMEMBERED)(self._compare)
-        self.probes: list[tuple[str, bool, Future[bool | None]]] = []
-
-    @functools.cached_property
-    def pool(self) -> ProcessPool:
-        """The workers, started by the first comparison that needs them."""
-        pool = ProcessPool(
-            max_workers=self.num_workers,
-            max_tasks=TASKS_PER_WORKER,
-            initializer=start_worker,
-            context=_engine_server(),
-        )
-        self.probes = [
-            (gold, right, pool.schedule(equivalent, args=(gold, answer), timeout=START_SECONDS))
-            for gold, answer, right in SYMBOLIC
-        ]
-        return pool
+        self.workers = Workers(self.num_workers)
+        self.compared: OrderedDict[tuple[str, str], Comparison] = OrderedDict()
+        self.probes: list[tuple[str, bool, Future[bool | None]]] | None = None
 
     def __enter__(self) -> "Judge":
         if wrong := wrong_rules():
@@ -120,7 +66,7 @@ class Judge:
                 f"The verifier fails its self-test: {'; '.join(wrong[:3])}.",
                 "Install the versions of the libraries that this package asks for.",
             )
-        _engine_server()  # loads the engine while the first answers are read
+        workers_context()  # loads the engine while the first answers are read
         return self
 
     def __exit__(
@@ -129,25 +75,31 @@ class Judge:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if "pool" in vars(self):
-            self.pool.stop()  # type: ignore[no-untyped-call]
-            self.pool.join()
+        self.workers.stop()
 
-    def _compare(self, gold: str, answer: str) -> Comparison:
-        return Comparison(gold, answer, self._try(gold, answer, FIRST_TRY))
+    def compare(self, gold: str, answer: str) -> Comparison:
+        """Begin to compare two answers symbolically, unless they have been compared before."""
+        pair = gold, answer
+        if (known := self.compared.get(pair)) is not None:
+            return known
+        self._probe_engine()
+        found = self.compared[pair] = Comparison(gold, answer, self._try(gold, answer, FIRST_TRY))
+        if len(self.compared) > REMEMBERED:
+            self.compared.popitem(last=False)
+        return found
 
     def _try(self, gold: str, answer: str, share: float) -> "Future[bool | None]":
-        future: Future[bool | None] = self.pool.schedule(
-            equivalent, args=(gold, answer), timeout=self.timeout_seconds * share
-        )
-        return future
+        seconds = self.timeout_seconds * share
+        return self.workers.run(equivalent, gold, answer, seconds=seconds)
 
     def submit(self, attempt: Attempt) -> Ruling:
-        """Judge one attempt, or begin to; nothing waits."""
-        ruling = judge_by_rule(attempt)
-        if isinstance(ruling, Judgement):
-            return ruling
-        gold, answer, extracted = ruling
+        """Judge one attempt by the rules, here and now, or begin to compare it; nothing waits."""
+        return self._ruling(judge_by_rule(attempt))
+
+    def _ruling(self, ruled: Ruled) -> Ruling:
+        if isinstance(ruled, Judgement):
+            return ruled
+        gold, answer, extracted = ruled
         return extracted, self.compare(gold, answer)
 
     def judge(
@@ -158,19 +110,63 @@ class Judge:
         When `should_stop` turns true, comparisons under way are left out, and nothing else.
 
         Raises:
-            EngineError: the symbolic engine fails its self-test.
+            EngineError: the symbolic engine fails its self-test, or workers can't be kept alive.
         """
         waiting: deque[tuple[Tag, Ruling]] = deque()
-        for tag, attempt in attempts:
-            waiting.append((tag, self.submit(attempt)))
-            while len(waiting) > MOST_WAITING or (waiting and _is_ready(waiting[0][1])):
-                tag, ruled = waiting.popleft()
-                if found := self._settle(ruled, waiting, should_stop):
+        for ruled in self._by_rules(attempts, should_stop):
+            waiting.append(ruled)
+            while len(waiting) > MOST_WAITING or (waiting and is_ready(waiting[0][1])):
+                tag, ruling = waiting.popleft()
+                if found := self._settle(ruling, waiting, should_stop):
                     yield tag, found
         while waiting:
-            tag, ruled = waiting.popleft()
-            if found := self._settle(ruled, waiting, should_stop):
+            tag, ruling = waiting.popleft()
+            if found := self._settle(ruling, waiting, should_stop):
                 yield tag, found
+
+    def _by_rules(
+        self, attempts: Iterable[tuple[Tag, Attempt]], should_stop: Callable[[], bool]
+    ) -> Iterator[tuple[Tag, Ruling]]:
+        """What the rules say of each attempt, in order; each worker has two batches at most."""
+        under_way: deque[tuple[list[tuple[Tag, Attempt]], Future[list[Ruled]]]] = deque()
+        for batch in _batches(attempts):
+            under_way.append((batch, self._send([attempt for _, attempt in batch])))
+            while under_way and (len(under_way) > 2 * self.num_workers or under_way[0][1].done()):
+                yield from self._returned(*under_way.popleft(), should_stop)
+        while under_way:
+            yield from self._returned(*under_way.popleft(), should_stop)
+
+    def _send(self, attempts: list[Attempt]) -> "Future[list[Ruled]]":
+        return self.workers.run(judge_rows, attempts, seconds=self.timeout_seconds * RULES)
+
+    def _returned(
+        self,
+        batch: list[tuple[Tag, Attempt]],
+        future: "Future[list[Ruled]]",
+        should_stop: Callable[[], bool],
+    ) -> Iterator[tuple[Tag, Ruling]]:
+        """What the rules say of a batch: each is judged alone where they could not get through."""
+        if future.exception() is None:
+            for (tag, _), ruled in zip(batch, future.result(), strict=True):
+                yield tag, self._ruling(ruled)
+            return
+        if isinstance(future.exception(), LOST):
+            time.sleep(GRACE_SECONDS)
+        for tag, attempt in batch:
+            if not (should_stop() and isinstance(future.exception(), LOST)):
+                yield tag, self._ruling(self._alone(attempt))
+            # The signal that says to stop has ended the worker; the answer has not.
+            elif isinstance(ruled := judge_by_rule(attempt), Judgement):
+                yield tag, ruled
+
+    def _alone(self, attempt: Attempt) -> Ruled:
+        try:
+            (ruled,) = self._send([attempt]).result()
+        except (TimeoutError, MemoryError):
+            return Judgement(status="timeout", verifier="rule")
+        except LOST:
+            return Judgement(status="error", verifier="rule")
+        return ruled
 
     def _settle(
         self, ruling: Ruling, others: Iterable[tuple[Tag, Ruling]], should_stop: Callable[[], bool]
@@ -178,28 +174,37 @@ class Judge:
         """The judgement, or None where everything is to stop and it is not there yet."""
         if isinstance(ruling, Judgement):
             return ruling
-        if should_stop() and not ruling[1].done():
+        comparison = ruling[1]
+        if should_stop() and not comparison.done():
             return None
         found = judgement(ruling)
-        if found.status == "timeout" and not ruling[1].retried:
+        if (found.status == "timeout" or comparison.is_lost()) and not comparison.retried:
+            if comparison.is_lost():
+                time.sleep(GRACE_SECONDS)
             if should_stop():
                 return None
             # Others may have kept the machine busy: the second try has it alone.
             wait([other[1].future for _, other in others if not isinstance(other, Judgement)])
-            comparison = ruling[1]
             comparison.retried.append(self._try(comparison.gold, comparison.answer, SECOND_TRY))
             found = judgement(ruling)
-        if found.status == "error":
-            if not should_stop():
-                time.sleep(GRACE_SECONDS)
+        if comparison.is_lost():
+            self.compared.pop((comparison.gold, comparison.answer), None)
             return None if should_stop() else found
         self._check_engine(should_stop)
         return found
 
+    def _probe_engine(self) -> None:
+        """Have the engine judge what is known, before it judges anything else."""
+        if self.probes is None:
+            self.probes = [
+                (gold, right, self.workers.run(equivalent, gold, answer, seconds=START_SECONDS))
+                for gold, answer, right in SYMBOLIC
+            ]
+
     def _check_engine(self, should_stop: Callable[[], bool]) -> None:
         """See, the first time the engine has judged, whether it judges what is known."""
         probes, self.probes = self.probes, []
-        for gold, right, future in probes:
+        for gold, right, future in probes or []:
             found: bool | Exception | None
             try:
                 found = future.result()
@@ -212,28 +217,19 @@ class Judge:
                 )
 
 
-def _engine_server() -> multiprocessing.context.ForkServerContext:
-    """The process that workers are forked from, started if need be; nothing waits for it."""
-    context = multiprocessing.get_context("forkserver")
-    loaded = [name for name in PRELOADED if name in sys.modules or "." in name or "_" in name]
-    context.set_forkserver_preload(loaded)
-    multiprocessing.forkserver.ensure_running()
-    return context
+def judge_rows(attempts: list[Attempt]) -> list[Ruled]:
+    """What the rules say of each attempt."""
+    return [judge_by_rule(attempt) for attempt in attempts]
 
 
-def _is_ready(ruling: Ruling) -> bool:
-    return isinstance(ruling, Judgement) or ruling[1].done()
-
-
-def judgement(ruling: Ruling) -> Judgement:
-    """What a ruling comes to, waiting for its comparison."""
-    if isinstance(ruling, Judgement):
-        return ruling
-    answer, comparison = ruling
-    broken = Judgement(status="error", extracted_answer=answer, verifier="math")
-    try:
-        return judge_symbolic(answer, comparison.result())
-    except (TimeoutError, MemoryError):  # a bomb takes time or memory; it is the same to us
-        return replace(broken, status="timeout")
-    except Exception:  # whatever a comparison died of, the answer was not judged
-        return broken
+def _batches(attempts: Iterable[tuple[Tag, Attempt]]) -> Iterator[list[tuple[Tag, Attempt]]]:
+    """Attempts in groups: as many as come at once, up to a limit."""
+    batch: list[tuple[Tag, Attempt]] = []
+    began = time.monotonic()
+    for each in attempts:
+        batch.append(each)
+        if len(batch) == BATCH or time.monotonic() - began > BATCH_SECONDS:
+            yield batch
+            batch, began = [], time.monotonic()
+    if batch:
+        yield batch

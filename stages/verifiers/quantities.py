@@ -50,6 +50,7 @@ HAN = re.compile("[\u4e00-\u9fff]")
 DENIED = re.compile(
     r"\b(?:not|wrong|incorrect|false|no|or|isn't|never|if|else)\b|不|错|或", re.IGNORECASE
 )
+DIFFERENTIAL = re.compile(r"d\s*[A-Za-z](?![A-Za-z])")
 TRIGONOMETRY = re.compile(r"(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 SHORTEST_LEFT = 1
 LONGEST_UNIT = 40
@@ -240,3 +241,17 @@ def discounts(gold: Quantity, answer: Quantity) -> list[tuple[Quantity, Quantity
         for one in (gold, answer)
     )
     return [plain, (ours, theirs)]
+
+
+def split_unit(text: str) -> tuple[str, str]:
+    """What stands before the unit of a formula that need not be readable here, and the unit.
+
+    Percent is none: it is a matter of the value. No unit is an empty one.
+    """
+    for start in _unit_starts(text):
+        if DIFFERENTIAL.match(text, start):
+            continue
+        unit = unit_of(text[start:])
+        if unit and unit != "percent" and not (unit == "degree" and TRIGONOMETRY.search(text)):
+            return text[:start].rstrip(" *\\~"), unit
+    return text, ""

@@ -52,9 +52,9 @@ def readings(gold: Node, answer: Node, terms: Terms) -> Iterator[Node]:
         yield with_nothing(answer, others[0])
     if not mine or len(mine) != len(others) or not terms.renaming:
         return
+    plain = "symbol" in (gold.kind, answer.kind)  # a name alone is all that there is, as option C
     if len(mine) == 1:
         (name,), (other,) = mine, others
-        plain = "symbol" in (gold.kind, answer.kind)
         free = not plain and _is_free(name, terms) and _is_free(other, terms)
         if free or (_is_periodic(gold, name) and _is_periodic(answer, other)):
             yield renamed(answer, other, name)
@@ -62,7 +62,7 @@ def readings(gold: Node, answer: Node, terms: Terms) -> Iterator[Node]:
     constant = (
         len(mine) <= MOST_CONSTANTS and set(mine) <= CONSTANTS and set(others) <= ANY_CONSTANT
     )
-    if constant and not any(_is_given(name, terms) for name in (*mine, *others)):
+    if constant and not plain and not any(_is_given(name, terms) for name in (*mine, *others)):
         for order in itertools.permutations(mine):
             yield with_names(answer, dict(zip(others, order, strict=True)))
 

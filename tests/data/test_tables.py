@@ -8,7 +8,7 @@ import pytest
 from data import tables
 from data.errors import InputError
 from data.records import Caption, Sample, Verdict, schema
-from data.tables import Metadata
+from data.tables import Metadata, taking
 
 METADATA = Metadata(stage="caption", digest="abc", settings={"num_captions": 8}, num_rows=3)
 
@@ -226,7 +226,11 @@ def test_little_memory_is_needed_for_a_large_shard(tmp_path):
     assert most < 40e6
 
 
-def test_rows_are_read_from_the_row_groups_that_hold_them(tmp_path):
+@pytest.mark.parametrize("sought_bytes", [1, 2**23])
+def test_rows_are_read_from_the_row_groups_that_hold_them(tmp_path, monkeypatch, sought_bytes):
+    monkeypatch.setattr(taking, "SOUGHT_BYTES", sought_bytes)
+    monkeypatch.setattr(taking, "SOUGHT_ROWS", 15)
+    monkeypatch.setattr(taking, "TAKEN_ROWS", 2)
     path = tmp_path / "part-00000-of-00001.parquet"
     rows = [{"sample_id": f"s{number:03}", "question": "?" * number} for number in range(100)]
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=10, compression="none")
@@ -236,13 +240,48 @@ def test_rows_are_read_from_the_row_groups_that_hold_them(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError):
         list(tables.read_batches(path, Sample, ("sample_id", "question")))
-    wanted = np.array([0, 9, 10, 33, 99])
-    found = list(tables.read_rows_at(path, Sample, ("sample_id", "question"), wanted, 2))
+    wanted = np.array([0, 8, 9, 10, 33, 99])
+    found = list(tables.read_rows_at(path, Sample, ("sample_id", "question"), wanted))
+    assert all(table.num_rows <= 2 for _, table in found)
     places = [place for here, _ in found for place in range(here.start, here.stop)]
-    assert places == list(range(5))
+    assert places == list(range(6))
     read = [row for _, table in found for row in table.to_pylist()]
     assert read == [rows[number] for number in wanted]
     assert list(tables.read_rows_at(path, Sample, ("sample_id",), np.array([], int))) == []
+
+
+@pytest.mark.parametrize("num_texts", [4, 4096])
+def test_taking_rows_needs_little_memory_however_long_their_texts(tmp_path, num_texts):
+    path = tmp_path / "part-00000-of-00001.parquet"
+    texts = pa.array([f"{number} " * 10_000 for number in range(num_texts)])
+    rows = texts.take(pa.array(np.arange(4096) % num_texts))
+    columns = {"sample_id": pa.array(map(str, range(4096))), "question": rows}
+    nothing = {
+        name: pa.nulls(4096, schema(Sample).field(name).type) for name in schema(Sample).names
+    }
+    tables.write_atomically(path, pa.table(nothing | columns, schema=schema(Sample)), METADATA)
+    wanted = np.arange(0, 4096, 64)
+    whole, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    pa.set_memory_pool(pool)
+    try:
+        found = tables.read_rows_at(path, Sample, ("sample_id", "question"), wanted)
+        assert sum(table.num_rows for _, table in found) == 64
+    finally:
+        pa.set_memory_pool(whole)
+    assert rows.nbytes > 80e6
+    assert pool.max_memory() < 55e6
+
+
+def test_columns_of_nothing_are_there_though_they_are_not_read(tmp_path):
+    path = tmp_path / "part-00000-of-00001.parquet"
+    rows = [Sample(sample_id=name, question="?") for name in "ab"]
+    tables.write_atomically(path, tables.to_table(rows, Sample), METADATA)
+    columns = ("hint", "sample_id", "choices", "difficulty")
+    (batch,) = tables.read_batches(path, Sample, columns, encoded=("hint",))
+    nothing = dict.fromkeys(("hint", "choices", "difficulty"))
+    assert batch.to_pylist() == [{**nothing, "sample_id": name} for name in "ab"]
+    (batch,) = tables.read_batches(path, Sample, ("hint",))
+    assert batch.to_pylist() == [{"hint": None}] * 2
 
 
 def test_text_as_dictionaries(tmp_path):

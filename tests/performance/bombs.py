@@ -5,6 +5,7 @@
 Every bomb holds a number that changes from row to row, so that no cache answers for it.
 """
 
+import itertools
 import random
 import statistics
 import time
@@ -101,6 +102,17 @@ BOMBS = (
     "\x00\x01\x02#\x07",
     "\ud83d" * 50 + "#",
     "Ω≈ç√∫µ≤≥÷" * 300 + "#",
+    "\\frac{7^{\\left(7^{\\left(7^{\\left(7^7\\right)}\\right)} - 3\\right)} - #}{12}",
+    "\\left(\\left(#^{99}\\right)^{99}\\right)^{\\left(99^{99}\\right)}",
+    "\\frac{#!}{10^{10^{8}}}",
+    "\\prod_{j=2}^{10^{9}} \\left(1-\\frac{#}{j^2}\\right)",
+    "\\int_0^1 \\int_0^1 \\frac{\\sin(xy)^{x+#}}{1+x^y}\\,dx\\,dy",
+    "\\log_{2}(\\log_{3}(\\log_{4}(\\log_{5}(\\log_{6}(\\log_{7} #x)))))",
+    "\\gcd(10^{10^{9}}, #^{10^{9}})",
+    "+".join(f"y_{{{index}}}^2" for index in range(2500)) + "=#",
+    "\\boxed{#}\n" * 2500,
+    "\\boxed{#}" * 400 + "\\boxed{",
+    "{%Tõnis 88#771 скидка 增加 [2,4-9-77 不停);8个_HEAD 学校。 import}",
 )
 """`#` stands for a number of the row's own."""
 WRAPPED = (
@@ -131,13 +143,13 @@ class Found:
 
 
 def bombs(seed: int = 0) -> Iterator[Attempt]:
-    """Every bomb for every gold answer, in every way of answering, without end."""
+    """Every bomb for every gold answer, in no order, in any way of answering, without end."""
     draw = random.Random(seed)
-    while True:
-        for gold in GOLDS:
-            for bomb in BOMBS:
-                text = draw.choice(WRAPPED).format(bomb.replace("#", str(draw.randint(2, 999))))
-                yield Attempt(gold=gold, text=text, question=draw.choice((None, "Find x.")))
+    pairs = list(itertools.product(GOLDS, BOMBS))
+    draw.shuffle(pairs)
+    for gold, bomb in itertools.cycle(pairs):
+        text = draw.choice(WRAPPED).format(bomb.replace("#", str(draw.randint(2, 999))))
+        yield Attempt(gold=gold, text=text, question=draw.choice((None, "Find x.")))
 
 
 def one_by_one(judge: Judge, rows: int, seed: int = 0) -> Found:

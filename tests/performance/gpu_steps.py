@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from data.tables import Metadata
-from stages.training.checkpoint import Manifest
 from stages.training.config import Config
+from stages.training.manifest import Manifest
 from stages.training.plan import Plan
 from stages.training.render import Renderer
 from stages.training.task import Task

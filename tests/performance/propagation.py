@@ -5,9 +5,13 @@ shards of 4,096 samples (`--samples-per-shard`; `sophia ingest` makes shards of 
 `--num-shards`) and in row groups of the size that `sophia reason` makes. Lengths are
 lognormal, median 5,000 tokens; a hundredth of the rollouts could not be judged, some were cut off
 or failed. The scan reads keys, num_tokens and finish_reason of the rollouts and keys, status and
-outcome_reward of the verdicts with pyarrow, in the batches that the stage reads. Both run in
-processes of their own, in turns; `peak_gib` is the most resident memory that the stage's process
-ever had, `cpu_vs_scan` compares processor time, which depends less on who else is at work.
+outcome_reward of the verdicts with pyarrow, as one would write it: file by file, by `iter_batches`
+or by `read_table`, and the faster of the two counts. All run in processes of their own, in turns;
+`cpu_vs_scan` compares processor time, which depends less on who else is at work.
+
+`peak_gib` is the most resident memory that a process of the stage ever had. Half of these run on
+other tables, whose texts are as long as their tokens say (`--text-rows`, in a shard for each thread
+of the stage); `texts_vs_scan` is the stage's speed there beside reading these texts too.
 
     python tests/performance/propagation.py --json
 """
@@ -34,21 +38,37 @@ from data import tables
 from data.records import Rollout, Verdict, schema
 from stages import propagate_reward
 from stages.job import Job
-from stages.rollout_shard import BATCH_ROWS, ROLLOUT_COLUMNS, VERDICT_COLUMNS
+from stages.rollout_shard import ROLLOUT_COLUMNS, VERDICT_COLUMNS
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a file, it is to find `tests`
 
 from tests.reports import SilentReport
 
 K, N = 8, 8
+SCANS = ("iter_batches", "read_table")
+TEXTS = "texts"
+"""Folder of the run whose texts have their full length."""
 SAMPLES_PER_SHARD = 4096
 MEDIAN_TOKENS, SIGMA, MAX_TOKENS = 5_000, 0.7, 32_768
+CHARACTERS_PER_TOKEN = 4
+WORDS = 2**22
+"""Characters of made-up words, of which each text is a part."""
 FINISH = pa.array(["stop", "length", "error"])
 STATUS = pa.array(["correct", "incorrect", "no_answer", "truncated", "timeout", "error"])
 CORRECT, INCORRECT, NO_ANSWER, TRUNCATED, TIMEOUT, ERROR = range(6)
 
 
-def draw_shard(draw: np.random.Generator, num_samples: int) -> tuple[pa.Table, pa.Table]:
+def draw_texts(draw: np.random.Generator, num_tokens: Any) -> pa.Array:
+    """A text of each length."""
+    words = draw.choice(np.frombuffer(b"etaoinshrdlucmfw    ", np.uint8), WORDS).tobytes().decode()
+    begins = draw.integers(0, WORDS - CHARACTERS_PER_TOKEN * MAX_TOKENS, len(num_tokens))
+    ends = begins + CHARACTERS_PER_TOKEN * num_tokens
+    return pa.array([words[begin:end] for begin, end in zip(begins, ends, strict=True)])
+
+
+def draw_shard(
+    draw: np.random.Generator, num_samples: int, *, with_texts: bool
+) -> tuple[pa.Table, pa.Table]:
     """The rollouts and verdicts of some samples, in the order in which the stages write them."""
     rows = num_samples * K * N
     names = pa.array([f"{number:016x}" for number in draw.integers(0, 2**63, num_samples)])
@@ -68,9 +88,10 @@ def draw_shard(draw: np.random.Generator, num_samples: int) -> tuple[pa.Table, p
         [ERROR, TRUNCATED, TIMEOUT, CORRECT, NO_ANSWER],
         INCORRECT,
     )
+    num_tokens = np.minimum(length, MAX_TOKENS).astype(np.int32)
     rollouts = keys | {
-        "text": pa.repeat("...", rows),
-        "num_tokens": pa.array(np.minimum(length, MAX_TOKENS).astype(np.int32)),
+        "text": draw_texts(draw, num_tokens) if with_texts else pa.repeat("...", rows),
+        "num_tokens": pa.array(num_tokens),
         "finish_reason": FINISH.take(pa.array(finish)),
     }
     unjudged = (status == TIMEOUT) | (status == ERROR)
@@ -90,35 +111,41 @@ def as_table(columns: dict[str, Any], record: type) -> pa.Table:
     )
 
 
-def write_tables(run_dir: Path, rows: int, samples_per_shard: int) -> int:
-    """Draw rollouts and verdicts; how many shards there are."""
+def write_tables(
+    run_dir: Path, rows: int, samples_per_shard: int, *, with_texts: bool = False
+) -> None:
+    """Draw rollouts and verdicts."""
     draw = np.random.default_rng(0)
     num_samples = max(1, rows // (K * N))
     count = -(-num_samples // samples_per_shard)
     for index in range(count):
         size = min(samples_per_shard, num_samples - index * samples_per_shard)
-        drawn = draw_shard(draw, size)
+        drawn = draw_shard(draw, size, with_texts=with_texts)
         for name, table in zip(("rollouts", "verdicts"), drawn, strict=True):
             metadata = tables.Metadata(stage=name, digest=name, num_rows=table.num_rows)
             path = tables.shard_path(run_dir / name, index, count)
             tables.stream_atomically(path, table.schema, groups(table), partial(replace, metadata))
-    return count
 
 
 def groups(table: pa.Table) -> Iterator[pa.Table]:
     """Row groups of the size that the other stages write."""
-    for first in range(0, table.num_rows, tables.ROW_GROUP_ROWS):
-        yield table.slice(first, tables.ROW_GROUP_ROWS)
+    rows = max(1, int(table.num_rows * tables.ROW_GROUP_BYTES / table.nbytes))
+    rows = min(rows, tables.ROW_GROUP_ROWS)
+    for first in range(0, table.num_rows, rows):
+        yield table.slice(first, rows)
 
 
-def read_columns(run_dir: Path, count: int) -> int:
-    """The scan; how many rollouts it saw."""
+def scan(run_dir: Path, arm: str, more: tuple[str, ...] = ()) -> int:
+    """Read what the stage needs, and nothing else; how many rollouts there are."""
     rows = 0
-    for index in range(count):
-        for name, columns in (("rollouts", ROLLOUT_COLUMNS), ("verdicts", VERDICT_COLUMNS)):
-            file = pq.ParquetFile(tables.shard_path(run_dir / name, index, count))
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns)):
-                rows += batch.num_rows if name == "rollouts" else 0
+    for name, columns in (("rollouts", ROLLOUT_COLUMNS + more), ("verdicts", VERDICT_COLUMNS)):
+        for path in tables.shards(run_dir / name):
+            if arm == "read_table":
+                found = pq.read_table(path, columns=list(columns)).num_rows
+            else:
+                batches = pq.ParquetFile(path).iter_batches(columns=list(columns))
+                found = sum(batch.num_rows for batch in batches)
+            rows += found if name == "rollouts" else 0
     return rows
 
 
@@ -145,9 +172,12 @@ def peak_bytes() -> int:
 
 def run_arm(arm: str, run_dir: Path) -> dict[str, float]:
     """One arm in this process."""
-    count = tables.shard_count(run_dir / "rollouts")
     started, used = time.perf_counter(), time.process_time()
-    rows = read_columns(run_dir, count) if arm == "scan" else propagate(run_dir)
+    if arm == "ours":
+        rows = propagate(run_dir)
+    else:
+        with_texts = run_dir.name == TEXTS and arm == "iter_batches"
+        rows = scan(run_dir, arm, ("text",) if with_texts else ())
     seconds = time.perf_counter() - started
     return {
         "rows": rows,
@@ -157,28 +187,44 @@ def run_arm(arm: str, run_dir: Path) -> dict[str, float]:
     }
 
 
-def measure(run_dir: Path, rounds: int) -> dict[str, Any]:
-    """Both arms in turns, each time in a fresh process."""
-    runs: dict[str, list[dict[str, float]]] = {"scan": [], "ours": []}
+def run_apart(arm: str, run_dir: Path) -> dict[str, float]:
+    """One arm in a fresh process."""
+    command = [sys.executable, __file__, "--arm", arm, "--folder", str(run_dir)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    print(run_dir.name, arm, done.stdout.strip(), file=sys.stderr, flush=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def measure(run_dir: Path, texts: Path, rounds: int) -> dict[str, Any]:
+    """All arms in turns."""
+    runs: dict[tuple[Path, str], list[dict[str, float]]] = {}
+    arms = [(run_dir, arm) for arm in ("ours", *SCANS)]
+    arms += [(texts, "ours"), (texts, "iter_batches")]
     for _ in range(rounds):
-        for arm, found in runs.items():
-            command = [sys.executable, __file__, "--arm", arm, "--folder", str(run_dir)]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            found.append(json.loads(done.stdout))
-            print(arm, done.stdout.strip(), file=sys.stderr, flush=True)
+        for folder, arm in arms:
+            runs.setdefault((folder, arm), []).append(run_apart(arm, folder))
 
-    def median(arm: str, figure: str) -> float:
-        return statistics.median(run[figure] for run in runs[arm])
+    def median(folder: Path, arm: str, figure: str) -> float:
+        return statistics.median(run[figure] for run in runs[folder, arm])
 
-    speed, scan_speed = median("ours", "rows_per_second"), median("scan", "rows_per_second")
-    cpu = median("scan", "cpu_seconds") / median("ours", "cpu_seconds")
+    speed = median(run_dir, "ours", "rows_per_second")
+    scan_speed = max(median(run_dir, arm, "rows_per_second") for arm in SCANS)
+    scan_cpu = min(median(run_dir, arm, "cpu_seconds") for arm in SCANS)
+    texts_speed = median(texts, "ours", "rows_per_second")
+    peaks = {
+        folder: max(run["peak_gib"] for run in runs[folder, "ours"]) for folder in (run_dir, texts)
+    }
     return {
         "vs_scan": round(speed / scan_speed, 3),
-        "peak_gib": round(max(run["peak_gib"] for run in runs["ours"]), 3),
-        "rows": int(runs["ours"][0]["rows"]),
-        "cpu_vs_scan": round(cpu, 3),
+        "peak_gib": round(max(peaks.values()), 3),
+        "rows": int(runs[run_dir, "ours"][0]["rows"]),
+        "cpu_vs_scan": round(scan_cpu / median(run_dir, "ours", "cpu_seconds"), 3),
         "rows_per_second": round(speed),
         "scan_rows_per_second": round(scan_speed),
+        "texts_vs_scan": round(texts_speed / median(texts, "iter_batches", "rows_per_second"), 3),
+        "texts_peak_gib": round(peaks[texts], 3),
+        "texts_rows": int(runs[texts, "ours"][0]["rows"]),
     }
 
 
@@ -187,10 +233,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="end in one JSON object")
     parser.add_argument("--rows", type=int, default=10_000_000, help="rollouts")
+    parser.add_argument("--text-rows", type=int, default=49_152, help="rollouts with long texts")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--samples-per-shard", type=int, default=SAMPLES_PER_SHARD)
     parser.add_argument("--folder", type=Path, help="tables drawn before; default: draw new ones")
-    parser.add_argument("--arm", choices=["scan", "ours"], help="only this, in this process")
+    parser.add_argument("--arm", choices=["ours", *SCANS], help="only this, in this process")
     arguments = parser.parse_args()
     if arguments.arm:
         print(json.dumps(run_arm(arguments.arm, arguments.folder)))
@@ -199,7 +246,10 @@ def main() -> None:
         run_dir = arguments.folder or Path(name)
         if not tables.shards(run_dir / "rollouts"):
             write_tables(run_dir, arguments.rows, arguments.samples_per_shard)
-        result = measure(run_dir, arguments.rounds)
+        if not tables.shards(run_dir / TEXTS / "rollouts"):
+            per_shard = -(-arguments.text_rows // (K * N * propagate_reward.NUM_THREADS))
+            write_tables(run_dir / TEXTS, arguments.text_rows, per_shard, with_texts=True)
+        result = measure(run_dir, run_dir / TEXTS, arguments.rounds)
     if arguments.json:
         print(json.dumps(result))
     else:

@@ -30,7 +30,11 @@ def test_a_command_starts_from_its_file(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "keys"),
     [
-        ("propagation", ("--rows", "20000", "--rounds", "1"), {"vs_scan", "peak_gib", "rows"}),
+        (
+            "propagation",
+            ("--rows", "20000", "--text-rows", "500", "--rounds", "1"),
+            {"vs_scan", "peak_gib", "rows"},
+        ),
         (
             "verification",
             ("--rows", "500", "--questions", "2"),

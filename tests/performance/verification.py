@@ -1,11 +1,12 @@
 """Verdicts per second against math-verify, and memory over many answers and bombs.
 
-    python tests/performance/verification.py [--rows 200000] [--questions 24] [--bombs] [--json]
+    python tests/performance/verification.py [--rows 200000] [--questions 96] [--bombs] [--json]
 
 Three measures, in one run, on generated questions of several kinds:
 
 - realistic: 64 rollouts per question, many with equal answers, each some thousands of tokens long;
 - distinct: every answer another one, in short responses;
+  in both some are for the symbolic engine, which is the same as the other arm's;
 - memory: `--rows` verdicts with resource bombs among them; the workers' memory counts.
 
 With `--bombs` it is memory, and the time that bombs take one by one, alone.
@@ -51,25 +52,52 @@ SENTENCES = (
     "Perhaps I should check the units before going on: {n} cm is {n} times 10 mm. ",
 )
 SUM = r"\sum_{k=1}^{4} k"
+COLOURS = ("red", "blue", "green", "yellow", "purple", "orange")
+SHAPES = ("squares", "circles", "triangles", "stars", "cubes", "spheres")
+KINDS = (
+    *("number", "choice", "fraction", "formula", "root", "text", "unit"),
+    *("interval", "set", "sum", "integral"),
+)
+WEIGHTS = (4, 4, 2, 2, 2, 2, 2, 1, 1, 1, 1)
 Rollout = tuple[str, str]
 """Gold answer and response."""
 
 
 def question(draw: random.Random) -> tuple[str, list[str]]:
-    """A gold answer, and answers of which some are right."""
+    """A gold answer, and answers of which some are right.
+
+    One in eleven or so is a sum or an integral, which no rule can tell.
+    """
     one, other = draw.randint(2, 97), draw.randint(2, 97)
-    match draw.randrange(6):
-        case 0:
+    (kind,) = draw.choices(KINDS, WEIGHTS)
+    match kind:
+        case "number":
             return str(one * other), [str(one * other), f"{one * other}.0", str(one + other)]
-        case 1:
+        case "fraction":
             return f"\\frac{{{one}}}{{{other}}}", [f"{one}/{other}", f"{other}/{one}", str(one)]
-        case 2:
+        case "formula":
             return f"{one}x+{other}", [f"{other}+{one}x", f"{one}x-{other}", f"{other}x+{one}"]
-        case 3:
-            return f"[{one},{one + other})", [f"{one} \\leq x < {one + other}", f"({one},{other})"]
-        case 4:
+        case "interval":
+            high = one + other
+            return f"[{one},{high})", [f"{one} \\leq x < {high}", f"({one},{high})"]
+        case "set":
             return f"\\{{{one},{other}\\}}", [f"\\{{{other},{one}\\}}", f"{one}", f"{one}, {one}"]
-    return f"{one}\\sqrt{{{other}}}", [f"\\sqrt{{{one * one * other}}}", f"{other}\\sqrt{{{one}}}"]
+        case "root":
+            gold = f"{one}\\sqrt{{{other}}}"
+            return gold, [f"\\sqrt{{{one * one * other}}}", f"{other}\\sqrt{{{one}}}"]
+        case "choice":
+            letter, wrong = draw.sample("ABCDE", 2)
+            return letter, [letter, f"({letter})", f"\\text{{{letter}}}", wrong]
+        case "text":
+            gold = f"{one} {draw.choice(COLOURS)} {draw.choice(SHAPES)}"
+            return gold, [gold, f"\\text{{{gold}}}", gold.title(), f"{other} blue cones"]
+        case "unit":
+            return f"{one} m", [f"{100 * one} cm", f"{one}\\text{{ m}}", str(one), f"{one} s"]
+        case "sum":
+            gold = f"\\sum_{{k={one}}}^{{{one + other}}} k"
+            value = (other + 1) * (2 * one + other) // 2
+            return gold, [str(value), str(value + one), f"{value}.0"]
+    return f"{other * other}", [f"\\int_0^{{{other}}} 2x\\,dx", f"\\int_0^{{{other}}} {one}x\\,dx"]
 
 
 def long_text(draw: random.Random, answer: str) -> str:
@@ -182,7 +210,7 @@ def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--questions", type=int, default=24)
+    parser.add_argument("--questions", type=int, default=96)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--bombs", action="store_true")
     options = parser.parse_args()

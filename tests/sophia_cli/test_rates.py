@@ -9,7 +9,9 @@ from sophia_cli import console
 from sophia_cli import pulse as sophia_pulse
 from sophia_cli.console import ConsoleReport
 from sophia_cli.pulse import pulse, read_pulses
-from sophia_cli.status import stage_rates
+from sophia_cli.run_dir import RunDir
+from sophia_cli.status import read_status, stage_rates
+from sophia_cli.status_report import show_status
 
 
 def test_a_training_that_was_resumed_counts_from_its_checkpoint(tmp_path: Path) -> None:
@@ -28,6 +30,14 @@ def test_a_training_that_was_resumed_counts_from_its_checkpoint(tmp_path: Path) 
     (ended,) = read_pulses(tmp_path)
     assert (ended["done"], ended["total"]) == (41, 100)
     assert stage_rates([ended], {}) == {}
+
+
+def test_a_training_is_planned_in_rows(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    report = ConsoleReport()
+    report.start("plan", total=100, done=40, table="plan")
+    with pulse(RunDir(tmp_path).pulse_folder / "train-1.json", "train", "node1", report):
+        show_status(read_status(RunDir(tmp_path)), as_json=False)
+    assert "train, plan: 40 of 100 rows" in capfd.readouterr().out
 
 
 def test_progress_is_told_while_nothing_is_done(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from data.errors import ConfigError
 from sophia_cli.app import app
 from sophia_cli.config import resolve_config
 from sophia_cli.slurm import Invocation, Script, make_scripts
@@ -43,7 +44,8 @@ def test_every_stage_is_a_script_that_bash_can_read() -> None:
             done = subprocess.run(["bash", "-n"], input=script.text, text=True, capture_output=True)
             assert (done.returncode, done.stderr) == (0, "")
             asked = directives(script)
-            assert {"--requeue", "--open-mode=append", "--signal=USR1@120", "--nodes=1"} <= {*asked}
+            assert {"--requeue", "--open-mode=append", "--nodes=1"} <= {*asked}
+            assert f"--signal=USR1@{600 if script.stage == 'train' else 120}" in asked
             (output,) = [shlex.split(line)[0] for line in asked if line.startswith("--output=")]
             assert output.startswith(f"--output={Path(ODD).absolute()}/logs/".replace("%", "%%"))
 
@@ -69,6 +71,43 @@ def test_a_training_may_have_several_nodes() -> None:
     assert "--nodes=1" in directives(script["caption"])
 
 
+def test_a_training_asks_for_a_gpu_for_each_rank() -> None:
+    """Of every shipped configuration: with fewer, training would refuse to start."""
+    files = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+    found = {}
+    for file in files:
+        config = resolve_config([file], [], {}).config
+        (script,) = make_scripts([SlurmStage.TRAIN], config, Invocation(Path("run")))
+        assert f"--gres=gpu:{config.train.num_ranks}" in directives(script)
+        assert f"--nodes={config.train.num_nodes}" in directives(script)
+        found[file.stem] = (config.train.num_ranks or 1) * config.train.num_nodes
+    assert found["sophia-internvl3-38b"] == 16
+    assert found["sophia-qwen2.5-vl-7b"] == 8
+
+    def asked(*assignments: str) -> list[str]:
+        return [x for x in directives(scripts_of("train", *assignments)["train"]) if "gres" in x]
+
+    assert asked("train.num_ranks=4", "slurm.gpus_per_task=2") == ["--gres=gpu:4"]
+    assert asked("train.num_ranks=4", "slurm.stages.train.gpus_per_task=8") == ["--gres=gpu:8"]
+    assert asked("train.num_ranks=4", "slurm.gpus_per_task=0") == []
+    with pytest.raises(ConfigError, match=r"gpus_per_task = 2 is fewer.*num_ranks = 4"):
+        asked("train.num_ranks=4", "slurm.stages.train.gpus_per_task=2")
+
+
+def test_each_stage_may_have_its_own_notice() -> None:
+    def notices(*assignments: str) -> list[str]:
+        found = scripts_of("caption train", "slurm.time=1:00:00", *assignments).values()
+        for script in found:
+            (notice,) = [x for x in directives(script) if x.startswith("--signal=USR1@")]
+            seconds = 3600 - int(notice.partition("@")[2])
+            assert f"--time-budget {seconds // 60}m " in script.text
+        return [re.findall(r"USR1@(\d+)", script.text)[0] for script in found]
+
+    assert notices() == ["120", "600"]
+    assert notices("slurm.signal_seconds=300") == ["300", "300"]
+    assert notices("slurm.stages.train.signal_seconds=900") == ["120", "900"]
+
+
 def test_only_stages_that_run_models_ask_for_gpus() -> None:
     def gpus(*assignments: str) -> dict[str, list[str]]:
         found = scripts_of("caption reason reward train", *assignments)
@@ -78,6 +117,8 @@ def test_only_stages_that_run_models_ask_for_gpus() -> None:
     assert gpus() == {"caption": one, "reason": one, "reward": [], "train": one}
     stage = "slurm.stages.reason.gpus_per_task=4"
     assert gpus(stage) == {"caption": one, "reason": four, "reward": [], "train": one}
+    spread = "models.policy.engine_args={tensor_parallel_size=2, pipeline_parallel_size=2}"
+    assert gpus(spread) == {"caption": four, "reason": one, "reward": [], "train": one}
     assert not any(gpus("slurm.gpus_per_task=0").values())
     served = gpus("models.policy.engine=endpoint", "models.reasoner.engine=endpoint")
     assert served == {"caption": [], "reason": [], "reward": [], "train": one}
@@ -214,6 +255,9 @@ def test_a_task_is_queued_again_while_there_is_progress(tmp_path: Path) -> None:
     assert turn(script, tmp_path, 75) == again
     assert turn(script, tmp_path, 75) == again
     assert turn(script, tmp_path, 75, new="captions/a.parquet") == again
+    parts = "checkpoints/.work/plan/parts/digest"  # of what a training will read
+    (tmp_path / "run" / parts).mkdir(parents=True)
+    assert turn(script, tmp_path, 75, new=f"{parts}/part-00000000.parquet") == again
     assert turn(script, tmp_path, 75, new="captions/.lease") == again
     assert turn(script, tmp_path, 75) == again
     assert turn(script, tmp_path, 75) == (75, "")

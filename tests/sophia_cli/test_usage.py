@@ -169,6 +169,8 @@ def test_ingest_counts_the_answers_that_cannot_be_verified(tmp_path: Path) -> No
     golds = ["12", "  ", "['3', '4']", "\u0001\u0002", "\\frac{1}{2}"]
     rows = [{"question": f"What is number {n}?", "answer": gold} for n, gold in enumerate(golds)]
     rows.append({"question": "Which is it?\n(A) 3\n(B) 3\n(C) 5", "answer": "A"})
+    rows.append({"question": "How much is it?", "answer": "185\\"})
+    rows.append({"question": "Which compound is it?", "answer": "['$MgS$', 'MgS']"})
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     summary = result_of("ingest", source, "--run", tmp_path / "run")
     counted = summary["num_unverifiable"]
@@ -179,6 +181,19 @@ def test_ingest_counts_the_answers_that_cannot_be_verified(tmp_path: Path) -> No
         "several options are the same",
     }
     assert summary["num_without_answer"] == 1
+    samples = tables.read_rows(tables.shard_path(tmp_path / "run" / "samples", 0, 1), Sample)
+    ids = {row["answer"]: row["sample_id"] for row in samples}
+    assert summary["golds"]["not_right"] == {
+        "judged no_answer by the rule `extract`": {"num_samples": 1, "examples": [ids["185\\"]]}
+    }
+    found = summary["golds"]["unverifiable"].values()
+    named = [one for reason in found for one in reason["examples"]]
+    assert sorted(named) == sorted(ids[gold] for gold in ("['3', '4']", "\u0001\u0002", "A"))
+    shown = sophia("ingest", source, "--run", tmp_path / "run", COLUMNS="300")
+    (line,) = (line for line in shown.stdout.splitlines() if "boxed{} of their own" in line)
+    assert line.endswith(f"judged no_answer by the rule `extract` ({ids['185' + chr(92)]})")
+    log = "".join(path.read_text() for path in (tmp_path / "run" / "logs").glob("ingest*"))
+    assert ids["185\\"] in log
 
 
 def test_ingest_of_nothing_that_exists(tmp_path: Path) -> None:
@@ -221,16 +236,23 @@ def test_check_prints_a_line_for_each(tmp_path: Path) -> None:
         {"id": "wrong", "gold": "3", "response": r"so \boxed{4}"},
         {"id": "none", "gold": "3", "response": "no idea"},
         {"id": "no gold", "gold": None, "response": r"\boxed{4}"},
+        {"id": "no response", "gold": "None", "response": None},
+        {"id": "half a sign", "gold": "3", "response": "\\boxed{\ud83d 4}"},
     ]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     done = sophia("check", file)
     assert done.returncode == 0, done.stderr
+    assert "Timeout" not in done.stderr, "math-verify's warnings are of no use to anyone"
     assert [json.loads(line) for line in done.stdout.splitlines()] == [
         {"id": "right", "reward": 1, "status": "correct", "extracted_answer": "0.5"},
         {"id": "wrong", "reward": 0, "status": "incorrect", "extracted_answer": "4"},
         {"id": "none", "reward": 0, "status": "no_answer", "extracted_answer": None},
         {"id": "no gold", "reward": None, "status": "unverifiable", "extracted_answer": None},
+        {"id": "no response", "reward": 0, "status": "no_answer", "extracted_answer": None},
+        {"id": "half a sign", "reward": 0, "status": "incorrect", "extracted_answer": "\ud83d 4"},
     ]
+    for name in ("half a sign", "no response"):
+        assert json.loads(sophia("check", file, "--explain", name).stdout)["id"] == name
     explained = json.loads(sophia("check", file, "--explain", "right").stdout)
     assert (explained["rule"], explained["gold_kind"]) == ("formula", "formula")
     assert_refused(sophia("check", file, "--explain", "nobody"), 5, "nobody")

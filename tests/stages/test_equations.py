@@ -14,7 +14,8 @@ import pytest
 from data import tables
 from data.errors import InputError
 from data.records import Reward, Trajectory
-from stages import reward_tables, rollout_shard
+from data.tables import taking
+from stages import rollout_shard
 from stages.job import Job
 from stages.propagate_reward import Config, run
 from tests.reports import SilentReport
@@ -133,8 +134,9 @@ def test_selection_rewards_and_reasons(
 ) -> None:
     monkeypatch.setattr(rollout_shard, "PIECE_ROWS", 300)
     monkeypatch.setattr(rollout_shard, "BATCH_ROWS", 70)
-    monkeypatch.setattr(reward_tables, "TEXT_BATCH_ROWS", 30)
+    monkeypatch.setattr(taking, "TAKEN_ROWS", 30)
     seen = Counter[str]()
+    judged = 0
     for seed, (alpha, keep) in enumerate(product(ALPHAS, (1, 2, 3))):
         draw = random.Random(f"{select} {seed}")
         config = Config.model_validate({"alpha": alpha, "keep": keep, "select": select})
@@ -171,6 +173,7 @@ def test_selection_rewards_and_reasons(
         assert trained_on == [str(row.key) for row in rows if row.key in chosen]
         funnel = outcome.figures["funnel"]
         assert funnel["samples"] == SAMPLES_PER_RUN
+        judged += funnel["samples"]
         assert funnel["captions"] == len(captions)
         assert funnel["rollouts"] == len(rows)
         assert funnel["judged"] == sum(row.outcome_reward is not None for row in rows)
@@ -182,10 +185,7 @@ def test_selection_rewards_and_reasons(
         assert funnel["samples_kept"] == len({key[0] for key in chosen})
         assert funnel["trajectories"] == len(chosen)
         assert sum(outcome.figures["caption_rewards"].values()) == len(captions)
+    assert judged * len(SELECTS) >= 10_000, "samples over all ways to select"
     states = {state for state, _, _ in seen}
     assert states == {"above", "below", "undecided"}
     assert {kind[1:] for kind in seen} == {kind[:2] for kind in KINDS.values()}
-
-
-def test_ten_thousand_samples_are_judged() -> None:
-    assert len(SELECTS) * len(ALPHAS) * 3 * SAMPLES_PER_RUN >= 10_000

@@ -18,7 +18,7 @@ from stages import second_opinion, verify
 from stages.audit import audit
 from stages.engines import ModelConfig
 from stages.job import Job, Outcome
-from stages.queries import is_worth_judging, parse_answer, parse_verdict
+from stages.queries import is_copied, is_worth_judging, parse_answer, parse_verdict
 from tests.reports import SilentReport
 from tests.stages.engines.serving import Script, chat, scripted
 
@@ -57,16 +57,20 @@ RESPONSE = "First I thought of $\\frac{1}{3}$, so in the end I go for\n**Den Haa
         ("**Answer:** `Den Haag`", "Den Haag"),
         ("<think>hm</think>Answer: \\frac{1}{3}", "\\frac{1}{3}"),
         ("Answer: none", ""),
-        ("Answer:", ""),
-        ("Answer: {}", ""),
-        ("Answer: Amsterdam", ""),  # it is not in the response: the model's own
+        ("Answer: Amsterdam", "Amsterdam"),
+        ("Answer:", None),
         ("Den Haag", None),
         ("Answer: Den Haag\nI hope this helps.", None),
         ("", None),
     ],
 )
-def test_answers_are_copied_or_none(text: str, answer: str | None) -> None:
-    assert parse_answer(text, RESPONSE) == answer
+def test_answers_are_named_or_none(text: str, answer: str | None) -> None:
+    assert parse_answer(text) == answer
+
+
+def test_what_is_not_in_the_response_is_no_copy() -> None:
+    answers = ("den haag", "\\frac 1 3", "$\\frac{1}{3}$", "Amsterdam", "1/3", "{}", "")
+    assert [is_copied(answer, RESPONSE) for answer in answers] == [*[True] * 3, *[False] * 4]
 
 
 def test_what_says_nothing_is_not_judged() -> None:
@@ -300,13 +304,40 @@ def test_an_extracted_answer_may_go_on_to_the_judge(tmp_path: Path) -> None:
 
 
 def test_all_responses_may_be_read_by_the_extractor(tmp_path: Path) -> None:
-    write(tmp_path, [(NUMBER, ["It was \\boxed{8}, no, 7.", "\\boxed{7}"])])
+    write(tmp_path, [(NUMBER, ["I wrote \\boxed{8} on the board; the book has 7.", "\\boxed{7}"])])
     config = verify.Config(llm_extractor="all", num_workers=1)
     _, prompts = ask(tmp_path, lambda asked: "Answer: 7", config)
     rows = verdicts(tmp_path)
     assert [row["outcome_reward"] for row in rows] == [1.0, 1.0]
     assert [row["rule_status"] for row in rows] == ["incorrect", "correct"]
     assert len(prompts) == 2
+
+
+def test_a_copy_that_is_none_changes_nothing(tmp_path: Path) -> None:
+    half = Sample(sample_id="half", question="What is f?", answer="\\frac{1}{2}")
+    write(tmp_path, [(half, [f"So it is \\boxed{{\\frac{{1}}{{{n}}}}}." for n in (2, 3)])])
+    config = verify.Config(llm_extractor="all", num_workers=1)
+
+    def reply(asked: str) -> str:
+        return f"Answer: 1/{2 if '{2}}' in asked else 3}"
+
+    outcome, prompts = ask(tmp_path, reply, config)
+    assert (outcome.errors, len(prompts)) == (0, 2)
+    rows = verdicts(tmp_path)
+    assert [row["outcome_reward"] for row in rows] == [1.0, 0.0]
+    assert [row["status"] for row in rows] == ["correct", "incorrect"]
+    assert [row["status"] for row in rows] == [row["rule_status"] for row in rows]
+    assert all(row["verifier"].endswith("; llm_extractor: not in the response") for row in rows)
+    assert [row["llm_text"] for row in rows] == ["Answer: 1/2", "Answer: 1/3"]
+
+
+def test_a_response_that_has_no_answer_is_none_for_all_the_rules_say(tmp_path: Path) -> None:
+    write(tmp_path, [(NUMBER, ["\\boxed{7} or \\boxed{8}, or rather \\boxed{7}."])])
+    config = verify.Config(llm_extractor="all", num_workers=1)
+    ask(tmp_path, lambda asked: "Answer: none", config)
+    (row,) = verdicts(tmp_path)
+    assert (row["status"], row["outcome_reward"]) == ("no_answer", 0.0)
+    assert (row["verifier"], row["extracted_answer"]) == ("llm_extractor", None)
 
 
 def test_a_stop_leaves_what_is_missing_to_the_next_attempt(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from data.errors import ConfigError, InputError, RefusedError
 from stages import train
 from stages.training.config import Config
 from stages.training.export import tensor_facts
+from stages.training.flops import Work
 from tests import tiny_models
 from tests.stages.training.runs import make_config, make_job, make_rows, steps_done, write_run
 
@@ -87,6 +89,7 @@ def test_it_learns_and_says_what_it_did(trained: tuple[Path, Config, Any, Any]) 
     assert figures["num_trajectories"] == 11
     assert figures["rejected"] == {"the reward is not positive": 1}
     assert figures["loss"] == steps[-1]["loss"]
+    assert figures["export_checked_by"] == "weights, words"
     assert "ratio" not in figures, "nobody knows what the behavior model gave these rows"
     assert figures["tokens"] == sum(step["tokens"] for step in steps) == report.tokens
     assert report.total == report.done == 11
@@ -99,8 +102,20 @@ def test_it_learns_and_says_what_it_did(trained: tuple[Path, Config, Any, Any]) 
 
 
 def test_what_is_left_behind(trained: tuple[Path, Config, Any, Any]) -> None:
-    names = {path.name for path in (trained[0] / "checkpoints").iterdir()}
-    assert names == {".lock", "step-000009", "step-000011", "final"}
+    run_dir, _, outcome, _ = trained
+    checkpoints = run_dir / "checkpoints"
+    names = {path.name for path in checkpoints.iterdir()}
+    plan = {"plan.parquet", "rejected.jsonl"}
+    assert names == {".lock", "step-000009", "step-000011", "final", *plan}
+    rows = pq.read_table(checkpoints / "plan.parquet").to_pylist()
+    assert [row["step"] for row in rows] == [step for step in range(11) for _ in range(4)]
+    assert {row["pack"] for row in rows} == {None}, "which go together depends on the ranks"
+    tokens = sum(row["prompt_tokens"] + row["response_tokens"] for row in rows)
+    assert tokens == outcome.figures["tokens"]
+    listed = [json.loads(line) for line in (checkpoints / "rejected.jsonl").open()]
+    rejected = {"row": "sample-1-002/0/0", "reason": "the reward is not positive"}
+    assert listed == [rejected]
+    assert rejected["row"] not in {row["row"] for row in rows}
 
 
 def test_the_export_is_the_base_model_with_other_weights(
@@ -221,6 +236,27 @@ def test_a_dry_run_tells_what_training_will_do_and_does_none_of_it(
     assert figures["pack_fill"] == pytest.approx(figures["tokens"] / 800, abs=1e-3)
     assert figures["longest_pack"] <= 200
     assert figures["seconds_left"] is None
+    assert figures["estimated_seconds"] is None and "peak_tflops" in figures["estimated_from"]
+    rows = pq.read_table(figures["plan"]).to_pylist()
+    packs = {(row["step"], row["pack"]): 0 for row in rows}
+    assert list(packs) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    for row in rows:
+        packs[row["step"], row["pack"]] += row["prompt_tokens"] + row["response_tokens"]
+        assert row["image_tokens"] == 4 * row["images"] < row["prompt_tokens"]
+    assert max(packs.values()) == figures["longest_pack"]
+    assert sum(packs.values()) == figures["tokens"]
+    assert all(row["is_trajectory"] for row in rows)
+    assert len(Path(figures["rejected_rows"]).read_text().splitlines()) == 1
+    before = Path(figures["plan"]).read_bytes()
+    changed = config.model_copy(update={"num_ranks": 4, "peak_tflops": 1e-6})
+    again = train.run(make_job(run_dir, policy, changed, dry_run=True), changed).figures
+    assert Path(again["plan"]).read_bytes() == before
+    work = Work.of(AutoModelForImageTextToText.from_pretrained(policy))
+    lengths = [row["prompt_tokens"] + row["response_tokens"] for row in rows]
+    operations = work.operations(lengths, figures["trained_tokens"])
+    assert again["estimated_seconds"] == pytest.approx(operations / (4 * 1e6 * 0.4), abs=0.1)
+    assert again["estimated_seconds"] > 100
+    assert "4 ranks * 1e-06e12 * an assumed MFU of 0.4" in again["estimated_from"]
     model = AutoModelForImageTextToText.from_pretrained(policy)
     trained = sum(each.numel() for each in model.model.language_model.parameters())
     assert figures["parameters"]["trained"] == trained, "the head is tied"

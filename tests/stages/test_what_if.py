@@ -15,6 +15,7 @@ from tests.command import result_of, sophia
 from tests.reports import SilentReport
 from tests.stages.equations import Scored
 from tests.stages.test_equations import job, make_sample, write
+from tests.stages.test_propagate_reward import propagate, rows_of
 
 
 def make_rows(seed: int, num_samples: int) -> list[Scored]:
@@ -58,6 +59,49 @@ def test_the_forecast_is_what_the_stage_then_yields(tmp_path: Path) -> None:
                 trajectories=funnel["trajectories"],
                 mean_tokens=round(sum(lengths) / len(lengths), 1),
             )
+
+
+def test_a_forecast_worked_out_by_hand(tmp_path: Path) -> None:
+    lengths = [80, 70, 60, 50, 40, 30, 20, 10]
+    captions = {
+        ("a", 0): "11111111",
+        ("a", 1): "11111100",  # R(c) = 0.75; the right ones have 80 to 30 tokens
+        ("b", 0): "11111110",
+        ("c", 0): "11000000",
+        ("d", 0): "00000000",
+        ("e", 0): "1111111?",  # above 0.75 whatever the last one is; of 0.875 nobody knows
+    }
+    rows = [row for key, rewards in captions.items() for row in rows_of(*key, rewards, lengths)]
+    figures = propagate(tmp_path, rows)[0].figures
+    assert figures["funnel"] == {
+        "samples": 5,
+        "captions": 6,
+        "rollouts": 48,
+        "judged": 47,
+        "right": 30,
+        "captions_above_alpha": 3,
+        "samples_with_right": 4,
+        "samples_kept": 3,
+        "trajectories": 3,
+    }
+    shares = ("0/8", "2/8", "6/8", "7/8", "8/8", "unjudged")
+    assert figures["caption_rewards"] == dict.fromkeys(shares, 1)
+    found = forecast_of(tmp_path)
+    expected = {
+        (0.0, 1): (4, 4, 30.0),  # 10 + 20 + 20 + 70
+        (0.0, 8): (4, 24, 46.7),  # 8, 7, 7 and 2: 270 + 350 + 350 + 150
+        (0.25, 1): (3, 3, 16.7),  # 10 + 20 + 20; c is at 0.25, not above
+        (0.625, 4): (3, 12, 30.8),  # a: 10 + 20 + 30 + 30, the others 20 + 30 + 40 + 50
+        (0.75, 1): (3, 3, 16.7),
+        (0.75, 2): (3, 6, 21.7),
+        (0.75, 8): (3, 22, 48.2),  # 360 + 350 + 350
+        (0.875, 1): (1, 1, 10.0),
+        (0.875, 8): (1, 8, 45.0),
+    }
+    for (alpha, keep), (kept, chosen, tokens) in expected.items():
+        assert found[alpha, keep] == Yield(
+            alpha=alpha, keep=keep, samples_kept=kept, trajectories=chosen, mean_tokens=tokens
+        )
 
 
 def test_pruned_rollouts_leave_other_settings_open(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from data.errors import RefusedError
 from data.tables import Metadata
 from stages.training import checkpoint
-from stages.training.checkpoint import Manifest
+from stages.training.manifest import MANIFEST, Manifest, describe, share
 
 START = Manifest(
     metadata=Metadata(stage="train", digest="abc", settings={"train.learning_rate": 1e-3}),
@@ -25,7 +25,7 @@ def write_checkpoint(folder: Path, manifest: Manifest) -> Path:
     path = folder / f"step-{manifest.step:06d}"
     (path / "state").mkdir(parents=True)
     (path / "state" / "weights.pt").write_bytes(b"weights %d" % manifest.step)
-    files = {"state/weights.pt": checkpoint.describe(path / "state" / "weights.pt")}
+    files = {"state/weights.pt": describe(path / "state" / "weights.pt")}
     replace(manifest, files=files).dump(path)
     return path
 
@@ -51,7 +51,7 @@ def test_there_may_be_none(tmp_path: Path) -> None:
 
 
 def test_a_torn_manifest_is_no_checkpoint(folder: Path) -> None:
-    manifest = folder / "step-000004" / checkpoint.MANIFEST
+    manifest = folder / "step-000004" / MANIFEST
     manifest.write_text(manifest.read_text()[:-20])
     assert newest_step(folder) == 2
 
@@ -115,3 +115,44 @@ def test_steps_are_ordered_by_number(tmp_path: Path) -> None:
     for step in (999_999, 1_000_000, 5):
         write_checkpoint(tmp_path, replace(START, step=step))
     assert newest_step(tmp_path) == 1_000_000
+
+
+def test_what_is_left_out_is_said_and_set_aside(folder: Path) -> None:
+    (folder / "step-000004" / "state" / "weights.pt").unlink()
+    (folder / "damaged-step-000004").mkdir()
+    notes: list[str] = []
+    found = checkpoint.newest(folder, START, notes.append)
+    assert found is not None
+    checkpoint.set_aside_newer(found[0])
+    assert notes == ["left out, being damaged: step-000004 (state/weights.pt is missing)"]
+    assert {path.name for path in folder.iterdir()} == {"step-000002", "damaged-step-000004"}
+    assert (folder / "damaged-step-000004" / MANIFEST).exists()
+
+
+@pytest.mark.parametrize("manifest", [b"", b"\xff\xfe", b"{}", b'{"files": {}}'])
+def test_where_none_is_intact_training_does_not_begin_anew(folder: Path, manifest: bytes) -> None:
+    (folder / "step-000002" / "state" / "weights.pt").write_bytes(b"torn")
+    (folder / "step-000004" / MANIFEST).write_bytes(manifest)
+    with pytest.raises(RefusedError, match=r"step-000004 \(no whole .*step-000002 \(state/weights"):
+        checkpoint.newest(folder, START)
+    assert len(checkpoint.steps(folder)) == 2, "they may be repaired"
+
+
+def test_a_checkpoint_of_nothing_is_damaged(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path, START)
+    START.dump(path)
+    with pytest.raises(RefusedError, match="names no files"):
+        checkpoint.newest(tmp_path)
+
+
+@pytest.mark.parametrize(("keep", "left"), [(1, [1]), (2, [1, 4]), (3, [1, 2, 4]), (9, [1, 2, 4])])
+def test_what_was_just_written_is_never_pruned(folder: Path, keep: int, left: list[int]) -> None:
+    written = write_checkpoint(folder, replace(START, step=1))
+    checkpoint.prune(written, keep)
+    assert [int(path.name[-6:]) for path in checkpoint.steps(folder)] == left
+
+
+def test_files_that_one_rank_alone_sees_are_read_too() -> None:
+    """As on a network's file system, where listings are late."""
+    seen = [["a", "b"], ["b", "c"], []]
+    assert sorted(name for rank in range(3) for name in share(seen, rank)) == ["a", "b", "c"]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from stages.training.config import Config
-from stages.training.estimate import Sizes, activation_bytes, state_bytes
+from stages.training.estimate import Sizes, activation_bytes, make_skeleton, state_bytes
 
 QWEN_7B = Sizes(
     trained=7_615_616_512,
@@ -30,8 +30,8 @@ def test_state(zero_stage: int, num_ranks: int, weight_bytes: int, bytes_each: f
 
 
 def test_with_lora_only_adapters_have_a_state(policy: Path) -> None:
-    whole = Sizes.of(policy)
-    adapted = Sizes.of(policy, Config(lora_rank=2))
+    whole = Sizes.of(make_skeleton(policy, Config()))
+    adapted = Sizes.of(make_skeleton(policy, Config(lora_rank=2)))
     assert (adapted.adapted, adapted.frozen) == (whole.trained, whole.frozen)
     assert 0 < adapted.trained < whole.trained / 5
     weights = 2 * (whole.trained + whole.frozen + adapted.trained)

@@ -1,5 +1,10 @@
 """What is refused before any rank is started, or by it before it joins the others."""
 
+import errno
+import fcntl
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +12,7 @@ import torch
 
 from data.errors import ConfigError
 from stages import train
-from stages.training.launch import require_devices
+from stages.training.launch import alone, command, environment, require_devices
 from stages.training.loop import start_distributed
 from tests.stages.training.runs import make_config, make_job, make_rows, write_run
 
@@ -39,3 +44,43 @@ def test_a_node_with_fewer_devices_than_the_first_says_so(monkeypatch: pytest.Mo
 
 def test_where_there_are_no_devices_any_number_will_do() -> None:
     require_devices(64)
+
+
+def test_a_file_system_without_locks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lustre mounted without -o flock has none; here every file system has."""
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        pytest.raises(ConfigError, match=r"can't be locked \(Function not impl.*-o flock.*\.lock"),
+        alone(tmp_path, lambda: False),
+    ):
+        pass
+
+
+def test_the_node_that_exports_is_waited_for(tmp_path: Path) -> None:
+    assert "--wait=0" in command(tmp_path / "task.json", 8, "module", num_nodes=2)
+
+
+def test_ranks_wait_for_each_other_longer_than_ten_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = (
+        "from torch import distributed; from stages.training.loop import start_distributed\n"
+        "start_distributed(); group = distributed.distributed_c10d._get_default_group()\n"
+        "print(group._get_backend(torch.device('cpu')).options._timeout)"
+    )
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import torch; {program}"],
+        env={**environment(1), **alone, "MASTER_PORT": "0"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[-1:] == ["1:00:00"], done.stderr
+    monkeypatch.setenv("DEEPSPEED_TIMEOUT", "5")
+    assert environment(1)["DEEPSPEED_TIMEOUT"] == "5", "one's own wins"

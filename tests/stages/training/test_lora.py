@@ -85,3 +85,20 @@ def test_layers_that_are_not_there_are_refused(tmp_path: Path, policy: Path) -> 
 def test_a_head_that_may_be_tied_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="tied"):
         Config(lora_rank=2, lora_targets=("q_proj", name))
+
+
+@pytest.mark.parametrize("key", Config.SPLIT)
+def test_with_dropout_how_a_step_is_split_is_part_of_what_is_learned(
+    key: str, tmp_path: Path, policy: Path
+) -> None:
+    def identity(**changes: object) -> str:
+        config = make_config(tmp_path, **changes)
+        return make_job(tmp_path, policy, config).metadata.digest
+
+    assert identity(lora_rank=4) == identity(lora_rank=4, **{key: 3})
+    assert identity(**LORA) != identity(**LORA, **{key: 3})
+
+
+def test_with_dropout_the_number_of_ranks_has_to_be_set() -> None:
+    with pytest.raises(ValidationError, match="set num_ranks"):
+        Config(lora_rank=2, lora_dropout=0.1)

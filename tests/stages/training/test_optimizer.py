@@ -1,9 +1,14 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from stages.training.config import Config
 from stages.training.optimizer import engine_config, learning_rate, parameter_groups
+from tests.stages.training.runs import make_config, make_rows, write_run
+from tests.stages.training.standing import Standing
+from tests.stages.training.test_gradients import make_task
 
 
 def rates(num_steps: int, warmup_ratio: float = 0.0) -> list[float]:
@@ -27,6 +32,33 @@ def test_norms_and_biases_do_not_decay() -> None:
     assert (matrices["weight_decay"], others["weight_decay"]) == (0.05, 0.0)
     assert [weights.ndim for weights in matrices["params"]] == [2]
     assert [weights.ndim for weights in others["params"]] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("zero_stage", [2, 3])
+def test_ranks_sum_their_gradients_in_float32(
+    tmp_path: Path,
+    policy: Path,
+    ranks: Standing,
+    monkeypatch: pytest.MonkeyPatch,
+    zero_stage: int,
+) -> None:
+    """The sum of two bfloat16 gradients, one of each rank, is most often none itself."""
+    run_dir = write_run(tmp_path / "run", make_rows(2))
+    config = make_config(
+        run_dir,
+        dtype="bfloat16",
+        zero_stage=zero_stage,
+        num_ranks=2,
+        micro_batch_size=1,
+        gradient_clipping=0,
+    )
+    work = make_task(run_dir, policy, config, monkeypatch)
+    ranks.run(2, "tests.stages.training.gradients", work / "task.json", tmp_path, ["{}"])
+    _, gradients = torch.load(tmp_path / "0.pt")
+    gradient = torch.cat([each.flatten() for each in gradients.values()])
+    gradient = gradient[gradient != 0]
+    rounded = gradient.bfloat16().float()
+    assert ((gradient - rounded).abs() > 1e-4 * gradient.abs()).float().mean() > 0.5
 
 
 def test_gradients_are_accumulated_in_float32() -> None:

@@ -33,8 +33,31 @@ def test_packs_hold_every_row_once_and_no_more_than_fits() -> None:
 
 
 def test_every_rank_has_as_many_packs() -> None:
-    assert deal([[1], [2], [3]], 2) == [[[1], [3]], [[2], []]]
-    assert deal([[1], [2]], 1) == [[[1], [2]]]
+    images = [(), (), (0,), (1,)]
+    assert deal([[1], [2], [3]], 2, images) == [[[1], [3]], [[2], []]]
+    assert deal([[1], [2]], 1, images) == [[[1], [2]]]
+
+
+def test_a_pack_goes_to_the_rank_that_has_seen_its_images() -> None:
+    images = [(0,), (1, 2), (1,), (0,), (2,), (), (2, 3)]
+    packs = [[0], [1], [2], [3], [4, 5], [6]]
+    dealt = deal(packs, 2, images)
+    assert dealt == [[[0], [3], [6]], [[1], [2], [4, 5]]]
+    for number, together in enumerate(zip(*dealt, strict=True)):
+        assert sorted(together) == sorted(packs[2 * number : 2 * number + 2]), "of like length"
+
+
+def test_ranks_share_fewer_images_of_groups() -> None:
+    """16 ranks, 64 questions with 8 answers each."""
+    rng = random.Random(0)
+    lengths = [min(32768, 1500 + int(8000 * rng.lognormvariate(0, 0.7))) for _ in range(512)]
+    packs = first_fit_decreasing(range(512), lengths, 32768)
+
+    def passes(dealt: list[list[list[int]]]) -> int:
+        return sum(len({row // 8 for pack in rank for row in pack}) for rank in dealt)
+
+    blind = passes(deal(packs, 16, [()] * 512))
+    assert passes(deal(packs, 16, [(row // 8,) for row in range(512)])) < 0.8 * blind
 
 
 def test_packs_do_not_depend_on_the_number_of_ranks(tmp_path: Path, policy: Path) -> None:

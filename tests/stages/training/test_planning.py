@@ -170,6 +170,29 @@ def test_extra_data_without_a_response(tmp_path: Path) -> None:
         list(Source("extra", str(tmp_path / "bad.jsonl"), 1, seed=0).examples())
 
 
+@pytest.mark.parametrize("line", ['["a", "list"]', "5", "null", '"text"', "{", "\udcff"])
+def test_extra_data_that_is_no_object(tmp_path: Path, line: str) -> None:
+    (tmp_path / "bad.jsonl").write_bytes(line.encode(errors="surrogateescape"))
+    with pytest.raises(InputError, match="Line 1 of"):
+        list(Source("extra", str(tmp_path / "bad.jsonl"), 1, seed=0).examples())
+
+
+def test_images_of_extra_data(tmp_path: Path) -> None:
+    (tmp_path / "image.png").write_bytes(picture(5))
+    given = [
+        *("image.png", {"path": "image.png"}, {"bytes": None, "path": str(tmp_path / "image.png")}),
+        *({"bytes": None, "path": None}, {}, 5, [None], {"path": 5}),
+    ]
+    lines = [{"question": "?", "response": "a", "images": images} for images in given]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    examples = Source("extra", str(tmp_path / "rows.jsonl"), len(given), seed=0).examples()
+    images = [example.sample["images"] for _, example in examples]
+    assert images[:3] == [[{"bytes": None, "path": str(tmp_path / "image.png")}]] * 3
+    assert images[4] == []
+    nothing = [{"bytes": None, "path": None}]
+    assert [images[3], *images[5:]] == [nothing] * 4, "the plan rejects them"
+
+
 def test_planning_can_be_stopped(tmp_path: Path, policy: Path) -> None:
     config = make_config(tmp_path)
     sample = {"question": "?", "images": []}

@@ -2,8 +2,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from data.images import open_image
+from stages.training import render
 from stages.training.render import Example, Renderer, Tokens, end_of_turn, split_prefill
+from tests import tiny_families
 from tests.stages.training.runs import picture
 
 OPENS_THINKING = "<|im_start|>assistant\n<think>\n"
@@ -78,10 +82,18 @@ def test_the_policys_own_tokens_are_kept(renderer: Renderer) -> None:
             Example(sample={"question": "?", "images": [{"bytes": b"no image"}]}, response="a"),
             "image",
         ),
-        (
-            Example(sample={"question": "?", "images": [{"path": "/no/file"}]}, response="a"),
-            "image",
+        *(
+            (Example(sample={"question": "?", "images": [image]}, response="a"), "image")
+            for image in (
+                {"path": "/no/file"},
+                {"path": "null\0byte"},
+                {"bytes": None, "path": None},
+                {"bytes": None},
+                {"bytes": "no bytes", "path": 5},
+            )
         ),
+        (example("a", token_ids=[-1]), "tokens that the policy does not have"),
+        (example("a \ud800"), "the text is no Unicode"),
     ],
 )
 def test_rejected_with_a_reason(renderer: Renderer, rejected: Example, reason: str) -> None:
@@ -122,3 +134,59 @@ def test_the_end_of_turn_is_what_the_template_writes_if_generation_stops_there(
     ends, text_ends = vocabulary["<|im_end|>"], vocabulary["<|endoftext|>"]
     assert end_of_turn(renderer.processor, frozenset({ends, text_ends})) == ends
     assert end_of_turn(renderer.processor, frozenset({text_ends})) == ends
+
+
+def test_images_of_a_question_are_looked_at_once(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[bytes] = []
+
+    def count(data: bytes) -> Image.Image:
+        opened.append(data)
+        return open_image(data)
+
+    monkeypatch.setattr(render, "open_image", count)
+    one, two = (renderer.render(example(text, images=2)) for text in ("2", "3"))
+    assert isinstance(one, Tokens) and isinstance(two, Tokens)
+    assert (one.prompt_ids, len(opened)) == (two.prompt_ids, 2)
+    other = renderer.render(example("2", images=1))
+    assert isinstance(other, Tokens) and other.prompt_ids != one.prompt_ids
+    assert renderer.render(example("2", images=2)) == one
+
+
+PLACEHOLDERS = {
+    "internvl": ["<IMG_CONTEXT>", "<img>", "</img>", "<video>"],
+    "llava": ["<image>"],
+    "qwen2_5_vl": ["<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|video_pad|>"],
+    "qwen3_vl": ["<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|video_pad|>"],
+}
+
+
+@pytest.mark.parametrize("family", PLACEHOLDERS)
+def test_text_that_stands_for_an_image_is_rejected(family: str, tmp_path: Path) -> None:
+    tiny_families.save(family, tmp_path)
+    renderer = Renderer(tmp_path, max_length=200, system="Think.")
+    question = {"question": "How many?"}
+    for number in (0, 1):
+        images = {"images": [{"bytes": picture(1, (56, 56))}] * number}
+        assert isinstance(renderer.render(Example(sample=question | images, response="2")), Tokens)
+        for literal in PLACEHOLDERS[family]:
+            for asked in (
+                {"question": f"What is {literal}?"},
+                {"question": "?", "hint": literal},
+                {"question": "Which?", "choices": ["a", f"b{literal}"]},
+            ):
+                rendered = renderer.render(Example(sample=asked | images, response="2"))
+                assert rendered == "the prompt's text holds an image token"
+            if literal != "<video>":  # no token: in a response it is text like any other
+                rendered = renderer.render(Example(sample=question | images, response=literal))
+                assert rendered == "the response holds an image token"
+
+
+def test_a_template_that_leaves_images_out_is_noticed(tmp_path: Path) -> None:
+    tiny_families.save("qwen2_5_vl", tmp_path)
+    template = tmp_path / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|image_pad|>", ""))
+    renderer = Renderer(tmp_path, max_length=200, system="Think.")
+    assert isinstance(renderer.render(example("2")), Tokens)
+    assert "does not write a placeholder" in str(renderer.render(example("2", images=1)))

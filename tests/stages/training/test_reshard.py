@@ -11,9 +11,9 @@ import torch
 from data.errors import EngineError, InputError, RefusedError
 from stages import train
 from stages.training import checkpoint
-from stages.training.checkpoint import Manifest
 from stages.training.config import Config
 from stages.training.fingerprint import check_same
+from stages.training.manifest import Manifest
 from stages.training.resharding import check_possible
 from tests.stages.training.runs import make_config, make_job, make_rows, steps_done, write_run
 from tests.stages.training.test_checkpoint import START
@@ -37,7 +37,7 @@ def config_of(run_dir: Path, **changes: object) -> Config:
 
 @pytest.mark.usefixtures("standing")
 @pytest.mark.parametrize("adapters", [{}, {"lora_rank": 4}])
-@pytest.mark.parametrize(("zero_stage", "before", "after"), [(2, 2, 1), (3, 1, 2)])
+@pytest.mark.parametrize(("zero_stage", "before", "after"), [(0, 1, 2), (2, 2, 1), (3, 1, 2)])
 def test_training_goes_on_with_other_ranks(
     tmp_path: Path,
     policy: Path,
@@ -63,7 +63,7 @@ def test_training_goes_on_with_other_ranks(
     decays = [group["weight_decay"] for group in manifest.optimizer]
     assert decays == ([0.05] if adapters else [0.05, 0.0]), "adapters are matrices"
     left = {entry.name for entry in (run_dir / "checkpoints").iterdir()}
-    assert left == {".lock", ".work", path.name}
+    assert left == {".lock", ".work", "plan.parquet", "rejected.jsonl", path.name}
 
     assert train.run(make_job(run_dir, policy, config), config).complete
     done = [(step["step"], step["loss"], step["gradient_norm"]) for step in steps_done(run_dir)]

@@ -1,7 +1,9 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import Gemma2Config, GraniteConfig, LlavaConfig, PretrainedConfig
 
 from data.errors import ConfigError
@@ -13,6 +15,7 @@ from tests.stages.training.runs import make_config, make_job, make_rows, write_r
 
 def save(folder: Path, text: PretrainedConfig) -> Path:
     LlavaConfig(text_config=text).save_pretrained(folder)
+    (folder / "model.safetensors").touch()
     return folder
 
 
@@ -49,3 +52,26 @@ def test_it_is_refused_before_the_plan(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="attention within packed rows"):
         train.run(make_job(run_dir, model, config), config)
     assert not (run_dir / "checkpoints" / train.WORK / "plan").exists()
+
+
+def test_sums_in_bfloat16_are_refused_before_the_plan(
+    tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    run_dir = write_run(tmp_path / "run", make_rows(2))
+    config = make_config(run_dir, zero_stage=0, dtype="auto")
+    with pytest.raises(ConfigError, match=r"train\.zero_stage = 2, or train\.dtype = float32"):
+        train.run(make_job(run_dir, policy, config), config)
+    assert not (run_dir / "checkpoints" / train.WORK / "plan").exists()
+    check_supported(policy, make_config(run_dir, zero_stage=0, dtype="float32"))
+    check_supported(policy, make_config(run_dir, zero_stage=2, dtype="auto"))
+
+
+def test_weights_that_an_export_could_not_be_compared_with_are_refused(
+    tmp_path: Path, policy: Path
+) -> None:
+    shutil.copytree(policy, tmp_path / "old")
+    (tmp_path / "old" / "model.safetensors").rename(tmp_path / "old" / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match=r"not in safetensors.*save_pretrained"):
+        check_supported(tmp_path / "old", Config())

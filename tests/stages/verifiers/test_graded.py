@@ -1,6 +1,7 @@
 """Answers that are right in part, against cases worked out by hand."""
 
 import json
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -79,6 +80,13 @@ def test_only_types_that_say_so_are_graded(answer_type: str | None, kind: str | 
 )
 def test_the_whole_text_after_the_thinking_is_the_answer(response: str, answer: str | None) -> None:
     assert extract_text(response) == answer
+
+
+@pytest.mark.parametrize("unit", ["\n", "#", "\n#", "final ", "answer ", "\n* ", " \n✅"])
+def test_no_repetition_keeps_the_reader_of_texts_busy(unit: str) -> None:
+    started = time.perf_counter()
+    extract_text("a" + unit * (200_000 // len(unit)) + "b")
+    assert time.perf_counter() - started < 2.0, "it takes a tenth of that on an idle core"
 
 
 def judged(gold: str, response: str, answer_type: str, **rest: str) -> Judgement:

@@ -1,0 +1,105 @@
+"""An export gets its name only if it is, loaded anew, the policy that was trained."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForImageTextToText
+
+from data import tables
+from data.errors import EngineError
+from stages.training import export_check
+from stages.training.export import export
+from stages.training.export_check import NUM_TOKENS, Portrait, check_export, portray
+from stages.training.manifest import Manifest
+from stages.training.plan import Plan
+from tests import tiny_families
+from tests.stages.training.runs import make_config, make_rows, write_run
+from tests.stages.training.test_gradients import make_task
+
+
+def load(folder: Path) -> Any:
+    return AutoModelForImageTextToText.from_pretrained(folder, dtype="auto")
+
+
+def plan_for(base: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    write_run(run_dir, make_rows(4))
+    return Plan.open(make_task(run_dir, base, make_config(run_dir), monkeypatch) / "plan")
+
+
+def edit_config(folder: Path, section: str, name: str, value: object) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config[section][name] = value
+    path.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("family", tiny_families.SAVERS)
+def test_weights_and_words_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    base = tmp_path / "base"
+    tiny_families.save(family, base)
+    plan = plan_for(base, tmp_path / "run", monkeypatch)
+    trained = portray(load(base), base, plan)
+    assert trained.tokens is not None and len(trained.tokens) == NUM_TOKENS
+    check_export(base, trained, plan)
+
+    def refuse(expected: Portrait, words: str) -> None:
+        with pytest.raises(EngineError, match=words):
+            check_export(base, expected, plan)
+
+    others = [token + 1 for token in trained.tokens]
+    refuse(Portrait(trained.tensors, others), r"the greedy completion \[\d+, .* in place of \[\d+")
+    weights = load_file(base / "model.safetensors")
+    name = next(name for name in weights if "norm" in name)
+    save_file(
+        {**weights, name: weights[name] * 1.001}, base / "model.safetensors", {"format": "pt"}
+    )
+    refuse(trained, r"1 differing tensors, such as .*norm")
+    monkeypatch.setattr(export_check, "LARGEST_ON_CPU", 0)
+    too_large = portray(load(base), base, plan)
+    assert too_large.tokens is None, "where the words can't be compared the weights still are"
+    refuse(trained, r"1 differing tensors, such as .*norm")
+    check_export(base, too_large, plan)
+    del weights[name]
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    refuse(too_large, rf"missing_keys: \['.*{name.rpartition('.')[2]}'\]")
+
+
+def test_a_torn_export_gets_no_name(
+    tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_for(policy, tmp_path / "run", monkeypatch)
+    metadata = tables.Metadata(stage="train", digest="x")
+    manifest = Manifest(
+        metadata=metadata,
+        plan="x",
+        planned={},
+        step=1,
+        num_steps=1,
+        zero_stage=0,
+        num_ranks=1,
+        seconds=1.0,
+    )
+    weights = {name: each * 1.5 for name, each in load(policy).named_parameters() if "mlp" in name}
+    weights = {name: each for name, each in weights.items() if "language_model" in name}
+    target = tmp_path / "final"
+    copyfile = shutil.copyfile
+
+    def copy_badly(source: Path, copy: Path) -> None:
+        copyfile(source, copy)
+        if copy.name == "config.json":
+            edit_config(copy.parent, "text_config", "rms_norm_eps", 0.5)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", copy_badly)
+        with pytest.raises(EngineError, match="greedy completion"):
+            export(policy, weights, target, manifest, plan)
+    assert not target.exists()
+    export(policy, weights, target, manifest, plan)
+    written = Manifest.load(target)
+    assert written is not None and len(written.exported["greedy_tokens"]) == NUM_TOKENS
