@@ -231,18 +231,6 @@ def _number(digits: str) -> Node:
     return Node("number", digits)
 
 
-def discounts(gold: Quantity, answer: Quantity) -> list[tuple[Quantity, Quantity]]:
-    """What `8折` and a number beside it can mean: so many tenths, or the percentage to be paid."""
-    plain = replace(gold, counted=""), replace(answer, counted="")
-    ours, theirs = (
-        Quantity(Node("*", "", (one.node, _number("10"))), unit="percent")
-        if one.counted == "折"
-        else one
-        for one in (gold, answer)
-    )
-    return [plain, (ours, theirs)]
-
-
 def split_unit(text: str) -> tuple[str, str]:
     """What stands before the unit of a formula that need not be readable here, and the unit.
 

@@ -16,8 +16,8 @@ from stages.verifiers.arithmetic import (
     needs_digits,
     same_number,
 )
+from stages.verifiers.discounts import discounts
 from stages.verifiers.expressions import Node, functions, symbols
-from stages.verifiers.quantities import discounts
 from stages.verifiers.renaming import readings
 from stages.verifiers.series import Endless, has_dots, index_names, written_out
 from stages.verifiers.terms import Terms
