@@ -33,7 +33,7 @@ from stages.seeds import seed_for
 from stages.serving import Model
 from stages.shards import map_shards
 from stages.thinking import ROLLOUT_COLUMNS, sample_columns, thinking_of
-from stages.verifiers.extract import after_thinking
+from stages.verifiers.responses.extract import after_thinking
 
 NO_THINKING = 0.0
 """R_t of a rollout that does not think; its row has no text, and no tokens."""

@@ -24,7 +24,7 @@ from stages.generation import require_table, unknown_sample
 from stages.prompts import judge_text
 from stages.seeds import Draw
 from stages.thinking import ROLLOUT_COLUMNS, sample_columns, thinking_of
-from stages.verifiers.extract import after_thinking
+from stages.verifiers.responses.extract import after_thinking
 
 NUM_BINS = 10
 JUDGEMENT_COLUMNS = (

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from stages.verifiers.extract import after_thinking
-from stages.verifiers.text import normalize
+from stages.verifiers.kinds.text import normalize
+from stages.verifiers.responses.extract import after_thinking
 
 Task = Literal["extract", "judge"]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.verifiers.text import normalize
+from stages.verifiers.kinds.text import normalize
 
 Row = Mapping[str, Any]
 """A row of `evals/<benchmark>`, or some of its columns."""

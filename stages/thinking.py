@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data.records import Sample, schema
-from stages.verifiers.extract import CLOSED, OPENED
+from stages.verifiers.responses.extract import CLOSED, OPENED
 
 ROLLOUT_COLUMNS = (
     *("sample_id", "caption_index", "rollout_index"),

@@ -22,7 +22,7 @@ from stages.benchmarks.rows import (
     says,
 )
 from stages.verifiers import Judgement
-from stages.verifiers.boxes import last_box
+from stages.verifiers.responses.boxes import last_box
 
 TOLERANCE = 0.001
 ROUNDING = 1e-9

@@ -28,7 +28,7 @@ from stages.benchmarks.rows import (
     required_image,
 )
 from stages.verifiers import Judgement
-from stages.verifiers.text import normalize
+from stages.verifiers.kinds.text import normalize
 
 LAST_STATED = re.compile(r"\b(?:is|are|equals)\b|=|≈")
 

@@ -23,8 +23,8 @@ from stages.benchmarks.rows import (
     read_letter,
 )
 from stages.verifiers import Judgement
-from stages.verifiers.boxes import BOX
-from stages.verifiers.extract import extract_answer
+from stages.verifiers.responses.boxes import BOX
+from stages.verifiers.responses.extract import extract_answer
 
 SUBJECTS = [
     "Accounting",

@@ -11,7 +11,7 @@ from data.columns import Row
 from stages.benchmarks import Question
 from stages.benchmarks.published import Part, Published
 from stages.benchmarks.rows import make_question, parse_list, required_image
-from stages.verifiers.text import normalize
+from stages.verifiers.kinds.text import normalize
 
 PROMPT = (
     "Write out the multiple-choice question in the image and then solve it. The last line of your "

@@ -16,9 +16,9 @@ from stages.benchmarks import Question
 from stages.benchmarks.published import Part, Published
 from stages.benchmarks.rows import answer_of, final_part, judged, letters_of, make_question
 from stages.verifiers import Judgement
-from stages.verifiers.boxes import last_box
 from stages.verifiers.decide import decide
 from stages.verifiers.golds import type_gold
+from stages.verifiers.responses.boxes import last_box
 
 HINT = 'Please solve the problem and put your final answer in one "\\boxed{}".'
 HINT_CHOICE = 'Please solve the problem and put the letter of the option in one "\\boxed{}".'

@@ -23,8 +23,8 @@ from stages.benchmarks.rows import (
     required_image,
 )
 from stages.verifiers import Judgement
-from stages.verifiers.reading import read
-from stages.verifiers.values import Quantity
+from stages.verifiers.kinds.reading import read
+from stages.verifiers.kinds.values import Quantity
 
 CONFIGS = (
     *("OE_MM_maths_en_COMP", "OE_MM_maths_zh_CEE", "OE_MM_maths_zh_COMP"),

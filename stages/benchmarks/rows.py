@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from data.records import Sample
 from stages.benchmarks import Question
 from stages.verifiers import Judgement
-from stages.verifiers.arithmetic import Undefined, constant
-from stages.verifiers.choice import chosen_letters
-from stages.verifiers.extract import extract_answer
-from stages.verifiers.reading import read
-from stages.verifiers.text import HEDGE, NEGATION
-from stages.verifiers.values import Quantity, Relation
+from stages.verifiers.choices.choice import chosen_letters
+from stages.verifiers.formulas.arithmetic import Undefined, constant
+from stages.verifiers.kinds.reading import read
+from stages.verifiers.kinds.text import HEDGE, NEGATION
+from stages.verifiers.kinds.values import Quantity, Relation
+from stages.verifiers.responses.extract import extract_answer
 
 MENTION = re.compile(r"<\s*image[\s_]?(\d+)\s*>", re.IGNORECASE)
 NUMBER = re.compile(

@@ -14,8 +14,8 @@ from typing import Any
 
 from stages.verifiers import graded
 from stages.verifiers.decide import decide
-from stages.verifiers.extract import extract_answer
 from stages.verifiers.golds import Gold, type_gold
+from stages.verifiers.responses.extract import extract_answer
 
 logger = logging.getLogger(__name__)
 

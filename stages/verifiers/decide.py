@@ -4,26 +4,26 @@ import functools
 import re
 from dataclasses import dataclass
 
-from stages.verifiers.bearings import bearing_in, bearing_of
-from stages.verifiers.choice import chosen_letters, matching
-from stages.verifiers.clean import tidy
-from stages.verifiers.compare import same
-from stages.verifiers.figures import figure_of
+from stages.verifiers.choices.choice import chosen_letters, matching
+from stages.verifiers.choices.options import numbered_in
+from stages.verifiers.choices.romans import are_numbered, statements_of
 from stages.verifiers.forms import breaks_form
 from stages.verifiers.golds import Gold, type_gold
-from stages.verifiers.lines import phrase
-from stages.verifiers.options import numbered_in
-from stages.verifiers.polarity import polarity, stance
-from stages.verifiers.quadrants import asks_for_quadrant, quadrants_in
-from stages.verifiers.reading import read
-from stages.verifiers.romans import are_numbered, statements_of
-from stages.verifiers.said import is_relation, same_relation
+from stages.verifiers.kinds.bearings import bearing_in, bearing_of
+from stages.verifiers.kinds.compare import same
+from stages.verifiers.kinds.figures import figure_of
+from stages.verifiers.kinds.polarity import polarity, stance
+from stages.verifiers.kinds.quadrants import asks_for_quadrant, quadrants_in
+from stages.verifiers.kinds.reading import read
+from stages.verifiers.kinds.said import is_relation, same_relation
+from stages.verifiers.kinds.set_algebra import same_members
+from stages.verifiers.kinds.terms import Terms
+from stages.verifiers.kinds.text import HEDGE, NEGATION, normalize, same_text, same_words, squeezed
+from stages.verifiers.kinds.towers import same_power
+from stages.verifiers.kinds.values import Progression, Quantity, Value, Words
+from stages.verifiers.responses.lines import phrase
 from stages.verifiers.screen import is_mathematical, too_hard
-from stages.verifiers.set_algebra import same_members
-from stages.verifiers.terms import Terms
-from stages.verifiers.text import HEDGE, NEGATION, normalize, same_text, same_words, squeezed
-from stages.verifiers.towers import same_power
-from stages.verifiers.values import Progression, Quantity, Value, Words
+from stages.verifiers.spelling.clean import tidy
 
 NUMBERS = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]*\w)")
 LETTER = re.compile("[A-J]")

@@ -4,9 +4,9 @@ import functools
 import re
 from math import gcd
 
-from stages.verifiers.expressions import Node, Unreadable, symbols
-from stages.verifiers.grammar import parse
-from stages.verifiers.text import squeezed
+from stages.verifiers.formulas.expressions import Node, Unreadable, symbols
+from stages.verifiers.formulas.grammar import parse
+from stages.verifiers.kinds.text import squeezed
 
 TASK = re.compile(
     r"\b(?:simplify|reduce|expand|factor(?:i[sz]e)?|evaluate|compute|calculate|solve"

@@ -6,19 +6,18 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from stages.verifiers.choice import gold_letters
-from stages.verifiers.clean import LONGEST_ANSWER, restore, tidy
+from stages.verifiers.choices.choice import gold_letters
+from stages.verifiers.choices.options import options_in, with_capitals
+from stages.verifiers.formulas.longs import long_number
 from stages.verifiers.graded import graded_kind, problem_of
-from stages.verifiers.longs import long_number
-from stages.verifiers.options import options_in, with_capitals
-from stages.verifiers.polarity import is_polar
-from stages.verifiers.quadrants import Quadrants, asks_for_quadrant, quadrants_of
-from stages.verifiers.reading import read
-from stages.verifiers.regions import is_region
-from stages.verifiers.said import sign_alone
-from stages.verifiers.terms import Terms, terms_of
-from stages.verifiers.text import normalize
-from stages.verifiers.values import (
+from stages.verifiers.kinds.polarity import is_polar
+from stages.verifiers.kinds.quadrants import Quadrants, asks_for_quadrant, quadrants_of
+from stages.verifiers.kinds.reading import read
+from stages.verifiers.kinds.regions import is_region
+from stages.verifiers.kinds.said import sign_alone
+from stages.verifiers.kinds.terms import Terms, terms_of
+from stages.verifiers.kinds.text import normalize
+from stages.verifiers.kinds.values import (
     Line,
     Matrix,
     Moment,
@@ -30,6 +29,7 @@ from stages.verifiers.values import (
     Value,
     Words,
 )
+from stages.verifiers.spelling.clean import LONGEST_ANSWER, restore, tidy
 
 ALTERNATIVES = re.compile(r"\s*\\?#\s*\\?#\s*")
 LIST_OF_TEXTS = re.compile(r"\[\s*(?:'.*'|\".*\")\s*,?\s*\]", re.DOTALL)
@@ -150,7 +150,7 @@ def _alternatives(text: str) -> tuple[str, ...] | None:
         return (text,)
     values = [read(item) for item in items]
     if len(items) > 1 and all(isinstance(value, Quantity) and value.literal for value in values):
-        from stages.verifiers.compare import same
+        from stages.verifiers.kinds.compare import same
 
         return tuple(items) if all(same(values[0], one, Terms()) for one in values) else None
     return tuple(items)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.verifiers.boxes import BOX, last_box
-from stages.verifiers.extract import FINAL_HEAD, after_thinking, calmed
+from stages.verifiers.responses.boxes import BOX, last_box
+from stages.verifiers.responses.extract import FINAL_HEAD, after_thinking, calmed
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer

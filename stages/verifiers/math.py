@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from stages.verifiers.quantities import split_unit
-from stages.verifiers.units import factor
+from stages.verifiers.kinds.quantities import split_unit
+from stages.verifiers.kinds.units import factor
 
 MEMORY_BYTES = 2 << 30
 """Address space of a worker: a bigint bomb ends there, and the machine goes on."""

@@ -19,7 +19,7 @@ from sophia_cli.run_dir import RunDir
 from sophia_cli.status import read_status
 from stages import serving
 from stages.job import Outcome
-from stages.verifiers.extract import extract_answer
+from stages.verifiers.responses.extract import extract_answer
 from tests.reports import SilentReport
 
 NUM_SAMPLES, NUM_SHARDS, K = 6, 2, 2

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from pebble import ProcessPool
 
-from stages.verifiers.clean import tidy
 from stages.verifiers.math import equivalent, start_worker
+from stages.verifiers.spelling.clean import tidy
 from stages.verifiers.workers import workers_context
 
 SUM = r"\sum_{k=1}^4 k"

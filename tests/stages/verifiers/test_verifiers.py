@@ -7,8 +7,8 @@ import pytest
 
 from data.errors import EngineError
 from stages.verifiers import Attempt, Judgement, judge_by_rule, pool, selftest
-from stages.verifiers.extract import extract_answer
 from stages.verifiers.pool import Judge
+from stages.verifiers.responses.extract import extract_answer
 
 OPTIONS = ("12 cm", "15 cm", "18 cm", "None of these")
 

@@ -1,0 +1,1 @@
+"""Multiple choice: options, and answers that name them."""

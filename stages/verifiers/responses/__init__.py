@@ -1,0 +1,1 @@
+"""Where in a response its final answer stands."""

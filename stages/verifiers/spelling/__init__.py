@@ -1,0 +1,1 @@
+"""Answers in one spelling, before anything is read out of them."""
