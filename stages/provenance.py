@@ -18,15 +18,21 @@ PACKAGE = "sophia-rl"
 @cache
 def scorer_version() -> str:
     """The version of the rules that score: the package's, and a digest of their source."""
-    digest = hashlib.sha256()
-    for package in (stages.verifiers, stages.benchmarks):
-        for path in sorted(Path(package.__path__[0]).glob("*.py")):
-            digest.update(path.name.encode() + path.read_bytes())
     try:
         release = version(PACKAGE)
     except PackageNotFoundError:  # the source is there, but was not installed
         release = "source"
-    return f"{release}+{digest.hexdigest()[:8]}"
+    folders = [Path(package.__path__[0]) for package in (stages.verifiers, stages.benchmarks)]
+    return f"{release}+{source_digest(folders)[:8]}"
+
+
+def source_digest(folders: Iterable[Path]) -> str:
+    """SHA-256 of all Python files in folders, and in theirs."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def provenance(

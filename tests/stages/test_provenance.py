@@ -1,8 +1,11 @@
 """What results say of how they were come by."""
 
+from pathlib import Path
 from typing import Any
 
-from stages.provenance import provenance, scorer_version
+import stages.benchmarks
+import stages.verifiers
+from stages.provenance import provenance, scorer_version, source_digest
 
 
 def said(questions: str = "q", system_prompt: str = "slow_thinking", **sampling: Any) -> Any:
@@ -10,11 +13,22 @@ def said(questions: str = "q", system_prompt: str = "slow_thinking", **sampling:
     return provenance(rows, questions=questions, system_prompt=system_prompt, sampling=sampling)
 
 
-def test_other_rules_are_another_version() -> None:
+def test_other_rules_are_another_version(tmp_path: Path) -> None:
+    rule = tmp_path / "kinds" / "rule.py"
+    rule.parent.mkdir()
+    digests = set()
+    for text in ("one", "other"):
+        rule.write_text(text)
+        digests.add(source_digest([tmp_path]))
+    rule.rename(tmp_path / "rule.py")
+    assert len({*digests, source_digest([tmp_path])}) == 3
+
+
+def test_a_version_is_that_of_the_package_and_its_rules() -> None:
     release, _, digest = scorer_version().partition("+")
     assert release
-    assert len(digest) == 8
-    assert int(digest, 16) >= 0
+    packages = (stages.verifiers, stages.benchmarks)
+    assert source_digest([Path(one.__path__[0]) for one in packages]).startswith(digest)
 
 
 def test_rows_say_by_whom_they_were_scored() -> None:
