@@ -39,6 +39,7 @@ START_SECONDS = 120.0
 """A worker that has not loaded its libraries by then will not."""
 Ruled = Judgement | tuple[str, str, str]
 """As `judge_by_rule` returns it."""
+Batch = list[tuple[Tag, Attempt]]
 
 
 def _never() -> bool:
@@ -107,7 +108,8 @@ class Judge:
     ) -> Iterator[tuple[Tag, Judgement]]:
         """Judge tagged attempts, in order, reading only a little ahead.
 
-        When `should_stop` turns true, comparisons under way are left out, and nothing else.
+        When `should_stop` turns true, comparisons under way are left out, and attempts whose batch
+        has to be judged again.
 
         Raises:
             EngineError: the symbolic engine fails its self-test, or workers can't be kept alive.
@@ -128,21 +130,24 @@ class Judge:
         self, attempts: Iterable[tuple[Tag, Attempt]], should_stop: Callable[[], bool]
     ) -> Iterator[tuple[Tag, Ruling]]:
         """What the rules say of each attempt, in order; each worker has two batches at most."""
-        under_way: deque[tuple[list[tuple[Tag, Attempt]], Future[list[Ruled]]]] = deque()
+        under_way: deque[tuple[Batch[Tag], Future[list[Ruled]]]] = deque()
         for batch in _batches(attempts):
             under_way.append((batch, self._send([attempt for _, attempt in batch])))
             while under_way and (len(under_way) > 2 * self.num_workers or under_way[0][1].done()):
-                yield from self._returned(*under_way.popleft(), should_stop)
+                batch, future = under_way.popleft()
+                yield from self._returned(batch, future, under_way, should_stop)
         while under_way:
-            yield from self._returned(*under_way.popleft(), should_stop)
+            batch, future = under_way.popleft()
+            yield from self._returned(batch, future, under_way, should_stop)
 
     def _send(self, attempts: list[Attempt]) -> "Future[list[Ruled]]":
         return self.workers.run(judge_rows, attempts, seconds=self.timeout_seconds * RULES)
 
     def _returned(
         self,
-        batch: list[tuple[Tag, Attempt]],
+        batch: Batch[Tag],
         future: "Future[list[Ruled]]",
+        others: Iterable[tuple[Batch[Tag], "Future[list[Ruled]]"]],
         should_stop: Callable[[], bool],
     ) -> Iterator[tuple[Tag, Ruling]]:
         """What the rules say of a batch: each is judged alone where they could not get through."""
@@ -152,20 +157,24 @@ class Judge:
             return
         if isinstance(future.exception(), LOST):
             time.sleep(GRACE_SECONDS)
+        # Others may have kept the machine busy: nothing else is judged by the rules meanwhile.
+        wait([other for _, other in others])
         for tag, attempt in batch:
-            if not (should_stop() and isinstance(future.exception(), LOST)):
-                yield tag, self._ruling(self._alone(attempt))
-            # The signal that says to stop has ended the worker; the answer has not.
-            elif isinstance(ruled := judge_by_rule(attempt), Judgement):
-                yield tag, ruled
+            if (found := self._alone(attempt, should_stop)) is None:
+                return
+            yield tag, self._ruling(found)
 
-    def _alone(self, attempt: Attempt) -> Ruled:
+    def _alone(self, attempt: Attempt, should_stop: Callable[[], bool]) -> Ruled | None:
+        """What the rules say of an attempt; None: everything is to stop, and nothing is known."""
+        if should_stop():
+            return None
         try:
             (ruled,) = self._send([attempt]).result()
         except (TimeoutError, MemoryError):
             return Judgement(status="timeout", verifier="rule")
-        except LOST:
-            return Judgement(status="error", verifier="rule")
+        except LOST:  # it may be the signal that says to stop
+            time.sleep(GRACE_SECONDS)
+            return None if should_stop() else Judgement(status="error", verifier="rule")
         return ruled
 
     def _settle(
@@ -222,9 +231,9 @@ def judge_rows(attempts: list[Attempt]) -> list[Ruled]:
     return [judge_by_rule(attempt) for attempt in attempts]
 
 
-def _batches(attempts: Iterable[tuple[Tag, Attempt]]) -> Iterator[list[tuple[Tag, Attempt]]]:
+def _batches(attempts: Iterable[tuple[Tag, Attempt]]) -> Iterator[Batch[Tag]]:
     """Attempts in groups: as many as come at once, up to a limit."""
-    batch: list[tuple[Tag, Attempt]] = []
+    batch: Batch[Tag] = []
     began = time.monotonic()
     for each in attempts:
         batch.append(each)

@@ -47,6 +47,22 @@ def test_rules_have_a_deadline_and_their_neighbours_none_the_worse() -> None:
     assert seconds < 0.5 + 1
 
 
+class Losing(Judge):
+    """The workers of its rules die, of batches and of attempts alone."""
+
+    def _send(self, attempts: list[Attempt]) -> "Future[list[pool.Ruled]]":
+        return self.workers.run(die, seconds=9.0)  # type: ignore[arg-type]
+
+
+def test_attempts_that_a_stop_took_the_worker_from_are_left_out() -> None:
+    """A verdict would say what became of the worker; the next run gives the answer's own."""
+    with Losing(num_workers=1) as judge:
+        attempts = [(place, attempt("3", "3")) for place in range(3)]
+        assert list(judge.judge(attempts, should_stop=lambda: True)) == []
+        statuses = [found.status for _, found in judge.judge(attempts[:1])]
+    assert statuses == ["error"]
+
+
 def test_batches_keep_the_order_of_the_attempts() -> None:
     with Judge(num_workers=2) as judge:
         golds = [str(index) for index in range(1_000)]
