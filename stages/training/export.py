@@ -91,8 +91,8 @@ def export(
             shutil.copyfile(path, temporary / path.name)
     check_weights(base, temporary, tied)
     check_export(temporary, trained, plan)
-    manifest = replace(manifest, exported={"greedy_tokens": trained.tokens})
-    manifest.dump(temporary)
+    words = {"greedy_tokens": trained.tokens, "asked_on": trained.device and trained.device.type}
+    replace(manifest, exported=words).dump(temporary)
     for path in filter(Path.is_file, temporary.rglob("*")):
         with path.open("rb") as file:
             os.fsync(file.fileno())

@@ -1,7 +1,8 @@
 """Whether an export is the policy that was trained: loaded anew, it has its weights and its words.
 
 The words are a greedy completion of a planned prompt. They are compared where the model fits beside
-the rest into this rank's GPU, or is small enough for the CPU; the weights always.
+the rest into this rank's GPU, or is small enough for the CPU, on the same device for both; the
+weights always.
 """
 
 import inspect
@@ -39,6 +40,8 @@ class Portrait:
     tensors: Tensors
     tokens: list[int] | None
     """Of the completion; None: the model is too large to be asked."""
+    device: torch.device | None
+    """Where it was asked. Another one's last bits may give other words."""
 
 
 def portray(model: Any, folder: Path, plan: Plan) -> Portrait:
@@ -51,7 +54,8 @@ def portray(model: Any, folder: Path, plan: Plan) -> Portrait:
     """
     tensors = tensors_of(model)
     device = device_for(model)
-    return Portrait(tensors, None if device is None else complete(model, folder, plan, device))
+    tokens = None if device is None else complete(model, folder, plan, device)
+    return Portrait(tensors, tokens, device)
 
 
 def check_export(folder: Path, expected: Portrait, plan: Plan) -> None:
@@ -73,9 +77,8 @@ def check_export(folder: Path, expected: Portrait, plan: Plan) -> None:
     both = found.keys() | expected.tensors.keys()
     if differing := sorted(name for name in both if found.get(name) != expected.tensors.get(name)):
         wrong.append(f"{len(differing)} differing tensors, such as {differing[0]}")
-    device = device_for(model) if expected.tokens is not None and not wrong else None
-    if device is not None:
-        tokens = complete(model, folder, plan, device)
+    if expected.device is not None and not wrong:
+        tokens = complete(model, folder, plan, expected.device)
         if tokens != expected.tokens:
             wrong.append(f"the greedy completion {tokens} in place of {expected.tokens}")
     if wrong:
@@ -96,8 +99,10 @@ def tensors_of(model: Any) -> Tensors:
 def device_for(model: Any) -> torch.device | None:
     """Where the model can be asked; None: nowhere in reasonable time."""
     size = sum(each.nbytes for each in model.parameters())
-    if torch.cuda.is_available() and torch.cuda.mem_get_info()[0] >= ROOM * size:
-        return torch.device("cuda", torch.cuda.current_device())
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # of what training has let go
+        if torch.cuda.mem_get_info()[0] >= ROOM * size:
+            return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu") if size <= LARGEST_ON_CPU else None
 
 
@@ -124,6 +129,8 @@ def complete(model: Any, folder: Path, plan: Plan, device: torch.device) -> list
         pad_token_id=0,
     )
     model.to("cpu")
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # others may ask for the room
     return [int(token) for token in written[0, ids_1L.shape[1] :]]
 
 

@@ -60,7 +60,7 @@ def launch(
     for path in (progress, log):
         path.parent.mkdir(parents=True, exist_ok=True)
     progress.touch()
-    with log.open("ab") as output, _blocked(NOT_FOR_RANKS):
+    with log.open("ab") as output, blocked(NOT_FOR_RANKS):
         ranks = subprocess.Popen(
             command(task, num_ranks, module, num_nodes),
             stdin=subprocess.PIPE,
@@ -202,7 +202,7 @@ def last_words(log: Path) -> str:
 
 
 @contextmanager
-def _blocked(signals: Collection[signal.Signals]) -> Iterator[None]:
+def blocked(signals: Collection[signal.Signals]) -> Iterator[None]:
     """Processes started within the block, and theirs, never see these signals."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:

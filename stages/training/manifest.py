@@ -47,7 +47,8 @@ class Manifest:
     """What this was made from, where other ranks had written it."""
     exported: dict[str, Any] = field(default_factory=dict)
     """Of the finished policy, `greedy_tokens`: what it and the trained one both make of a planned
-    prompt; null: too large to be asked, so that its weights alone were compared."""
+    prompt, `asked_on` the CPU or a GPU; null: too large to be asked, so that its weights alone were
+    compared."""
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Path inside the folder -> bytes, SHA-256."""
 

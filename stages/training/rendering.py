@@ -8,14 +8,15 @@ however often they were stopped, what comes out is the same.
 """
 
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import BrokenExecutor, Future, wait
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +25,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from data.errors import EngineError
 from data.report import Report
+from stages.training.launch import blocked
 from stages.training.render import Example, Renderer, Tokens
 from stages.training.rendered_part import (
     Given,
@@ -42,6 +44,8 @@ WORTH_WORKERS = 256
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 0.5
 """A signal may end a worker this long before we hear of it ourselves."""
+LOST = (ProcessExpired, BrokenExecutor)
+"""What a part raises whose worker is gone, or the server that workers are forked off."""
 PLAN = "plan"
 """What progress calls it, in place of a table."""
 PARTS = "parts"
@@ -111,6 +115,10 @@ class Rendering:
         """
         context = get_context("forkserver")
         context.set_forkserver_preload([render_part.__module__])
+        # The server, and the tracker that starts with it, would end with a traceback. SIGTERM,
+        # which ends workers too, is not for them to ignore.
+        with blocked((signal.SIGHUP, signal.SIGUSR1)):
+            forkserver.ensure_running()
         return ProcessPool(
             max_workers=self.num_workers,
             initializer=start_worker,
@@ -168,8 +176,11 @@ class Rendering:
 
     def _begin(self, part: Part, in_workers: bool) -> None:
         if in_workers:
-            arguments = (part.rows, part.path, self.digest)
-            part.future = self.pool.schedule(render_in_worker, args=arguments)
+            try:
+                arguments = (part.rows, part.path, self.digest)
+                part.future = self.pool.schedule(render_in_worker, args=arguments)
+            except RuntimeError as error:  # so pebble says that a pool is broken
+                self._stop_or_raise(error)
         elif not render_part(self.renderer, part.rows, part.path, self.digest, self.should_stop):
             self.was_stopped = True
 
@@ -186,18 +197,29 @@ class Rendering:
         """Wait for a part; False where it is time to stop first."""
         if part.future is None:
             return not self.should_stop()
-        while not wait([part.future], timeout=POLL_SECONDS).done:
-            if self.should_stop():
-                return False
         try:
+            while not wait([part.future], timeout=POLL_SECONDS).done:
+                if self.should_stop():
+                    return False
+                if not self.pool.active:  # nobody will come to what still waits in its queue
+                    raise BrokenExecutor("the pool is broken")
             part.future.result()
-        except ProcessExpired as error:
-            time.sleep(GRACE_SECONDS)
-            if self.should_stop():
-                return False
+        except LOST as error:
+            self._stop_or_raise(error)
+            return False
+        return True
+
+    def _stop_or_raise(self, error: Exception) -> None:
+        """Stop where a signal to all processes of the group ended the worker, or its server.
+
+        Raises:
+            EngineError: there was no such signal.
+        """
+        time.sleep(GRACE_SECONDS)
+        if not self.should_stop():
             raise EngineError(
                 f"A process that turns rows into tokens died ({error}).",
                 "If it ran out of memory, give it more, or fewer cores; then run the same command "
                 "again, which goes on where this one ended.",
             ) from error
-        return True
+        self.was_stopped = True

@@ -1,5 +1,6 @@
 """Rows are rendered on all cores, in parts that a stop or a kill leaves there."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,7 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from data.errors import EngineError
+from data.errors import EngineError, Stopped
+from sophia_cli.signals import stop_on_signal
 from stages.training.plan import Plan
 from stages.training.planning import make_plan
 from stages.training.render import Example, Renderer, Tokens
@@ -151,6 +153,40 @@ def test_a_worker_that_dies_is_an_error_with_a_remedy(tmp_path: Path, policy: Pa
         plan_rows(tmp_path / "plan", policy, num_workers=2, kind=Deadly)
 
 
+def test_so_it_is_when_the_server_of_workers_dies(tmp_path: Path, policy: Path) -> None:
+    def kill_server() -> bool:
+        for process in psutil.Process().children():
+            with contextlib.suppress(psutil.ZombieProcess):
+                if any("multiprocessing.forkserver" in word for word in process.cmdline()):
+                    process.kill()
+        return False
+
+    with pytest.raises(EngineError, match="out of memory"):
+        plan_rows(tmp_path / "plan", policy, num_workers=2, should_stop=kill_server)
+
+
+@pytest.mark.parametrize(("parts", "number"), [(0, signal.SIGHUP), (2, signal.SIGTERM)])
+def test_a_signal_to_all_processes_is_a_stop(
+    parts: int, number: signal.Signals, tmp_path: Path, policy: Path
+) -> None:
+    folder, errors = tmp_path / "plan", tmp_path / "errors"
+    command = [sys.executable, "-m", __name__, str(folder), str(policy)]
+    with errors.open("w") as file:
+        attempt = subprocess.Popen(command, stderr=file, start_new_session=True)
+    while len(psutil.Process(attempt.pid).children()) < 2:  # the tracker and the server
+        assert attempt.poll() is None
+        time.sleep(0.01)
+    while len(list(folder.glob(f"{PARTS}/*/part-*"))) < parts:
+        assert attempt.poll() is None
+        time.sleep(0.01)
+    family = psutil.Process(attempt.pid).children(recursive=True)
+    os.killpg(attempt.pid, number)
+    assert attempt.wait(timeout=60) == Stopped.exit_code, errors.read_text()
+    assert "Traceback" not in errors.read_text()
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
+
+
 def test_parts_of_another_plan_are_not_taken(
     tmp_path: Path, policy: Path, undisturbed: dict[str, bytes]
 ) -> None:
@@ -164,10 +200,12 @@ def test_parts_of_another_plan_are_not_taken(
     assert contents(folder) == undisturbed
 
 
-def main(*arguments: Any) -> None:
+def main(*arguments: Any) -> int:
     folder, policy = map(Path, arguments)
-    plan_rows(folder, policy, num_workers=2)
+    with stop_on_signal(lambda text: None) as should_stop:
+        plan = plan_rows(folder, policy, num_workers=2, should_stop=should_stop)
+    return Stopped.exit_code if plan is None else 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))
