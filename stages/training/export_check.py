@@ -119,7 +119,7 @@ def device_for(model: Any) -> torch.device | None:
 
 @torch.inference_mode()
 def complete(model: Any, folder: Path, plan: Plan, device: torch.device) -> list[int]:
-    """A greedy completion of the shortest row's prompt; of those with an image, if there are any."""
+    """A greedy completion of the shortest row's prompt, of those with images where some have."""
     row = plan.row(rows_to_check(plan)[0])
     ids_1L = torch.tensor(row.prompt_ids, dtype=torch.long)[None]
     inputs: dict[str, Tensor] = {"attention_mask": torch.ones_like(ids_1L)}
