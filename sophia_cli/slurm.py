@@ -224,6 +224,8 @@ def num_nodes(stage: SlurmStage, config: RunConfig) -> int:
 def num_gpus(stage: SlurmStage, config: RunConfig) -> int:
     """GPUs of a task: as set for the stage, else as set for all, else what its models take.
 
+    For training, train.num_ranks comes before what is set for all stages, unless that is 0.
+
     Raises:
         ConfigError: training would have fewer than ranks.
     """

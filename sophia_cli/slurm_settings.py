@@ -21,8 +21,10 @@ class SlurmStage(StrEnum):
     EVAL = "eval"
 
 
-SIGNAL_SECONDS = {SlurmStage.TRAIN: 600}
+SIGNAL_SECONDS = {SlurmStage.TRAIN: 900}
 OTHER_SIGNAL_SECONDS = 120
+TIMES_NOTICE = 4
+"""A time limit is at least so many times the notice, unless that is set."""
 TIME_LIMIT = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 
 
@@ -42,7 +44,8 @@ def seconds_of(limit: str) -> int:
 
 
 def _check_limit(limit: str) -> str:
-    seconds_of(limit)
+    if not seconds_of(limit):
+        raise ValueError(f"{limit!r} is no time to work in; leave it out for the partition's own")
     return limit
 
 
@@ -85,9 +88,10 @@ class TaskSettings(BaseModel):
     options: tuple[str, ...] | None = None
     """More options of sbatch, such as --exclusive or --mail-type=FAIL."""
     signal_seconds: int | None = Field(None, ge=1)
-    """How long before the time limit a task is told to stop. Default: 120, and for training 600,
-    in which it writes a checkpoint: all ranks together 14 bytes for each trained parameter, 460 GB
-    for InternVL3-38B, so at 0.8 GB a second. Where files are slower, give it more."""
+    """How long before the time limit a task is told to stop. Default: 120, for training 900, and at
+    most a quarter of the limit. In it training writes a checkpoint, 14 bytes for each trained
+    parameter, and reads it back for its hashes: of InternVL3-38B 460 GB, which take 575 s to write
+    alone where all ranks together write 0.8 GB a second. Where files are slower, give it more."""
     setup: tuple[str, ...] | None = None
     """Lines of shell that come before the stage, such as module load cuda."""
 
@@ -112,5 +116,11 @@ class SlurmSettings(TaskSettings):
             value = getattr(own, name)
             chosen[name] = getattr(self, name) if value is None else value
         if chosen["signal_seconds"] is None:
-            chosen["signal_seconds"] = SIGNAL_SECONDS.get(stage, OTHER_SIGNAL_SECONDS)
+            chosen["signal_seconds"] = _default_notice(stage, chosen["time"])
         return TaskSettings.model_construct(**chosen)
+
+
+def _default_notice(stage: SlurmStage, limit: str | None) -> int:
+    """Seconds before the time limit."""
+    seconds = SIGNAL_SECONDS.get(stage, OTHER_SIGNAL_SECONDS)
+    return seconds if limit is None else min(seconds, max(1, seconds_of(limit) // TIMES_NOTICE))

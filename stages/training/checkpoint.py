@@ -147,22 +147,21 @@ def save(engine: Any, folder: Path, manifest: Manifest, keep: int) -> Path:
     if rank == 0:
         replace(manifest, files=files).dump(temporary)
         move_into_place(temporary, final)
-        prune(final, keep)
+        prune(folder, keep)
     distributed.barrier()
     return final
 
 
-def prune(written: Path, keep: int) -> None:
-    """Delete the oldest checkpoints, and never the one just written.
+def prune(folder: Path, keep: int) -> None:
+    """Delete all checkpoints but the newest.
 
     A kill in between leaves none of which a part is missing.
 
     Args:
-        written: the newest one.
-        keep: how many stay, this one included.
+        folder: the run's checkpoints.
+        keep: how many stay, at least one.
     """
-    others = [path for path in steps(written.parent) if path != written]
-    for old in others[: max(0, len(others) + 1 - keep)]:
+    for old in steps(folder)[:-keep]:
         hidden = old.with_name(f".{old.name}-pruned")
         old.rename(hidden)
         shutil.rmtree(hidden, ignore_errors=True)

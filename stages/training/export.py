@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from transformers import AutoModelForImageTextToText, GenerationConfig
 
 from stages.training.checkpoint import move_into_place
 from stages.training.config import Config
-from stages.training.export_check import check_export, portray
+from stages.training.export_check import check_words, load_again, portray
 from stages.training.manifest import Manifest
 from stages.training.plan import Plan
 
@@ -49,7 +49,8 @@ def export(
     manifest: Manifest,
     plan: Plan,
     config: Config | None = None,
-) -> None:
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
     """Write the policy, complete or not at all.
 
     Frozen weights, names, types and every other file are the base model's own: weights are loaded
@@ -64,10 +65,27 @@ def export(
         manifest: how it came about.
         plan: has a prompt by which the two are compared.
         config: what it was trained with; without LoRA it makes no difference.
+        should_stop: is asked between its phases, each of which takes minutes for large models.
+
+    Returns:
+        False where it was stopped first.
 
     Raises:
         EngineError: what was written is not what was trained.
     """
+    phases = _phases(base, weights, target, manifest, plan, config)
+    return not any(should_stop() for _ in phases)
+
+
+def _phases(
+    base: Path,
+    weights: Mapping[str, Tensor],
+    target: Path,
+    manifest: Manifest,
+    plan: Plan,
+    config: Config | None,
+) -> Iterator[None]:
+    """What `export` does, with a look around between its phases."""
     temporary = target.with_name(f".{target.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     model = AutoModelForImageTextToText.from_pretrained(base, dtype="auto")
@@ -78,11 +96,14 @@ def export(
         model = lora.merge(model, temporary / lora.FOLDER)
     elif unknown := model.load_state_dict(weights, strict=False).unexpected_keys:
         raise RuntimeError(f"The base model has no weights named {', '.join(unknown)}")
+    yield
     # The base's own may be one that transformers refuses to write; its file is copied below.
     model.generation_config = GenerationConfig()
     trained, tied = portray(model, base, plan), set(model.all_tied_weights_keys)
+    yield
     model.save_pretrained(temporary)
     del model
+    yield
     for path in temporary.iterdir():
         if path.is_file() and not is_weights(path):
             path.unlink()
@@ -90,9 +111,12 @@ def export(
         if path.is_file() and not is_weights(path) and not path.name.startswith("."):
             shutil.copyfile(path, temporary / path.name)
     check_weights(base, temporary, tied)
-    check_export(temporary, trained, plan)
+    exported = load_again(temporary, trained)
+    yield
+    check_words(exported, temporary, trained, plan)
     words = {"greedy_tokens": trained.tokens, "asked_on": trained.device and trained.device.type}
     replace(manifest, exported=words).dump(temporary)
+    yield
     for path in filter(Path.is_file, temporary.rglob("*")):
         with path.open("rb") as file:
             os.fsync(file.fileno())

@@ -58,16 +58,15 @@ def portray(model: Any, folder: Path, plan: Plan) -> Portrait:
     return Portrait(tensors, tokens, device)
 
 
-def check_export(folder: Path, expected: Portrait, plan: Plan) -> None:
-    """Load what was exported as anybody would, and compare it with what was trained.
+def load_again(folder: Path, expected: Portrait) -> Any:
+    """Load what was exported as anybody would, and compare its weights with those trained.
 
     Args:
         folder: the export, complete.
         expected: the portrait of the trained policy.
-        plan: as for that one.
 
     Raises:
-        EngineError: it is not the same.
+        EngineError: they are not the same.
     """
     model, loading = AutoModelForImageTextToText.from_pretrained(
         folder, dtype="auto", output_loading_info=True
@@ -77,16 +76,28 @@ def check_export(folder: Path, expected: Portrait, plan: Plan) -> None:
     both = found.keys() | expected.tensors.keys()
     if differing := sorted(name for name in both if found.get(name) != expected.tensors.get(name)):
         wrong.append(f"{len(differing)} differing tensors, such as {differing[0]}")
-    if expected.device is not None and not wrong:
-        tokens = complete(model, folder, plan, expected.device)
-        if tokens != expected.tokens:
-            wrong.append(f"the greedy completion {tokens} in place of {expected.tokens}")
     if wrong:
-        raise EngineError(
-            f"What was exported, loaded anew, is not the policy that was trained: it has "
-            f"{'; '.join(wrong)}.",
-            "Run the same command again, which exports the last checkpoint anew.",
-        )
+        raise _not_the_same("; ".join(wrong))
+    return model
+
+
+def check_words(model: Any, folder: Path, expected: Portrait, plan: Plan) -> None:
+    """Compare what an export says with what the trained policy said, where that was asked.
+
+    Args:
+        model: the export, loaded.
+        folder: where it lies.
+        expected: the portrait of the trained policy.
+        plan: as for that one.
+
+    Raises:
+        EngineError: it is not the same.
+    """
+    if expected.device is None:
+        return
+    tokens = complete(model, folder, plan, expected.device)
+    if tokens != expected.tokens:
+        raise _not_the_same(f"the greedy completion {tokens} in place of {expected.tokens}")
 
 
 def tensors_of(model: Any) -> Tensors:
@@ -108,7 +119,7 @@ def device_for(model: Any) -> torch.device | None:
 
 @torch.inference_mode()
 def complete(model: Any, folder: Path, plan: Plan, device: torch.device) -> list[int]:
-    """A greedy completion of the shortest prompt, with an image where any has one."""
+    """A greedy completion of the shortest row's prompt, of those with images where some have."""
     row = plan.row(rows_to_check(plan)[0])
     ids_1L = torch.tensor(row.prompt_ids, dtype=torch.long)[None]
     inputs: dict[str, Tensor] = {"attention_mask": torch.ones_like(ids_1L)}
@@ -142,3 +153,10 @@ def _to(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
 def _facts(tensor: Tensor) -> tuple[tuple[int, ...], str, str]:
     data: Any = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
     return tuple(tensor.shape), str(tensor.dtype), sha256(data).hexdigest()
+
+
+def _not_the_same(what: str) -> EngineError:
+    return EngineError(
+        f"What was exported, loaded anew, is not the policy that was trained: it has {what}.",
+        "Run the same command again, which exports the last checkpoint anew.",
+    )

@@ -41,15 +41,10 @@ def main(task_path: Path) -> None:
     threading.Thread(target=_wait_for_signal, args=(stop,), daemon=True).start()
     device = start_distributed()
     trainer = Trainer(task, device, stop)
-    done = train(trainer)
-    if done:
-        check_frozen(trainer.manifest.parts, frozen_digest(trainer.policy.model))
-    weights = gather_weights(trainer.engine) if done else None
-    distributed.barrier()
-    if weights is not None:
-        manifest = replace(trainer.manifest, files={})
-        final = task.checkpoints / checkpoint.FINAL
-        export(task.model, weights, final, manifest, trainer.plan, task.config)
+    if train(trainer):
+        finish(trainer)
+    else:
+        distributed.barrier()
 
 
 def start_distributed() -> torch.device:
@@ -100,6 +95,20 @@ def train(trainer: Trainer) -> bool:
             if metrics is not None:
                 trainer.report_ratio(metrics, "after")
     return done == num_steps
+
+
+def finish(trainer: Trainer) -> None:
+    """Have rank 0 export the trained policy. All ranks call it.
+
+    A stop leaves that to the next attempt, which finds the last step's checkpoint.
+    """
+    check_frozen(trainer.manifest.parts, frozen_digest(trainer.policy.model))
+    weights = gather_weights(trainer.engine)
+    distributed.barrier()
+    if weights is not None:
+        task, manifest = trainer.task, replace(trainer.manifest, files={})
+        final, should_stop = task.checkpoints / checkpoint.FINAL, trainer.stop.is_set
+        export(task.model, weights, final, manifest, trainer.plan, task.config, should_stop)
 
 
 def _listen(stop: threading.Event) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from data import tables
+from data.files import replacing
 from stages.training.plan import REJECTED, Plan
 
 OUTLINE = "plan.parquet"
@@ -54,9 +55,10 @@ def write_outline(
         [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)],
         schema=SCHEMA,
     )
-    (folder / OUTLINE).unlink(missing_ok=True)
-    tables.write_atomically(folder / OUTLINE, table, metadata)
-    shutil.copyfile(plan.folder / REJECTED, folder / REJECTED)
+    with replacing(folder / OUTLINE) as temporary:
+        tables.write_atomically(temporary, table, metadata)
+    with replacing(folder / REJECTED) as temporary:
+        shutil.copyfile(plan.folder / REJECTED, temporary)
 
 
 def _deal(plan: Plan, capacity: int | None) -> Iterator[tuple[int, int | None, int]]:

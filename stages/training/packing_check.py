@@ -57,6 +57,6 @@ def check_packing(
 def rows_to_check(plan: Plan) -> Sequence[int]:
     """The shortest rows: two with images around one without, as far as there are any."""
     by_length = sorted(range(plan.num_rows), key=lambda row: (plan.lengths[row], row))
-    with_images = [row for row in by_length if plan.row(row).images][:2]
-    without = [row for row in by_length if row not in with_images and not plan.row(row).images]
+    with_images = [row for row in by_length if plan.image_counts[row]][:2]
+    without = [row for row in by_length if not plan.image_counts[row]]
     return [*with_images[:1], *without[: 3 - len(with_images)], *with_images[1:]]

@@ -45,6 +45,9 @@ ROW_SCHEMA = pa.schema(
         pa.field("place", pa.int32()),
     ]
 )
+VERSION = 2
+"""Of the files of a plan, and of the parts it is rendered in; raise it when their columns change.
+It is no part of what a training is known by: a plan of another version is made again."""
 SCALARS = ("is_own", "behavior_logprob", "advantage", "group", "place")
 REJECTED = "rejected.jsonl"
 IMAGE_SCHEMA = pa.schema([pa.field("image", pa.large_binary())])

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data import tables
 from data.errors import InputError
 from data.report import Report
 from stages.seeds import seed_for
 from stages.training.config import Config
 from stages.training.mixture import Source, rows_per_epoch
-from stages.training.plan import Plan
+from stages.training.plan import VERSION, Plan
 from stages.training.plan_writer import PlanWriter
 from stages.training.render import Example, Renderer
 from stages.training.rendering import Rendering
@@ -55,6 +56,7 @@ def make_plan(
         InputError: no row is left to train on, or extra data can't be read.
         EngineError: a process that renders died.
     """
+    digest = tables.digest_of(digest, VERSION)
     if (folder / "plan.json").is_file() and (plan := Plan.open(folder)).digest == digest:
         return plan
     rendering = Rendering(folder, digest, make_renderer, should_stop, report, num_workers)

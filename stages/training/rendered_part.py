@@ -39,19 +39,18 @@ def start_worker(make_renderer: Callable[[], Renderer]) -> None:
     _of_worker.append(make_renderer())
 
 
-def render_in_worker(rows: Sequence[Given], path: Path, digest: str) -> None:
+def render_in_worker(rows: Sequence[Given], path: Path) -> None:
     """Render rows in a worker."""
-    render_part(_of_worker[0], rows, path, digest, lambda: False)
+    render_part(_of_worker[0], rows, path, lambda: False)
 
 
 def render_part(
     renderer: Renderer,
     rows: Sequence[Given],
     path: Path,
-    digest: str,
     should_stop: Callable[[], bool],
 ) -> bool:
-    """Render rows and write them to a file, which is there when it is whole.
+    """Render rows and write them to a file of the plan's folder of parts, there when it is whole.
 
     Returns:
         False where it was stopped first.
@@ -64,7 +63,7 @@ def render_part(
         is_rejected = isinstance(rendered, str)
         found.append({"rejected": rendered} if is_rejected else vars(rendered))
     table = pa.Table.from_pylist(found, schema=SCHEMA)
-    tables.write_atomically(path, table, tables.Metadata(stage="train", digest=digest))
+    tables.write_atomically(path, table, tables.Metadata(stage="train", digest=path.parent.name))
     return True
 
 

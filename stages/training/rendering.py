@@ -85,7 +85,6 @@ class Rendering:
         num_workers: int = 0,
     ) -> None:
         self.folder = folder / PARTS / digest
-        self.digest = digest
         self.make_renderer = make_renderer
         self.renderer = make_renderer()
         self.should_stop = should_stop
@@ -177,11 +176,10 @@ class Rendering:
     def _begin(self, part: Part, in_workers: bool) -> None:
         if in_workers:
             try:
-                arguments = (part.rows, part.path, self.digest)
-                part.future = self.pool.schedule(render_in_worker, args=arguments)
+                part.future = self.pool.schedule(render_in_worker, args=(part.rows, part.path))
             except RuntimeError as error:  # so pebble says that a pool is broken
                 self._stop_or_raise(error)
-        elif not render_part(self.renderer, part.rows, part.path, self.digest, self.should_stop):
+        elif not render_part(self.renderer, part.rows, part.path, self.should_stop):
             self.was_stopped = True
 
     def _finish(self, part: Part) -> Iterator[tuple[Example, Tokens | str]]:

@@ -45,7 +45,7 @@ def test_every_stage_is_a_script_that_bash_can_read() -> None:
             assert (done.returncode, done.stderr) == (0, "")
             asked = directives(script)
             assert {"--requeue", "--open-mode=append", "--nodes=1"} <= {*asked}
-            assert f"--signal=USR1@{600 if script.stage == 'train' else 120}" in asked
+            assert f"--signal=USR1@{900 if script.stage == 'train' else 120}" in asked
             (output,) = [shlex.split(line)[0] for line in asked if line.startswith("--output=")]
             assert output.startswith(f"--output={Path(ODD).absolute()}/logs/".replace("%", "%%"))
 
@@ -103,9 +103,19 @@ def test_each_stage_may_have_its_own_notice() -> None:
             assert f"--time-budget {seconds // 60}m " in script.text
         return [re.findall(r"USR1@(\d+)", script.text)[0] for script in found]
 
-    assert notices() == ["120", "600"]
+    assert notices() == ["120", "900"]
     assert notices("slurm.signal_seconds=300") == ["300", "300"]
-    assert notices("slurm.stages.train.signal_seconds=900") == ["120", "900"]
+    assert notices("slurm.stages.train.signal_seconds=1200") == ["120", "1200"]
+
+
+def test_a_short_time_limit_has_a_short_notice() -> None:
+    for limit, short, long in (("10:00", 120, 150), ("4:00", 60, 60), ("1:00:00", 120, 900)):
+        found = scripts_of("caption train", f"slurm.time={limit}")
+        assert f"--signal=USR1@{short}" in directives(found["caption"])
+        assert f"--signal=USR1@{long}" in directives(found["train"])
+    assert "--time-budget 7m30s" in scripts_of("train", "slurm.time=10:00")["train"].text
+    with pytest.raises(ConfigError, match=r"slurm\.time = 10:00 .*slurm\.signal_seconds = 900"):
+        scripts_of("train", "slurm.time=10:00", "slurm.stages.train.signal_seconds=900")
 
 
 def test_only_stages_that_run_models_ask_for_gpus() -> None:
@@ -287,7 +297,7 @@ def test_what_can_go_wrong(run: Path, tmp_path: Path) -> None:
         assert_refused(sophia("slurm", "caption", "--run", run, "--set", assignment), 2, *words)
 
     refused("slurm.time=soon", "slurm.time", "'soon' is no time limit", "h:m:s")
-    refused("slurm.time=2:00", "signal_seconds = 120", "more time")
+    refused("slurm.time=0", "slurm.time", "no time to work in")
     refused("slurm.stages.reson.mem=1G", "slurm.stages.reson", "'reason'")
     refused("slurm.num_worker=2", "slurm.num_workers")
 

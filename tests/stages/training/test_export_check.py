@@ -9,27 +9,49 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import AutoModelForImageTextToText
 
 from data import tables
 from data.errors import EngineError
 from stages.training import export_check
 from stages.training.export import export
-from stages.training.export_check import NUM_TOKENS, Portrait, check_export, portray
+from stages.training.export_check import NUM_TOKENS, Portrait, check_words, load_again, portray
 from stages.training.manifest import Manifest
 from stages.training.plan import Plan
 from tests import tiny_families
 from tests.stages.training.runs import make_config, make_rows, write_run
 from tests.stages.training.test_gradients import make_task
+from tests.stages.training.watched import StopAtPoll
+
+MANIFEST = Manifest(
+    metadata=tables.Metadata(stage="train", digest="x"),
+    plan="x",
+    planned={},
+    step=1,
+    num_steps=1,
+    zero_stage=0,
+    num_ranks=1,
+    seconds=1.0,
+)
 
 
 def load(folder: Path) -> Any:
     return AutoModelForImageTextToText.from_pretrained(folder, dtype="auto")
 
 
+def other_weights(folder: Path) -> dict[str, Tensor]:
+    weights = {name: each * 1.5 for name, each in load(folder).named_parameters() if "mlp" in name}
+    return {name: each for name, each in weights.items() if "language_model" in name}
+
+
 def plan_for(base: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     write_run(run_dir, make_rows(4))
     return Plan.open(make_task(run_dir, base, make_config(run_dir), monkeypatch) / "plan")
+
+
+def check_export(folder: Path, expected: Portrait, plan: Plan) -> None:
+    check_words(load_again(folder, expected), folder, expected, plan)
 
 
 def edit_config(folder: Path, section: str, name: str, value: object) -> None:
@@ -80,19 +102,7 @@ def test_a_torn_export_gets_no_name(
     tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = plan_for(policy, tmp_path / "run", monkeypatch)
-    metadata = tables.Metadata(stage="train", digest="x")
-    manifest = Manifest(
-        metadata=metadata,
-        plan="x",
-        planned={},
-        step=1,
-        num_steps=1,
-        zero_stage=0,
-        num_ranks=1,
-        seconds=1.0,
-    )
-    weights = {name: each * 1.5 for name, each in load(policy).named_parameters() if "mlp" in name}
-    weights = {name: each for name, each in weights.items() if "language_model" in name}
+    weights = other_weights(policy)
     target = tmp_path / "final"
     copyfile = shutil.copyfile
 
@@ -104,9 +114,21 @@ def test_a_torn_export_gets_no_name(
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfile", copy_badly)
         with pytest.raises(EngineError, match="greedy completion"):
-            export(policy, weights, target, manifest, plan)
+            export(policy, weights, target, MANIFEST, plan)
     assert not target.exists()
-    export(policy, weights, target, manifest, plan)
+    export(policy, weights, target, MANIFEST, plan)
     written = Manifest.load(target)
     assert written is not None and len(written.exported["greedy_tokens"]) == NUM_TOKENS
     assert written.exported["asked_on"] == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_a_stop_is_heard_between_all_phases(
+    tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, weights = plan_for(policy, tmp_path / "run", monkeypatch), other_weights(policy)
+    target, polls = tmp_path / "final", 0
+    while not export(policy, weights, target, MANIFEST, plan, should_stop=StopAtPoll(polls).is_set):
+        assert not target.exists()
+        polls += 1
+    assert polls >= 5
+    assert Manifest.load(target) is not None

@@ -11,6 +11,7 @@ from data.errors import EngineError
 from stages.training.attention import PACKED, packed_attention
 from stages.training.packing import deal, first_fit_decreasing
 from stages.training.packing_check import check_packing, rows_to_check
+from stages.training.plan import Plan
 from stages.training.policy import Policy
 from tests.stages.training.runs import make_rows
 from tests.stages.training.test_planning import plan_rows
@@ -84,6 +85,15 @@ def sharp(tmp_path: Path, policy: Path) -> Path:
                 weights.mul_(5)
     model.save_pretrained(folder)
     return folder
+
+
+def test_rows_to_check_are_found_by_their_columns(
+    tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To build each row of a plan takes seconds."""
+    plan = plan_rows(tmp_path, policy, make_rows(9))
+    monkeypatch.setattr(Plan, "row", None)
+    assert [plan.image_counts[row] for row in rows_to_check(plan)] == [1, 0, 1]
 
 
 def test_a_model_that_can_be_packed_is_trained(tmp_path: Path, sharp: Path) -> None:

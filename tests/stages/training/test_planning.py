@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.errors import InputError
+from stages.training import planning
 from stages.training.config import Mixture
 from stages.training.mixture import Source, draw
 from stages.training.plan import Plan
@@ -125,10 +126,14 @@ def test_nothing_left_to_train_on(tmp_path: Path, policy: Path) -> None:
         plan_rows(tmp_path / "long", policy, make_rows(3), max_length=10)
 
 
-def test_a_finished_plan_is_reopened_and_another_one_replaced(tmp_path: Path, policy: Path) -> None:
+def test_a_finished_plan_is_reopened_and_another_one_replaced(
+    tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = plan_rows(tmp_path, policy, make_rows(6))
     assert plan_rows(tmp_path, policy, []) == made
     assert plan_rows(tmp_path, policy, make_rows(4), digest="other").num_rows == 4
+    monkeypatch.setattr(planning, "VERSION", planning.VERSION + 1)
+    assert plan_rows(tmp_path, policy, make_rows(5), digest="other").num_rows == 5
 
 
 def test_extra_data_from_jsonl_parquet_and_the_world(tmp_path: Path, policy: Path) -> None:
