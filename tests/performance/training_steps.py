@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-ROWS_PER_STEP, PACK_LENGTH, MEDIAN_TOKENS, SIGMA, MAX_TOKENS = 32, 2048, 160, 0.7, 900
+ROWS_PER_STEP, PACK_LENGTH, MEDIAN_TOKENS, SIGMA, MAX_TOKENS = 32, 4096, 160, 0.7, 900
 TRL_BATCH_SIZES = (1, 2, 4, 8)
 HEAD_SIZE = 32
 """The smallest that vLLM's kernels take: a policy that can be sampled from has no smaller one."""
