@@ -2,11 +2,14 @@
 
     python -m tests.stages.training.kills UNDISTURBED RUN POLICY CONFIG SEED [PLACE ...]
 
-Attempts are forks of this process: to import everything takes longer than to train. The command,
-the ranks, and what they do are the real ones; only torchrun, which would start the ranks, is not.
+Attempts are forks of this process: to import everything takes longer than to train. The stage and
+the loop of the ranks are the real ones. In place of `launch` and torchrun, which tests of their own
+are about, the attempt forks its ranks; and a kill ends all of its processes at once.
 What each kill hit goes to standard output, a line of JSON each.
 """
 
+import functools
+import importlib
 import json
 import os
 import random
@@ -33,7 +36,12 @@ ANYWHERE_SECONDS = 1.5
 """From the start of the ranks on."""
 SWITCH_SECONDS = 0.0002
 """How long the thread that kills may wait for the other."""
-SPANS = {"export.export": 0.05, "checkpoint.move_into_place": 0.0005, "checkpoint.prune": 0.0005}
+SPANS = {
+    "export._phases": 0.05,
+    "checkpoint.load": 0.002,
+    "checkpoint.move_into_place": 0.0005,
+    "checkpoint.prune": 0.0005,
+}
 """Seconds after a function was called within which the kill comes; 0.01 for others."""
 REPEATED = ("trainer.Trainer.accumulate", "trainer.Trainer.step", "checkpoint.save")
 """Functions that may be let pass a few times first."""
@@ -69,7 +77,7 @@ def stack(frame: FrameType | None) -> list[str]:
 
 def lie_in_wait(moment: Moment, hit: Path) -> None:
     """Kill this process and all others of its attempt when the main thread gets there."""
-    main = threading.main_thread().ident
+    main, process = threading.main_thread().ident, os.getpid()
     assert main is not None
     passes = moment.passes
 
@@ -79,19 +87,30 @@ def lie_in_wait(moment: Moment, hit: Path) -> None:
             file.write(json.dumps(stack(sys._current_frames().get(main))))
         os.killpg(0, signal.SIGKILL)
 
-    def look(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal passes
-        if event == "call" and moment.place.endswith(f".{frame.f_code.co_qualname}"):
-            passes -= moment.place in stack(frame)
-            if passes < 0:
-                sys.setprofile(None)
-                threading.Thread(target=kill, daemon=True).start()
-
     sys.setswitchinterval(SWITCH_SECONDS)
     if moment.place == ANYWHERE:
         threading.Thread(target=kill, daemon=True).start()
-    else:
-        sys.setprofile(look)
+        return
+    owner, name, function = find(moment.place)
+
+    @functools.wraps(function)
+    def called(*arguments: Any, **options: Any) -> Any:
+        nonlocal passes
+        passes -= 1
+        if passes == -1 and os.getpid() == process:  # a rank has one of its own
+            threading.Thread(target=kill, daemon=True).start()
+        return function(*arguments, **options)
+
+    setattr(owner, name, called)
+
+
+def find(place: str) -> tuple[Any, str, Callable[..., Any]]:
+    """The module or class that has a function, its name there, and the function."""
+    module, *classes, name = place.split(".")
+    owner: Any = importlib.import_module(f"stages.training.{module}")
+    for each in classes:
+        owner = getattr(owner, each)
+    return owner, name, getattr(owner, name)
 
 
 def run_ranks(task: Path, num_ranks: int, log: Path, moment: Moment | None, hit: Path) -> None:
@@ -110,7 +129,6 @@ def run_ranks(task: Path, num_ranks: int, log: Path, moment: Moment | None, hit:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        sys.setprofile(None)
         if moment is not None and rank == 0:
             lie_in_wait(moment, hit)
         leave(lambda: loop.main(task))
@@ -137,7 +155,7 @@ def attempt(run_dir: Path, policy: Path, config: Config, moment: Moment | None) 
     """Run the command in a process group of its own, and kill it at a moment.
 
     Returns:
-        What was hit, and what lay in the folder of checkpoints then.
+        The functions that it was in then, and what lay in the folder of checkpoints.
     """
     hit = run_dir / "hit.json"
     hit.unlink(missing_ok=True)
@@ -155,7 +173,7 @@ def attempt(run_dir: Path, policy: Path, config: Config, moment: Moment | None) 
         if moment is None:
             return {}
         names = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
-        return {"place": moment.place, "hit": json.loads(hit.read_text()), "left": names}
+        return {"struck": json.loads(hit.read_text()), "left": names}
     os.setsid()
     train.launch = launch
     if moment is not None and moment.place != ANYWHERE:
