@@ -188,7 +188,8 @@ def _decide_values(gold: Gold, answer: str) -> Decision:
 def _read(gold: Gold, answer: str) -> Value:
     """An answer, read; two years as the gold answer writes them where they were asked for."""
     wanted = gold.values[0]
-    if isinstance(wanted, Sequence) and len(wanted.items) == 2 and asks_for_span(gold.terms.question):
+    is_pair = isinstance(wanted, Sequence) and len(wanted.items) == 2
+    if isinstance(wanted, Sequence) and is_pair and asks_for_span(gold.terms.question):
         if span := span_in(tidy(answer)):
             return Sequence(tuple(map(read, span)), wanted.opening, wanted.closing)
     return read(answer, gold.terms.hints)

@@ -44,7 +44,7 @@ KNOWN_WORDS = frozenset(
         "tanh abs min max gcd lcm circ"
     ).split()
 )
-COMPARED = re.compile(r"(?<=\S) (?:more|less)$")
+COMPARED = re.compile(r"(?<=\S) more$")
 """`23 cents more` are cents."""
 VOWEL = re.compile("[aeiouyAEIOUY]")
 """A short word without one is a product, `mgh`."""

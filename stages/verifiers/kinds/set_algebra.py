@@ -41,6 +41,7 @@ BUILT = re.compile(
     r"(?:\\\{|\{)\s*(?P<one>[a-z])\s*(?::|\||\\mid(?![A-Za-z])|∣)(?P<body>[^{}|:]+?)(?:\\\}|\})"
 )
 """`\\{x : x \\in A, x \\in B\\}`"""
+NOT_IN = r"(?:\\notin(?![A-Za-z])|\\not\s*\\in(?![A-Za-z])|∉)"
 JOINS = (
     (re.compile(r",|\band\b|且|\\(?:land|wedge)(?![A-Za-z])|∧"), "∩"),
     (re.compile(r"\bor\b|或|\\(?:lor|vee)(?![A-Za-z])|∨"), "∪"),
@@ -163,7 +164,7 @@ def _in_signs(text: str) -> str:
     if built is None or len(text) > LONGEST:
         return text
     one, body = built["one"], built["body"]
-    body = re.sub(rf"{one}\s*(?:\\notin(?![A-Za-z])|\\not\s*\\in(?![A-Za-z])|∉)\s*([A-Z])", r"\1'", body)
+    body = re.sub(rf"{one}\s*{NOT_IN}\s*([A-Z])", r"\1'", body)
     body = re.sub(rf"{one}\s*(?:\\in(?![A-Za-z])|∈)", "", body)
     for word, sign in JOINS:
         body = word.sub(sign, body)

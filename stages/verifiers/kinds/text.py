@@ -61,14 +61,14 @@ CONDITION_HAN = re.compile(
     r"随着?[^,;.而]{1,24}(?:而|,)|当[^,;.]{1,24}?时,?|[^,;.]{1,24}时,|(?:如果|若|假如)[^,;.]{1,24},"
 )
 """What a Chinese sentence lays down before it says what follows: `随x的增大而`, `电阻变大时,`."""
+LED_IN = re.compile(r"(?:as|when|while|whenever|if) [^,]{1,60}, ", re.IGNORECASE)
+"""The same in English, where a sentence begins with it."""
 ADDED = re.compile(r"(?<=\w)\s*\((?!not\b|or\b|and\b)[^()]{1,40}\)$")
 """What stands in brackets after a name says it once more."""
 THINGS = frozenset(
     "point line segment side angle triangle figure option team group box car player shape".split()
 )
-NEGATION = re.compile(
-    r"\b(?:not|never|no|neither|nor|without|cannot)\b|n't\b|不|没|非|无"
-)
+NEGATION = re.compile(r"\b(?:not|never|no|neither|nor|without|cannot)\b|n't\b|不|没|非|无")
 SAID_OF = re.compile(
     r"(?:so |thus |therefore |hence )?(?:the |a |an |these |this |it |they )?"
     r"(?:(?!(?:and|or|but|if|not|no|only)\b)[\w'-]+ ){0,4}(?:is|are|was|were) "
@@ -155,6 +155,8 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
     The gold answer may be a sentence of which the answer is the point, or the other way round;
     what is negated or left open on one side only is something else.
     """
+    if not LED_IN.match(gold):
+        answer = LED_IN.sub("", tidy(answer))
     if "(" not in gold:
         answer = ADDED.sub("", tidy(answer))
     left, right = normalize(gold), normalize(answer)
