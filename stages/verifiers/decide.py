@@ -17,10 +17,11 @@ from stages.verifiers.kinds.quadrants import asks_for_quadrant, quadrants_in
 from stages.verifiers.kinds.reading import read
 from stages.verifiers.kinds.said import is_relation, same_relation
 from stages.verifiers.kinds.set_algebra import same_members
+from stages.verifiers.kinds.spans import asks_for_span, span_in
 from stages.verifiers.kinds.terms import Terms
 from stages.verifiers.kinds.text import HEDGE, NEGATION, normalize, same_text, same_words, squeezed
 from stages.verifiers.kinds.towers import same_power
-from stages.verifiers.kinds.values import Progression, Quantity, Value, Words
+from stages.verifiers.kinds.values import Progression, Quantity, Sequence, Value, Words
 from stages.verifiers.responses.lines import phrase
 from stages.verifiers.screen import is_mathematical, too_hard
 from stages.verifiers.spelling.clean import tidy
@@ -160,7 +161,7 @@ def _by_letter(gold: Gold, answer: str) -> Decision | None:
 
 
 def _decide_values(gold: Gold, answer: str) -> Decision:
-    value = read(answer, gold.terms.hints)
+    value = _read(gold, answer)
     unsure = False
     for wanted, alternative in zip(gold.values, gold.alternatives, strict=True):
         found = same(wanted, value, gold.terms)
@@ -182,6 +183,16 @@ def _decide_values(gold: Gold, answer: str) -> Decision:
         # A number is not given as a formula that nobody can work out; a formula may be.
         return Decision(False if gold.kind == "number" else None, "screen")
     return Decision(None, "math", pair)
+
+
+def _read(gold: Gold, answer: str) -> Value:
+    """An answer, read; two years as the gold answer writes them where they were asked for."""
+    wanted = gold.values[0]
+    is_pair = isinstance(wanted, Sequence) and len(wanted.items) == 2
+    if isinstance(wanted, Sequence) and is_pair and asks_for_span(gold.terms.question):
+        if span := span_in(tidy(answer)):
+            return Sequence(tuple(map(read, span)), wanted.opening, wanted.closing)
+    return read(answer, gold.terms.hints)
 
 
 def _same_words(

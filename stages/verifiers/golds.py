@@ -3,13 +3,14 @@
 import ast
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from stages.verifiers.choices.choice import gold_letters
 from stages.verifiers.choices.options import options_in, with_capitals
 from stages.verifiers.formulas.longs import long_number
 from stages.verifiers.graded import graded_kind, problem_of
+from stages.verifiers.kinds.countries import is_country
 from stages.verifiers.kinds.polarity import is_polar
 from stages.verifiers.kinds.quadrants import Quadrants, asks_for_quadrant, quadrants_of
 from stages.verifiers.kinds.reading import read
@@ -95,6 +96,8 @@ def type_gold(
     if alternatives is None:
         return Gold(text, "none", problem="a list of texts: it is not clear if all are wanted")
     values = tuple(read(PREFIX.sub("", tidy(one)), terms.hints) for one in alternatives)
+    if any(isinstance(value, Moment) and value.kind == "clock" for value in values):
+        terms = replace(terms, hints=replace(terms.hints, clock=True))
     quadrants = quadrants_of(tidy(text), asks_for_quadrant(question))
     kind = "choice" if letters else "text" if quadrants else _kind(text, values[0], question)
     if not letters and not sign_alone(text) and any(_empty(value) for value in values):
@@ -163,6 +166,8 @@ def _empty(value: Value) -> bool:
 def _kind(text: str, value: Value, question: str) -> str:
     if is_polar(text, question):
         return "yes/no"
+    if is_country(normalize(text), question):
+        return "text"
     if is_region(value) and not isinstance(value, Relation):
         return "region"
     match value:

@@ -11,7 +11,7 @@ from stages.verifiers.kinds.compare import same
 from stages.verifiers.kinds.quadrants import quadrants_in, quadrants_of
 from stages.verifiers.kinds.reading import read
 from stages.verifiers.kinds.terms import Terms
-from stages.verifiers.kinds.text import normalize, words_of
+from stages.verifiers.kinds.text import NEGATION, normalize, words_of
 from stages.verifiers.kinds.values import Words
 from stages.verifiers.spelling.clean import tidy
 
@@ -160,7 +160,7 @@ def _matching(answer: str, options: tuple[str, ...], terms: Terms) -> tuple[str,
         for index, option in enumerate(options):
             other = read(option, terms.hints)
             if isinstance(other, Words) or isinstance(value, Words):
-                if words_of(option) == words_of(answer):
+                if words_of(option) == words_of(answer) != []:
                     found.append(index)
             elif same(other, value, terms):
                 found.append(index)
@@ -172,10 +172,12 @@ def _matching(answer: str, options: tuple[str, ...], terms: Terms) -> tuple[str,
         holding = [
             index
             for index, option in enumerate(options)
-            if isinstance(read(option), Words) and _holds(theirs, words_of(option))
+            if isinstance(read(option), Words)
+            and _holds(theirs, words_of(option))
+            and _denials(plain) == _denials(normalize(option))
         ]
         # The longest: `increase` is in `increase then decrease`.
-        if holding and not re.search(r"\b(?:not|or)\b|n't|不", plain):
+        if holding and not re.search(r"\bor\b", plain):
             words = [words_of(options[index]) for index in holding]
             longest = max(words, key=len)
             found = [
@@ -186,6 +188,11 @@ def _matching(answer: str, options: tuple[str, ...], terms: Terms) -> tuple[str,
     if not found:
         found = [*paraphrased(answer, options, stem_of(terms.question))]
     return tuple(chr(65 + index) for index in found)
+
+
+def _denials(plain: str) -> int:
+    """How often a text denies: an option it holds counts only where nothing else denies it."""
+    return len(NEGATION.findall(plain))
 
 
 def _neither(plain: str, options: tuple[str, ...]) -> list[int]:

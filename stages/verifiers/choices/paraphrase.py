@@ -13,10 +13,10 @@ SHORT_FORMS = (
 EMPTY = (
     EMPTY_WORDS
     | frozenset("first 1st also so thus hence therefore finally later afterwards".split())
-) - {"than", "more", "less", "most", "then"}
+) - {"than", "more", "less", "most"}
+"""`then` tells an order from another one; it may be left out but not put elsewhere."""
 SAME = {"remain": "stay", "keep": "stay"}
-THEN = frozenset({"then"})
-"""A word that tells an order from another one, so that it may be left out but not put elsewhere."""
+NEGATIONS = frozenset(["not", "neither", "nor", "without", "不", "没", "非", "无"])
 LONGEST = 24
 """Words of an answer that may be an option in other words."""
 
@@ -36,8 +36,8 @@ def paraphrased(answer: str, options: tuple[str, ...], question: str) -> tuple[i
     known = [_content(option) for option in options]
     if not all(known):
         return ()
-    shared = set(known[0]).intersection(*known)
-    own = set(_content(question)) - {word for option in known for word in option}
+    shared = set(known[0]).intersection(*known) - NEGATIONS
+    own = set(_content(question)) - {word for option in known for word in option} - NEGATIONS
     said = [word for word in said if word not in own | shared]
     return tuple(
         at
@@ -50,5 +50,5 @@ def _content(text: str) -> list[str]:
     plain = normalize(text)
     for short, full in SHORT_FORMS:
         plain = short.sub(full, plain)
-    words = [word for word in words_of(plain) if word not in EMPTY and word not in THEN]
+    words = [word for word in words_of(plain) if word not in EMPTY]
     return [SAME.get(stem(word), stem(word)) for word in words]

@@ -45,13 +45,19 @@ def all_of(plain: str, num_options: int) -> frozenset[str]:
     """
     letters = frozenset(chr(65 + at) for at in range(num_options))
     if but := BUT_HAN.fullmatch(plain):
-        return letters - {but[1].upper()}
+        return _without(letters, but[1])
     match = ALL.fullmatch(plain) or (ALL_HAN.fullmatch(plain) if HAN_ALL.search(plain) else None)
     if match is None or (match["count"] and NUMBERS[match["count"]] != num_options):
         return frozenset()
     if match.re is ALL and match[2]:
-        return letters - {match[2].upper()}
+        return _without(letters, match[2])
     return letters
+
+
+def _without(letters: frozenset[str], one: str) -> frozenset[str]:
+    """All letters but one; empty where that is none of them."""
+    left = letters - {one.upper()}
+    return left if left != letters else frozenset()
 
 
 def each_of(

@@ -21,7 +21,8 @@ BARE = re.compile(rf"(?:q ?)?(?P<bare>{ROMAN})|第?(?P<han>[一二三四])", re.
 WORD = re.compile("[Qq]uadrant|象限")
 ASKED = re.compile(
     r"\b(?:which|what) quadrants?\b|\bquadrants? (?:is|does|do|are)\b|第几象限|哪一?个?象限"
-    r"|象限[是为]",
+    r"|象限[是为]|第[^\w\u4e00-\u9fff]*(?:[_＿()（）]|\\(?:_|quad|underline))[^\d\u4e00-\u9fff]{0,40}象限"
+    r"|_ ?quadrants?\b|\bquadrants? ?_",
     re.IGNORECASE,
 )
 UNSURE = re.compile(

@@ -44,6 +44,8 @@ KNOWN_WORDS = frozenset(
         "tanh abs min max gcd lcm circ"
     ).split()
 )
+COMPARED = re.compile(r"(?<=\S) more$")
+"""`23 cents more` are cents."""
 VOWEL = re.compile("[aeiouyAEIOUY]")
 """A short word without one is a product, `mgh`."""
 HAN = re.compile("[\u4e00-\u9fff]")
@@ -142,6 +144,8 @@ def _with_words(text: str) -> Quantity | None:
     match = IN_BRACKETS.search(text) or TRAILING_WORDS.search(text)
     if match is None or match.start() == 0 or DENIED.search(match[1]):
         return None
+    if (bare := COMPARED.sub("", text)) != text and (whole := read_quantity(bare)) and whole.unit:
+        return whole
     left = text[: match.start()]
     if found := plain_number(left):
         return Quantity(*found, counted=match[1])

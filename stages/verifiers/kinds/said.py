@@ -49,6 +49,7 @@ ASIDE = re.compile(
     r"\b(?:the|lines?|planes?|triangles?|segments?)\b|直线|平面|线段|三角形|\\triangle|\s",
     re.IGNORECASE,
 )
+AROUND = " $\"'“”.。()（）[]{}"
 LONGEST = 80
 
 
@@ -62,7 +63,7 @@ class Said:
 
 def sign_alone(text: str) -> str | None:
     """The sign that a text consists of; None: it is more than that."""
-    return SIGNS.get(text.strip(" $\"'“”.。()（）[]{}"))
+    return SIGNS.get(text.strip(AROUND)) or SIGNS.get(tidy(text).strip(AROUND))
 
 
 def said_in(text: str) -> Said | None:

@@ -29,6 +29,23 @@ WORDS = (
 )
 NOISE = re.compile(r"\$|\\[()\[\],;! ]|\\(?:left|right|text|mathrm|displaystyle)(?![A-Za-z])")
 SIGN = re.compile(r"\\c[au]p(?![A-Za-z])|[∪∩∁]|complement|setminus|[补交并]")
+WRAPPED = re.compile(
+    r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it|sf|cal)|boldsymbol|bm)\s*\{([^{}]{0,40})\}"
+)
+FRONT = re.compile(
+    r"\s*(?:(?P<name>[A-TV-Z])|(?:the )?shaded (?:region|part|area)|阴影部分(?:表示的集合)?)\s*="
+    r"|\s*(?:the )?set\b|\s*集合"
+)
+"""What names a formula of sets: `P =`, `the set`."""
+BUILT = re.compile(
+    r"(?:\\\{|\{)\s*(?P<one>[a-z])\s*(?::|\||\\mid(?![A-Za-z])|∣)(?P<body>[^{}|:]+?)(?:\\\}|\})"
+)
+"""`\\{x : x \\in A, x \\in B\\}`"""
+NOT_IN = r"(?:\\notin(?![A-Za-z])|\\not\s*\\in(?![A-Za-z])|∉)"
+JOINS = (
+    (re.compile(r",|\band\b|且|\\(?:land|wedge)(?![A-Za-z])|∧"), "∩"),
+    (re.compile(r"\bor\b|或|\\(?:lor|vee)(?![A-Za-z])|∨"), "∪"),
+)
 LONGEST = 120
 MOST_LETTERS = 5
 Test = Callable[[frozenset[str]], bool]
@@ -117,6 +134,7 @@ def members_of(text: str) -> tuple[frozenset[str], frozenset[frozenset[str]]] | 
 
     An element is the letters that it is in.
     """
+    text = _in_signs(WRAPPED.sub(r" \1 ", text))
     text = NOISE.sub(" ", text).replace("\\{", "(").strip(" .。")
     if len(text) > LONGEST or not re.search(r"[A-Z]", text):
         return None
@@ -134,17 +152,34 @@ def members_of(text: str) -> tuple[frozenset[str], frozenset[frozenset[str]]] | 
         frozenset(name for name, is_in in zip(letters, bits, strict=True) if is_in)
         for bits in itertools.product((False, True), repeat=len(letters))
     ]
-    if len(reader.tokens) < 2:
-        return None
     return frozenset(letters), frozenset(one for one in elements if test(one))
 
 
+def _in_signs(text: str) -> str:
+    """A formula without what names it; a set given by its members' sets in signs."""
+    front = FRONT.match(text)
+    if front and not (front["name"] and front["name"] in text[front.end() :]):
+        text = text[front.end() :]
+    built = BUILT.fullmatch(text.strip(" .。$"))
+    if built is None or len(text) > LONGEST:
+        return text
+    one, body = built["one"], built["body"]
+    body = re.sub(rf"{one}\s*{NOT_IN}\s*([A-Z])", r"\1'", body)
+    body = re.sub(rf"{one}\s*(?:\\in(?![A-Za-z])|∈)", "", body)
+    for word, sign in JOINS:
+        body = word.sub(sign, body)
+    return body
+
+
 def same_members(gold: str, answer: str) -> bool | None:
-    """Whether two formulas of sets are the same; None: the gold answer is no such formula.
+    """Whether two formulas of sets are the same; None: one of them can't be read as such a formula.
 
     Where the letters differ they are different sets: nobody writes letters that do not matter.
     """
     ours = members_of(gold)
     if ours is None or not SIGN.search(gold):
         return None
-    return members_of(answer) == ours
+    theirs = members_of(answer)
+    if theirs is None and not any(name in answer for name in ours[0]):
+        return False  # it speaks of none of the sets
+    return None if theirs is None else theirs == ours

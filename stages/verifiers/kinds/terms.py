@@ -9,7 +9,9 @@ from stages.verifiers.kinds.tolerance import Tolerance, tolerance_of
 from stages.verifiers.kinds.units import asked_unit
 
 CLOCK = re.compile(
-    r"\bwhat time\b|\bwhen\b|o'clock|\bclock\b|arriv|depart|几点|什么时(?:候|间|刻)", re.IGNORECASE
+    r"\bwhat time\b|\bwhen\b|o'clock|\bclock\b|arriv|depart"
+    r"|几[点时]|时刻|写出?时间|什么时(?:候|间|刻)",
+    re.IGNORECASE,
 )
 RATIO = re.compile(r"\bratio\b|proportion|\bodds\b|:\s*\?|之比|比例|比值|比为", re.IGNORECASE)
 PERCENT = re.compile(r"percent|per cent|%|百分", re.IGNORECASE)

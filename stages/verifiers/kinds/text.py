@@ -4,6 +4,7 @@ import functools
 import re
 from fractions import Fraction
 
+from stages.verifiers.kinds.countries import in_short
 from stages.verifiers.spelling.clean import tidy
 from stages.verifiers.spelling.macros import without_arrows
 
@@ -56,14 +57,18 @@ BEFORE_HAN = re.compile(
 NOUN = re.compile("[形数角线体式者人]$")
 """A noun may have something in front of it that makes it another thing."""
 AROUND_HAN = re.compile("先.*[后再]|[一部]部分|有时")
+CONDITION_HAN = re.compile(
+    r"随着?[^,;.而]{1,24}(?:而|,)|当[^,;.]{1,24}?时,?|[^,;.]{1,24}时,|(?:如果|若|假如)[^,;.]{1,24},"
+)
+"""What a Chinese sentence lays down before it says what follows: `随x的增大而`, `电阻变大时,`."""
+LED_IN = re.compile(r"(?:as|when|while|whenever|if) [^,]{1,60}, ", re.IGNORECASE)
+"""The same in English, where a sentence begins with it."""
 ADDED = re.compile(r"(?<=\w)\s*\((?!not\b|or\b|and\b)[^()]{1,40}\)$")
 """What stands in brackets after a name says it once more."""
 THINGS = frozenset(
     "point line segment side angle triangle figure option team group box car player shape".split()
 )
-NEGATION = re.compile(
-    r"\b(?:not|n't|never|no|neither|nor|without|isn't|aren't|cannot)\b|不|没|非|无"
-)
+NEGATION = re.compile(r"\b(?:not|never|no|neither|nor|without|cannot)\b|n't\b|不|没|非|无")
 SAID_OF = re.compile(
     r"(?:so |thus |therefore |hence )?(?:the |a |an |these |this |it |they )?"
     r"(?:(?!(?:and|or|but|if|not|no|only)\b)[\w'-]+ ){0,4}(?:is|are|was|were) "
@@ -116,14 +121,14 @@ def numeric_value(text: str) -> Fraction | None:
 
 def _in_short(plain: str) -> str:
     """An answer by its shortest name: a function that is neither even nor odd is `neither`."""
-    plain = SPELLINGS.get(plain, plain)
+    plain = in_short(SPELLINGS.get(plain, plain))
     return SYNONYMS.get(plain, "none" if NEITHER.fullmatch(plain) else plain)
 
 
 def words_of(text: str) -> list[str]:
     """The words of a text, without articles; Chinese characters count each."""
     plain = normalize(text)
-    plain = SYNONYMS.get(plain, plain)
+    plain = in_short(SYNONYMS.get(plain, plain))
     found = re.findall(r"[a-z0-9][a-z0-9'+.-]*|[\u4e00-\u9fff]|\d+", plain)
     found = [SPELLINGS.get(word, word).strip(".-'") for word in found]
     return [word for word in found if word not in ARTICLES] or found
@@ -150,6 +155,8 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
     The gold answer may be a sentence of which the answer is the point, or the other way round;
     what is negated or left open on one side only is something else.
     """
+    if not LED_IN.match(gold):
+        answer = LED_IN.sub("", tidy(answer))
     if "(" not in gold:
         answer = ADDED.sub("", tidy(answer))
     left, right = normalize(gold), normalize(answer)
@@ -160,6 +167,8 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
     if left == right or re.sub(r"[\s_-]", "", left) == re.sub(r"[\s_-]", "", right):
         return True
     ours, theirs = words_of(gold), words_of(answer)
+    if not ours and not theirs:
+        return False  # signs, which are not the same
     if ours == theirs:
         return True
     subject = SAID_OF.match(right) if NEGATION.search(left) else None
@@ -170,6 +179,8 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
     if sorted(_stem(word) for word in ours) == sorted(_stem(word) for word in theirs):
         return len(ours) > 1 or ours[0][:3] == theirs[0][:3]
     if not left.isascii():
+        if not CONDITION_HAN.search(left):
+            right = CONDITION_HAN.sub("", right)
         at = right.find(left)
         if at < 0 or len(theirs) > 20 or AROUND_HAN.search(right):
             return False

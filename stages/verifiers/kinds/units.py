@@ -184,6 +184,8 @@ def asked_unit(question: str) -> str | None:
     question = question.replace("²", "^2").replace("³", "^3")
     for pattern in ASKED:
         for match in pattern.finditer(question[-2000:]):
+            if match[1].strip() in ("$", "\\$"):
+                return unit_of("dollars")
             words = re.sub(r"\\(?:text|mathrm|mathbf)\s*\{~?([^{}]*)\}|\$", r"\1", match[1]).split()
             for length in (3, 2, 1):
                 found = unit_of(" ".join(words[:length]).rstrip("?.,:;)"))

@@ -18,6 +18,8 @@ OPENED = ("<think>", "<thinking>", "<|begin_of_thought|>", "◁think▷", "<thou
 TURN_ENDS = re.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|end|user|assistant)\|>|</s>|<｜end▁of▁sentence｜>"
 )
+VERDICT_LETTER = re.compile(r"\[\[\s*([A-J](?:,? ?[A-J]){0,9})\s*\]\]")
+"""`[[B]]`, as judges of answers are told to write."""
 TAG = re.compile(r"[<\[]answer[>\]]|<\|begin_of_box\|>", re.IGNORECASE)
 END_TAG = re.compile(r"[<\[]/answer[>\]]|<\|end_of_box\|>", re.IGNORECASE)
 NESTED = re.compile(r"(</?answer>)(?:\s*\1){2,}", re.IGNORECASE)
@@ -103,7 +105,7 @@ def extract_answer(
     if tail is None:
         return None
     tail = calmed(_unnested(_first_turn(tail))[-LONGEST_TAIL:])
-    tail = without_html(with_signs(tail))
+    tail = VERDICT_LETTER.sub(r"\1", without_html(with_signs(tail)))
     accepted = [one for one in known if kind != "yes/no" and denies(one)]
     answer = _answer_in(tail, question, kind)
     if answer is None:

@@ -4,6 +4,7 @@ import re
 
 from stages.verifiers.choices.romans import statements_in
 from stages.verifiers.kinds.labelled import labelled_at_end
+from stages.verifiers.kinds.spans import asks_for_span, span_in
 from stages.verifiers.kinds.units import unit_of
 from stages.verifiers.responses.boxes import SEVERAL
 from stages.verifiers.responses.clauses import (
@@ -144,6 +145,8 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
         return subject
     if kind == "choice" and (subject := option_called_right(plain, question)):
         return subject
+    if kind in ENCLOSING and asks_for_span(question) and (span := span_in(plain)):
+        return " to ".join(span)
     match = BETWEEN.search(plain)
     if match and not VERB.search(plain, match.end()):
         return f"{match[1]} and {match[2]}".rstrip(".")
