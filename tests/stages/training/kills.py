@@ -9,6 +9,7 @@ What each kill hit goes to standard output, a line of JSON each.
 """
 
 import functools
+import gc
 import importlib
 import json
 import os
@@ -185,6 +186,7 @@ def attempt(run_dir: Path, policy: Path, config: Config, moment: Moment | None) 
 def main(
     undisturbed: Path, run_dir: Path, policy: Path, config: Config, seed: str, places: list[str]
 ) -> None:
+    gc.freeze()  # or each fork copies, and looks through, all that was imported
     attempt(undisturbed, policy, config, None)
     rng = random.Random(seed)
     for place in places:
