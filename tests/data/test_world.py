@@ -166,8 +166,9 @@ def test_models_are_small() -> None:
 
 @pytest.fixture(scope="module")
 def policy() -> tuple[Any, Any]:
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    import torch
+    import transformers
+
     torch.set_num_threads(1)
     path = resolve("world:policy")
     processor = transformers.AutoProcessor.from_pretrained(path)
@@ -223,8 +224,9 @@ def test_pictures_take_one_token_for_each_cell(policy: tuple[Any, Any]) -> None:
 
 
 def test_reasoner_thinks_then_answers_mostly_right() -> None:
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    import torch
+    import transformers
+
     torch.manual_seed(0)
     path = resolve("world:reasoner")
     tokenizer = transformers.AutoTokenizer.from_pretrained(path)
@@ -249,7 +251,8 @@ def test_reasoner_thinks_then_answers_mostly_right() -> None:
 
 
 def test_the_two_tokenizers_differ() -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     policy, reasoner = (
         transformers.AutoTokenizer.from_pretrained(resolve(f"world:{name}"))
         for name in ("policy", "reasoner")

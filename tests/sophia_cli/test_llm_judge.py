@@ -169,7 +169,6 @@ def test_of_two_workers_one_is_killed_and_it_comes_out_the_same(
 
 
 def test_vllm_judges_the_lessons_alike(folder: Path, judged: Path, tmp_path: Path) -> None:
-    pytest.importorskip("vllm")
     for name in ("samples", "rollouts"):
         shutil.copytree(judged / name, tmp_path / name)
     engine = ["models.verifier.engine=vllm", "models.verifier.engine_args.max_num_seqs=16"]

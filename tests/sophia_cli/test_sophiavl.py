@@ -19,8 +19,6 @@ from data.world.scenes import CELLS, make_scene, render
 from stages.trust import group_advantages, trust_weight
 from tests.command import assert_refused, result_of, sophia, work
 
-pytest.importorskip("vllm")
-
 JUDGE_PROMPT = "judge.prompt=world:prompts/judge.txt"
 FAST = (
     *("train.num_ranks=1", "train.num_epochs=1", "train.pack_length=4096", "train.dtype=float32"),

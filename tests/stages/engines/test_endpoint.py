@@ -21,8 +21,6 @@ from tests.stages.engines.asking import END_TURN, Model, answers, ask
 from tests.stages.engines.contract import BLUE, RED, PolicyContract, ReasonerContract, ordered
 from tests.stages.engines.serving import Served, serve
 
-pytest.importorskip("vllm")
-
 ALL_THERE_IS = {
     "logprobs": True,
     "extra_body": {"skip_special_tokens": False},

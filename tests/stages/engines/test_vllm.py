@@ -25,8 +25,6 @@ from tests.tiny_models import CONTEXT_LENGTH
 if TYPE_CHECKING:
     from stages.engines.vllm import VllmEngine
 
-pytest.importorskip("vllm")
-
 
 def start(path: Path) -> Engine:
     from stages.engines.vllm import VllmEngine

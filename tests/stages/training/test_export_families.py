@@ -13,15 +13,14 @@ from stages.engines import ModelConfig
 from stages.engines.transformers import TransformersEngine
 from stages.training.plan import Plan
 from stages.training.policy import Policy
+from stages.training.render import Renderer
 from tests import tiny_families
 from tests.stages.engines.asking import answers, ask
 from tests.stages.training.runs import make_config, make_job, make_rows, picture, write_run
 from tests.stages.training.standing import LOOP, Standing
 
-pytest.importorskip("vllm")
-
 FAMILIES = tuple(tiny_families.SAVERS)
-PACK_LENGTH = 400
+PACK_LENGTH, LONGEST = 400, 4096
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +79,15 @@ def test_vllm_gives_the_greedy_tokens_of_transformers(folder: Path, family: str)
     expected = answers(TransformersEngine(ModelConfig(path=str(final))), requests)
     engine = start(final)
     try:
+        prepared = [engine.loop.submit(engine._prepare(request)).result() for request in requests]
         found = answers(engine, requests)
     finally:
         engine.close()
-    for request in requests:
+    renderer = Renderer(final, LONGEST, None)
+    for request, (prompt, given) in zip(requests, prepared, strict=True):
+        # What the engine makes of images is what training makes of them.
+        in_training = renderer.prompt_ids(prompt.text, request.images)
+        assert list(given["prompt_token_ids"]) == list(in_training)
         mine, theirs = found[request.id], expected[request.id]
         assert (mine.error, theirs.error) == (None, None)
         assert len(theirs.token_ids) > 1
