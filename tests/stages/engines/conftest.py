@@ -1,8 +1,14 @@
+import sys
 from pathlib import Path
 
+import absl.logging
 import pytest
 
 from tests.tiny_models import save_policy, save_reasoner
+
+# vLLM's import closes all log handlers, and absl's, which rouge-score brings, closes its stream
+# along: it is not to be what pytest captures with.
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture(scope="session")
