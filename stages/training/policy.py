@@ -155,9 +155,11 @@ class Policy:
         """
         coming = [*micro_batches, *following]
         for index, numbers in enumerate(micro_batches):
+            batch = self.batch(plan, numbers)
+            # Only now: reading beside the vision tower's many small operations would slow them.
             for ahead in coming[index + 1 : index + 1 + READ_AHEAD]:
                 self.vision.expect(plan, ahead)
-            yield self.batch(plan, numbers)
+            yield batch
 
 
 def make_batch(

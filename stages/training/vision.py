@@ -84,8 +84,7 @@ class Vision:
         return self.processor.image_processor(list(images), return_tensors="pt", **options)
 
     def forget(self) -> None:
-        """Drop everything that is known of images, as if there had been none."""
-        self._coming.clear()
+        """Drop all features, so that every image is new. What was read ahead stays."""
         self._features.clear()
         self._feature_bytes = 0
 

@@ -83,7 +83,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", choices=["steps", "head"])
-    parser.add_argument("--steps", type=int, default=6, help="timed, after two to warm up")
+    parser.add_argument("--steps", type=int, default=10, help="timed, after two to warm up")
     parser.add_argument("--width", type=int, default=64, help="of the steps' model")
     clocks = ["wall", "processor"]
     parser.add_argument("--clock", choices=clocks, default="wall", help="of steps")
