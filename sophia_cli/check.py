@@ -88,7 +88,7 @@ def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:  # numbers or brackets without end, too
                 raise InputError(
                     f"Line {number} of {path} is not JSON: {error}.", "Write one object a line."
                 ) from error

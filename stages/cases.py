@@ -21,6 +21,7 @@ from stages.queries import (
     parse_verdict,
 )
 from stages.verifiers import Judgement
+from stages.verifiers.forms import FORM
 
 JUDGED_BY, EXTRACTED_BY = "llm_judge", "llm_extractor"
 """What decided, where it was no rule."""
@@ -77,6 +78,9 @@ class Case:
         if "judge" in self.tasks or not self.is_judged_by_model(self.found):
             return None
         if self.found.status != "incorrect" or self.found.grade is not None:
+            return None
+        # A model is asked if two answers are the same, and these may be, but for their form.
+        if FORM in (self.found.verifier or "").split(", "):
             return None
         if not is_worth_judging(self.found.extracted_answer):
             return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from stages.verifiers.choices.choice import chosen_letters, matching
 from stages.verifiers.choices.options import numbered_in
 from stages.verifiers.choices.romans import are_numbered, statements_of
-from stages.verifiers.forms import breaks_form
+from stages.verifiers.forms import FORM, breaks_form
 from stages.verifiers.golds import Gold, type_gold
 from stages.verifiers.kinds.bearings import bearing_in, bearing_of
 from stages.verifiers.kinds.compare import same
@@ -61,7 +61,7 @@ def decide(
     if gold.letters:
         return _decide_choice(gold, answer)
     if breaks_form(question, gold.alternatives[0], answer):
-        return Decision(False, "form")
+        return Decision(False, FORM)
     if (sets := same_members(gold.text, answer)) is not None:
         return Decision(sets, "sets")
     for alternative in gold.alternatives:

@@ -8,6 +8,8 @@ from stages.verifiers.formulas.expressions import Node, Unreadable, symbols
 from stages.verifiers.formulas.grammar import parse
 from stages.verifiers.kinds.text import squeezed
 
+FORM = "form"
+"""What the rule is called."""
 TASK = re.compile(
     r"\b(?:simplify|reduce|expand|factor(?:i[sz]e)?|evaluate|compute|calculate|solve"
     r"|what is (?:the value of )?(?=\$|[\d(])|rewrite|rationali[sz]e"

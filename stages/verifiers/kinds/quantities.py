@@ -27,7 +27,9 @@ ARC_PARTS = {
     "minutes": "arcminute", "minute": "arcminute", "min": "arcminute", "分": "arcminute",
     "seconds": "arcsecond", "second": "arcsecond", "秒": "arcsecond",
 }  # fmt: skip
-DOZENS = re.compile(r"((?:half )?an? |[\w.,/ ]{1,20} ?)dozens?(?: of)?(?: ([A-Za-z ]{1,24}))?")
+DOZENS = re.compile(
+    r"((?:half )?an? |[\w.,/ ]{1,20} ?)dozens?( and a half)?(?: of)?(?: ([A-Za-z ]{1,24}))?"
+)
 HALF_A = re.compile(r"^(?:a )?(half|quarter)(?: of)? an? (?=[a-z]+$)")
 PART_OF = re.compile(r"([a-z]+[ -][a-z]+) of an? ([a-z]{3,12})")
 """`three quarters of an hour`"""
@@ -44,6 +46,15 @@ KNOWN_WORDS = frozenset(
         "tanh abs min max gcd lcm circ"
     ).split()
 )
+POWERS = {"squared": "^2", "cubed": "^3", "factorial": "!"}
+POWER = re.compile(rf"(\d+(?:\.\d+)?|[a-z]) ({'|'.join(POWERS)})")
+"""`5 squared`"""
+NOT_COUNTED = re.compile(
+    r"\b(?:more|less|fewer|greater|larger|smaller|other) than\b|^(?:plus|minus|times|over) \S"
+    r"|\b(?:divided|multiplied|squared|cubed|factorial|hundred|thousand|million|billion)\b"
+    r"|^and an? (?:half|third|quarter)\b"
+)
+"""Words that make another number of the one in front of them."""
 COMPARED = re.compile(r"(?<=\S) more$")
 """`23 cents more` are cents."""
 VOWEL = re.compile("[aeiouyAEIOUY]")
@@ -71,6 +82,9 @@ def read_quantity(text: str) -> Quantity | None:
         return None
     if found := plain_number(text):
         return Quantity(*found)
+    if match := POWER.fullmatch(text):
+        node = _formula(match[1] + POWERS[match[2]])
+        return Quantity(node) if node else None
     if (match := PART_OF.fullmatch(text)) and (found := plain_number(match[1])):
         return Quantity(*found, unit=unit_of(match[2]))
     if (match := BASED.fullmatch(text)) and 2 <= int(match[2]) <= 36:
@@ -97,13 +111,14 @@ def read_quantity(text: str) -> Quantity | None:
     if whole := compound(text):
         return whole
     if "dozen" in text and (match := DOZENS.fullmatch(text)):
-        return _dozens(match[1].strip(), match[2] or "")
+        return _dozens(match[1].strip() + (match[2] or ""), match[3] or "")
     return _with_unit(text)
 
 
 def _dozens(count: str, counted: str) -> Quantity | None:
     """`2 dozen eggs`, `half a dozen`."""
-    found = plain_number({"a": "1", "half a": "0.5"}.get(count, count))
+    known = {"a": "1", "half a": "0.5", "a and a half": "1.5"}
+    found = plain_number(known.get(count, count))
     return Quantity(*found, unit="dozen", counted=counted) if found else None
 
 
@@ -143,6 +158,8 @@ def _with_words(text: str) -> Quantity | None:
     """A number followed by words that are no unit, such as what is counted."""
     match = IN_BRACKETS.search(text) or TRAILING_WORDS.search(text)
     if match is None or match.start() == 0 or DENIED.search(match[1]):
+        return None
+    if NOT_COUNTED.search(match[1]):
         return None
     if (bare := COMPARED.sub("", text)) != text and (whole := read_quantity(bare)) and whole.unit:
         return whole

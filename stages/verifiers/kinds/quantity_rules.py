@@ -65,7 +65,14 @@ def same_quantity(gold: Quantity, answer: Quantity, terms: Terms) -> bool | None
 def _counts_other_things(gold: str, answer: str) -> bool:
     """Whether two numbers count what has other names: `2 cats`, `2 dogs`."""
     ours, theirs = _nouns(gold), _nouns(answer)
-    return bool(ours and theirs and not ours & theirs)
+    if not (ours and theirs):
+        return False
+    # Of red balls and blue balls each has a word that the other one lacks.
+    return not ours & theirs or (gold.split()[-1:] == answer.split()[-1:] and _differ(ours, theirs))
+
+
+def _differ(ours: frozenset[str], theirs: frozenset[str]) -> bool:
+    return bool(ours - theirs and theirs - ours)
 
 
 def _nouns(counted: str) -> frozenset[str]:

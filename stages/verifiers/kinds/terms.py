@@ -17,6 +17,15 @@ RATIO = re.compile(r"\bratio\b|proportion|\bodds\b|:\s*\?|之比|比例|比值|�
 PERCENT = re.compile(r"percent|per cent|%|百分", re.IGNORECASE)
 ORDERED = re.compile(
     r"in (?:this|that|the (?:given|same|following)) order|respectively|分别|依次"
+    r"|\b(?:sort|arrange|rank|order|rearrange)\b[^.?]{0,80}\b(?:from|in|by|order|least|greatest)\b"
+    r"|\b(?:ascending|descending|increasing|decreasing|chronological|alphabetical|numerical"
+    r"|correct|right|proper) order\b|\bin order\b(?! to| that)|\bin (?:what|which) order\b"
+    r"|\bfrom (?:the )?(?:left to right|right to left|top to bottom|bottom to top"
+    r"|(?:least|smallest|lowest|lightest|shortest|slowest|youngest|earliest|greatest|largest"
+    r"|biggest|highest|heaviest|longest|fastest|oldest|latest|first|strongest|weakest|most|small"
+    r"|large|low|high)(?: \w+)? to)\b"
+    r"|排序|从[小大左右上下低高早晚轻重短长快慢]到|由[小大左右上下低高早晚轻重短长快慢]到"
+    r"|[升降]序|[先前]后顺序|(?:正确|排列)的?顺序"
     r"|\b(?:give|write|state|list|enter|answer|report|put|provide)\b[^.?]{0,80}\bfirst\b"
     r"|先(?:写|填|答|给)[^。？]{0,20}(?:再|后)",
     re.IGNORECASE,

@@ -5,6 +5,7 @@ import re
 from fractions import Fraction
 
 from stages.verifiers.kinds.countries import in_short
+from stages.verifiers.kinds.word_order import same_in_order
 from stages.verifiers.spelling.clean import tidy
 from stages.verifiers.spelling.macros import without_arrows
 
@@ -176,8 +177,9 @@ def same_text(gold: str, answer: str, question: str = "") -> bool:
         return True
     if bool(NEGATION.search(left)) != bool(NEGATION.search(right)) or HEDGE.search(right):
         return False
-    if sorted(_stem(word) for word in ours) == sorted(_stem(word) for word in theirs):
-        return len(ours) > 1 or ours[0][:3] == theirs[0][:3]
+    stems = [_stem(word) for word in ours], [_stem(word) for word in theirs]
+    if sorted(stems[0]) == sorted(stems[1]):
+        return same_in_order(left, right, *stems)
     if not left.isascii():
         if not CONDITION_HAN.search(left):
             right = CONDITION_HAN.sub("", right)
