@@ -37,6 +37,10 @@ NUMBERED = re.compile(
 SENTENCE_WORDS = 6
 SENTENCE = 4
 """Words from which an answer may be a sentence around a number."""
+OR = re.compile(r"\bor\b|或", re.IGNORECASE)
+EITHER_ASKED = re.compile(
+    r"\b(?:or|could|can|may|might|possible|possibly)\b|或|可能|可以", re.IGNORECASE
+)
 REMEMBERED = 20_000
 
 
@@ -160,7 +164,22 @@ def _by_letter(gold: Gold, answer: str) -> Decision | None:
     return Decision(bool(found), "choice")
 
 
+def _is_undecided(gold: Gold, answer: str) -> bool:
+    """Whether an answer names with `or` between them the things that the gold answer lists."""
+    wanted = gold.values[0]
+    if not isinstance(wanted, Sequence) or not OR.search(tidy(answer)):
+        return False
+    if OR.search(gold.text) or EITHER_ASKED.search(gold.terms.question):
+        return False
+    return all(
+        isinstance(item, Words) or (isinstance(item, Quantity) and item.node.name.isupper())
+        for item in wanted.items
+    )
+
+
 def _decide_values(gold: Gold, answer: str) -> Decision:
+    if _is_undecided(gold, answer):
+        return Decision(False, "or")
     value = _read(gold, answer)
     unsure = False
     for wanted, alternative in zip(gold.values, gold.alternatives, strict=True):

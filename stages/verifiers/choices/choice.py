@@ -34,6 +34,10 @@ MULTIPLE = re.compile(
     re.IGNORECASE,
 )
 NEITHER = re.compile(r"\bneither\b.{1,60}\bnor\b")
+NONE = re.compile(r"none|neither")
+NONE_OF = re.compile(
+    r"(?:none|neither) of (?:the (?:above|others?|two|options)|these|them)(?: .*)?"
+)
 ASKS_LETTER = re.compile(
     r"option|choice|choose|which of the following|multiple[- ]choice|选项|选择|正确的是|题目",
     re.IGNORECASE,
@@ -110,6 +114,9 @@ def chosen_letters(
     ]
     if len(exact) == 1 and len(plain) > 1:
         return frozenset(exact)
+    if NONE.fullmatch(normalize(plain)):
+        none = [at for at, text in enumerate(options) if NONE_OF.fullmatch(normalize(text))]
+        return frozenset(chr(65 + at) for at in none)
     several = letters_in(plain)
     if several and (len(several) > 1 or len(plain) == 1):
         return several

@@ -22,7 +22,7 @@ from stages.verifiers.kinds.discounts import discounts
 from stages.verifiers.kinds.renaming import readings
 from stages.verifiers.kinds.terms import Terms
 from stages.verifiers.kinds.tolerance import FLOAT, near
-from stages.verifiers.kinds.units import factor, plain_percent
+from stages.verifiers.kinds.units import factor, plain_percent, temperature
 from stages.verifiers.kinds.values import Literal, Quantity
 
 ANYTHING = frozenset(
@@ -192,6 +192,13 @@ def _same_value(gold: Quantity, value: Any, answer: Quantity, other: Any, terms:
 def _converted(
     value: Any, gold: Quantity, other: Any, answer: Quantity, unit: str, terms: Terms, to: str = ""
 ) -> bool:
+    warm = temperature(float(other), unit, to or gold.unit or "")
+    if warm is not None:
+        warmed = mpmath.mpf(warm)
+        # A float, like a factor.
+        return same_number(value, warmed, FLOAT) or near(
+            value, gold.literal, warmed, _rescaled(answer.literal), terms.tolerance
+        )
     size = factor(unit, to or gold.unit or "")
     if size is None:
         return False

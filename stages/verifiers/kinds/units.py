@@ -71,6 +71,7 @@ COUNT = (
 )
 OWN = frozenset(OTHER) - {"percent", "dozen"}
 """Kinds of money: of no other unit, and not worth a fixed amount of another."""
+SCALES = frozenset({"kelvin", "degree_Celsius", "degree_Fahrenheit"})
 CHANGE = {("cent", "dollar"): 0.01, ("jiao", "yuan"): 0.1, ("cent", "euro"): 0.01}
 WORDS: dict[str, tuple[tuple[str, int], ...]] = {
     word.replace("_", " "): ((name, 1),)
@@ -172,6 +173,13 @@ def factor(unit: str, to: str) -> float | None:
         return float(registry.Quantity(1.0, unit).to(to).magnitude)
     except (pint.errors.PintError, ArithmeticError, ValueError, TypeError):
         return None
+
+
+def temperature(value: float, unit: str, to: str) -> float | None:
+    """A temperature on another scale, whose zero may be elsewhere; None where it is none."""
+    if unit == to or not {unit, to} <= SCALES:
+        return None
+    return float(_registry().Quantity(value, unit).to(to).magnitude)
 
 
 def _is_pure(unit: str) -> bool:

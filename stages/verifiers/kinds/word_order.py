@@ -40,8 +40,7 @@ def same_in_order(left: str, right: str, ours: Sequence[str], theirs: Sequence[s
 def _is_swapped(left: str, right: str) -> bool:
     """Whether two stretches of two characters or more have changed places, and nothing else."""
     return any(
-        right.startswith(left[middle:end] + left[:middle])
-        and right[end:] == left[end:]
+        right.startswith(left[middle:end] + left[:middle]) and right[end:] == left[end:]
         for end in range(2 * HAN_HEAD, len(left))
         for middle in range(HAN_HEAD, end - HAN_HEAD + 1)
     )

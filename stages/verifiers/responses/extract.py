@@ -58,7 +58,9 @@ JSON_FIELD_ALONE = re.compile(r"\"(?:short|final)[ _]answer\"\s*:\s*\"[^\"]*\"",
 ASKED = re.compile(
     r"(?:\bwhether|\bif|是否|\b(?:false|wrong|incorrect|untrue|not (?:true|correct|right|the case))"
     r"(?: to \w+)? that|\b(?:student(?:'s)?|reference|standard|gold)"
-    r"|(?<!不)可能|不|也许|或许|大概)\s*$",
+    r"|(?<!不)可能|不|也许|或许|大概"
+    r"|\b(?:some\w*|others?|people|friends?|he|she|they|who|claims?) (?:\w+ )?"
+    r"(?:says?|said|claim(?:s|ed)?|thinks?|thought|believed?s?|argued?s?)?(?: that)?)\s*$",
     re.IGNORECASE,
 )
 """What stands before a marker that marks no answer: a question, a denial, somebody's answer."""
@@ -158,7 +160,7 @@ def _answer_in(tail: str, question: str, kind: str) -> str | None:
         start = tags[-1].end()
         end = END_TAG.search(tail, start)
         inner = tail[start : end.start() if end else None].strip()
-        if end and (instead := taken_back(tail[end.end() :], kind)) is not None:
+        if end and (instead := taken_back(tail[end.end() :], kind, 0, question)) is not None:
             return first_phrase(instead, kind, question)
         if len(inner) <= LONGEST_TAGGED and "\n" not in inner and not BOX.search(inner):
             return inner
@@ -172,7 +174,7 @@ def _answer_in(tail: str, question: str, kind: str) -> str | None:
         if stated and (box is None or not EMPTY.fullmatch(stated)):
             return stated
     if box is not None:
-        if (instead := taken_back(rest, kind)) is not None:
+        if (instead := taken_back(rest, kind, 0, question)) is not None:
             return first_phrase(instead, kind, question) or _marked(rest, question, kind)
         return _with_letter(box.content, rest) if kind == "choice" else box.content
     if found := _json_answer(tail):
@@ -198,7 +200,7 @@ def _behind(tail: str, mark: re.Match[str], kind: str) -> str:
 
 def _after(text: str, question: str, kind: str) -> str | None:
     """The answer behind a marker, or the one that replaces it further on."""
-    instead = taken_back(text, kind, start=1)
+    instead = taken_back(text, kind, 1, question)
     return first_phrase(text if instead is None else instead, kind, question)
 
 

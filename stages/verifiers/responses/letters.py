@@ -42,7 +42,9 @@ OUT = re.compile(
     r"[A-J]\s*选?项?\s*(?:错误|错|不正确|不对|不符合?)[^;；,，。.]*|"
     r"(?:options?|choices?)?\s*[A-J](?:\s*(?:,|and|or)\s*[A-J]){0,9}\s+"
     r"(?:can be|are|is|was|were)\s+"
-    r"(?:eliminated|ruled out|wrong|incorrect|not)[^.;]*?(?=,|;|\.|$)",
+    r"(?:eliminated|ruled out|wrong|incorrect|not)[^.;]*?(?=,|;|\.|$)|"
+    r"\b(?:eliminate|rule out|exclude|reject|discard|cross out|排除)s?\s*(?:options?|choices?|选项)?\s*"
+    r"\(?[A-J]\)?(?:(?:,? and |,? or |, ?|、|和)\(?[A-J]\)?){0,9}(?![A-Za-z'])",
     re.IGNORECASE,
 )
 HEDGED = re.compile(
@@ -54,7 +56,7 @@ HEDGED = re.compile(
     r"|\b(?:perhaps|possibly|maybe|not sure|unsure|unable to|not enough information|don't know"
     r"|(?:cannot|can't|can not) be (?:determined|decided|found|known|answered)"
     r"|(?:not possible|impossible) to|i (?:can't|cannot|can not))\b"
-    r"|\bif\b.{1,40}\bwere\b"
+    r"|\bif\b.{1,40}\bwere\b|\b(?:I|we)(?:'ve| have|'ll| will| must)? (?:give|gave|given) up\b|放弃"
     r"|\b(?:if i had to|my|best|a|i(?:'d|'ll)?|will have to|would)(?: \w+)? guess\b"
     r"|(?<!不)可能(?:是|选|为)|不确定|无法|也许|或许"
     r"|\b(?:I|we|one)(?:'d| would)? (?:need|require|want|have to (?:see|know|have))\b.{1,80}"

@@ -8,15 +8,15 @@ OPENING = re.compile(
     r"(?:(?:no,? )?wait\b|edit\b(?=\s*:)"
     r"|hold on\b|oops\b|sorry\b|apologies\b|correction\b|scratch that\b|actually\b"
     r"|on second thoughts?\b|no\b(?=\s*[,.:;!—-])|(?:(?:that|this|it|which)(?:'s| is| was)"
-    r"|^is|^was|turns out to be) (?:wrong|incorrect|not (?:right|correct|the answer)"
-    r"|an? (?:error|mistake))(?! (?:to|that|for)\b)"
+    r"|is|was|turns out to be) (?:wrong|incorrect|false|untrue|not (?:right|correct|true|the answer)"
+    r"|an? (?:error|mistake|trap|distractor))(?! (?:to|that|for)\b)"
     r"|i (?:made|misread|mis\w+|was wrong)\b"
     r"|等等|等一下|不对|不[,，]|更正|其实|抱歉|对不起|哦|算错|错了|我(?:算|看|弄)错)",
     re.IGNORECASE,
 )
 FAULT = re.compile(
     r"\b(?:wrong|incorrect|mistakes?|mistaken|errors?|misread|miscounted|miscalculated|misplaced"
-    r"|oops|correction|edit(?=\s*:)"
+    r"|false|untrue|not true|trap|distractor|oops|correction|edit(?=\s*:)"
     r"|I (?:used|took|counted|missed|overlooked|swapped)|scratch that|not right|not correct"
     r"|forg[eo]t(?:ten)?(?! (?:nothing|to (?:mention|say|note))\b)"
     r"|need to (?:halve|double|divide|multiply|subtract|add))\b|^\W*wait\W+no\b|^\W*no\W*$"
@@ -94,6 +94,11 @@ NOT_CONCLUDED = re.compile(
     r"|如果|以为|可能|是否|[若不]",
     re.IGNORECASE,
 )
+WRONG_ASKED = re.compile(
+    r"\b(?:not|false|incorrect|wrong|untrue|mistakes?|errors?|except)\b|错误|不正确|不对|错的|true or",
+    re.IGNORECASE,
+)
+POINTING = re.compile(r"(?:that|this|it|which|is|was)\b", re.IGNORECASE)
 SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
 DENIED = re.compile(r"\b(?:not|n't|never)\b|n't\b|不(?![对,，])", re.IGNORECASE)
 LONGEST = 1200
@@ -103,13 +108,14 @@ MOST_SENTENCES = 3
 """After owning a mistake; what comes later is another matter."""
 
 
-def taken_back(rest: str, kind: str, start: int = 0) -> str | None:
+def taken_back(rest: str, kind: str, start: int = 0, question: str = "") -> str | None:
     """What replaces an answer that the text behind it takes back.
 
     Args:
         rest: what follows the answer.
         kind: of the gold answer.
         start: from where on it may be taken back.
+        question: what was asked; where it is what is wrong, to call that wrong takes nothing back.
 
     Returns:
         The text from the new answer on; empty where there is none; None: nothing is taken back.
@@ -118,9 +124,11 @@ def taken_back(rest: str, kind: str, start: int = 0) -> str | None:
     openings = list(OPENING.finditer(rest, start))
     if not openings:
         return None
-    withdrawn = False
+    withdrawn, is_wrong_asked = False, WRONG_ASKED.search(question) is not None
     for opening in reversed(openings):
         said = SENTENCE.split(rest[opening.start() :].lstrip(" \n$*)]}\\.,;:"))
+        if is_wrong_asked and POINTING.match(said[0]):
+            continue
         is_fault = any(map(FAULT.search, said[:2])) and not any(map(NO_FAULT.search, said[:2]))
         is_recheck = is_fault or RECHECKED.match(said[0])
         if found := (is_recheck and _concluded(said)) or _stated(said, kind, is_fault):

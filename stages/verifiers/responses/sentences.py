@@ -46,6 +46,8 @@ NOTHING = re.compile(
 DENIED = re.compile(
     r"不(?:是|等于|为|应)|并非|≠|\\neq?\b|\b(?:is|are|was|be)(?: not|n't)\b|\bnot equal\b"
     r"|\b(?:cannot|can't|can not) be\b"
+    r"|\b(?:do|does|did|would|will|could|can)(?: not |n't |not )(?:get|equal|obtain|reach|give"
+    r"|yield|work)\b"
 )
 REASON = re.compile(r"\s*(?:since|because|as|for|due to)\b|因为", re.IGNORECASE)
 SO = re.compile(
@@ -67,6 +69,7 @@ EQUATIONS = re.compile(
 NEARLY = re.compile(r"(?<![^\s=≈$])[^\s=≈$]{1,60}\s?≈\s?[\d.]{1,40}$")
 JOINED = re.compile(r"[\s,;，；]*(?:and|or|,|;|和|或|、)?[\s,]*")
 WORDY = re.compile("[A-Za-z]{4,}")
+LETTERS = re.compile(r"[A-Za-z](?:(?:, and |,? and |, ?|、|和)[A-Za-z]){1,9}")
 LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
 MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
 PLACE = re.compile(r"\bquadrant|象限|[东南西北]偏[东南西北]", re.IGNORECASE)
@@ -152,7 +155,9 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
         return f"{match[1]} and {match[2]}".rstrip(".")
     answer = _found(plain, kind, question)
     if answer and kind not in WORDED and not re.search(r"[\d\\=<>^/+*]", answer):
-        symbol = kind not in ("number", "ratio", "time") and len(answer) <= 2
+        symbol = kind not in ("number", "ratio", "time") and (
+            len(answer) <= 2 or LETTERS.fullmatch(answer) is not None
+        )
         return answer if symbol or is_number(answer) or NOTHING.search(answer) else None
     return answer
 
