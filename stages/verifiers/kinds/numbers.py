@@ -20,8 +20,8 @@ POWER_OF_TEN = re.compile(
 )
 E_NOTATION = re.compile(r"([+-]?\d+(?:\.\d+)?)\s?[eE]\s?\{?([+-]?\d{1,5})\}?")
 SCALES = {
-    "hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "万": 4, "亿": 8, "千": 3, "百": 2,
-    "百万": 6, "千万": 7, "万亿": 12, "mln": 6, "bn": 9,
+    "hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "万": 4, "亿": 8,
+    "千": 3, "百": 2, "百万": 6, "千万": 7, "万亿": 12, "mln": 6, "bn": 9,
 }  # fmt: skip
 SCALED = re.compile(rf"([+-]?[\d.,]+)\s*({'|'.join(sorted(SCALES, key=len, reverse=True))})")
 ORDINAL = re.compile(r"(\d+)\s*\^?\s*\{?\s*(?:st|nd|rd|th)\s*\}?", re.IGNORECASE)

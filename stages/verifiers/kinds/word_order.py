@@ -22,8 +22,10 @@ def same_in_order(left: str, right: str, ours: Sequence[str], theirs: Sequence[s
     `isosceles right triangle`, `right isosceles triangle`.
 
     Args:
-        left, right: the normalized texts.
-        ours, theirs: the stems of their words, which are the same but for their order.
+        left: one text, normalized.
+        right: the other.
+        ours: the stems of the words of the one.
+        theirs: the same stems, in the order of the other.
     """
     if list(ours) == list(theirs):
         return len(ours) > 1 or left[:3] == right[:3]

@@ -43,7 +43,8 @@ OUT = re.compile(
     r"(?:options?|choices?)?\s*[A-J](?:\s*(?:,|and|or)\s*[A-J]){0,9}\s+"
     r"(?:can be|are|is|was|were)\s+"
     r"(?:eliminated|ruled out|wrong|incorrect|not)[^.;]*?(?=,|;|\.|$)|"
-    r"\b(?:eliminate|rule out|exclude|reject|discard|cross out|排除)s?\s*(?:options?|choices?|选项)?\s*"
+    r"\b(?:eliminate|rule out|exclude|reject|discard|cross out|排除)s?\s*"
+    r"(?:options?|choices?|选项)?\s*"
     r"\(?[A-J]\)?(?:(?:,? and |,? or |, ?|、|和)\(?[A-J]\)?){0,9}(?![A-Za-z'])",
     re.IGNORECASE,
 )

@@ -8,8 +8,9 @@ OPENING = re.compile(
     r"(?:(?:no,? )?wait\b|edit\b(?=\s*:)"
     r"|hold on\b|oops\b|sorry\b|apologies\b|correction\b|scratch that\b|actually\b"
     r"|on second thoughts?\b|no\b(?=\s*[,.:;!—-])|(?:(?:that|this|it|which)(?:'s| is| was)"
-    r"|is|was|turns out to be) (?:wrong|incorrect|false|untrue|not (?:right|correct|true|the answer)"
-    r"|an? (?:error|mistake|trap|distractor))(?! (?:to|that|for)\b)"
+    r"|is|was|turns out to be) (?:wrong|incorrect|false|untrue"
+    r"|not (?:right|correct|true|the answer)|an? (?:error|mistake|trap|distractor))"
+    r"(?! (?:to|that|for)\b)"
     r"|i (?:made|misread|mis\w+|was wrong)\b"
     r"|等等|等一下|不对|不[,，]|更正|其实|抱歉|对不起|哦|算错|错了|我(?:算|看|弄)错)",
     re.IGNORECASE,
@@ -95,7 +96,8 @@ NOT_CONCLUDED = re.compile(
     re.IGNORECASE,
 )
 WRONG_ASKED = re.compile(
-    r"\b(?:not|false|incorrect|wrong|untrue|mistakes?|errors?|except)\b|错误|不正确|不对|错的|true or",
+    r"\b(?:not|false|incorrect|wrong|untrue|mistakes?|errors?|except)\b|true or"
+    r"|错误|不正确|不对|错的",
     re.IGNORECASE,
 )
 POINTING = re.compile(r"(?:that|this|it|which|is|was)\b", re.IGNORECASE)
