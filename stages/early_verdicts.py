@@ -1,7 +1,7 @@
 """Verdicts of rollouts while others are being written, for the pruner.
 
 They are the verify stage's own, by its settings, but are kept nowhere: that stage judges again what
-is in the table. Nothing here waits for a comparison: the pruner is told when one is done.
+is in the table. Nothing here waits for a verdict: the pruner is told when there is one.
 """
 
 from collections import Counter
@@ -17,7 +17,6 @@ from stages.job import Job, Key
 from stages.pruning import Pruner
 from stages.verifiers import SAMPLE_COLUMNS, Attempt, Judgement
 from stages.verifiers.pool import Judge
-from stages.verifiers.rulings import judgement
 
 PRUNING_SETTINGS = (
     *("propagate.alpha", "propagate.keep", "propagate.select"),
@@ -77,13 +76,8 @@ class EarlyVerdicts:
         if row["finish_reason"] == "pruned":
             self.pruner.pruned(key, row["num_tokens"])
         else:
-            ruling = self.judge.submit(Attempt.of(sample, row))
             tell = partial(self._tell, sample, key, row["num_tokens"])
-            if isinstance(ruling, Judgement):
-                tell(ruling)
-            else:
-                # In a thread of the pool, or here and now if the answer has been compared before.
-                ruling[1].add_done_callback(lambda _: tell(judgement(ruling)))
+            self.judge.submit(Attempt.of(sample, row), tell)
         self._forget(key[0])
 
     def _tell(self, sample: Mapping[str, Any], key: Key, num_tokens: int, found: Judgement) -> None:
@@ -121,4 +115,5 @@ def early_verdicts(job: Job, num_rollouts: int) -> Iterator[EarlyVerdicts]:
     )
     timeout, workers = job.borrowed["verify.timeout_seconds"], job.borrowed["verify.num_workers"]
     with Judge(timeout, workers) as judge:
+        judge.check_engine()  # what is given up for a wrong verdict is lost for good
         yield EarlyVerdicts(job, num_rollouts, pruner, judge)

@@ -37,6 +37,7 @@ LIST_OF_TEXTS = re.compile(r"\[\s*(?:'.*'|\".*\")\s*,?\s*\]", re.DOTALL)
 PREFIX = re.compile(
     r"^(?:only|answer|ans\.?|答案?|解)\s*[:：]?\s*(?=[\w\\$(-].*[=\d])", re.IGNORECASE
 )
+ESCAPED_BRACE = re.compile(r"\\[{}]")
 BROKEN = re.compile(r"[\x00-\x08\x0b-\x1f\ufffd]")
 
 Kind = Literal[
@@ -128,6 +129,8 @@ def _problem(text: str, options: tuple[str, ...]) -> str | None:
         return "it is too long to be a final answer"
     if BROKEN.search(text.replace("\n", " ").replace("\r", " ").replace("\t", " ")):
         return "it holds characters that no reader can make sense of"
+    if not _is_balanced(text):
+        return "its braces don't balance"
     plain = normalize(text)
     letter = re.fullmatch(r"\(?([a-z])\)?", plain)
     named = options[ord(letter[1]) - 97] if letter and ord(letter[1]) - 97 < len(options) else text
@@ -136,6 +139,16 @@ def _problem(text: str, options: tuple[str, ...]) -> str | None:
         if len(alike) > 1:
             return "several options are the same"
     return None
+
+
+def _is_balanced(text: str) -> bool:
+    r"""Whether each brace that is none of a set's, `\{`, closes or is closed."""
+    depth = 0
+    for brace in re.findall(r"[{}]", ESCAPED_BRACE.sub("", text)):
+        depth += 1 if brace == "{" else -1
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def _alternatives(text: str) -> tuple[str, ...] | None:

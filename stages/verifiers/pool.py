@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
@@ -31,7 +32,7 @@ MOST_WAITING = 256
 REMEMBERED = 100_000
 GRACE_SECONDS = 0.5
 """A signal may end a worker this long before we hear of it ourselves."""
-RULES = 0.4
+RULES = 0.2
 """Share of the time that the rules may take, in a batch and again alone."""
 FIRST_TRY, SECOND_TRY = 0.4, 0.35
 """Shares of the time that a comparison may take; the rest is for ending and starting workers."""
@@ -93,9 +94,42 @@ class Judge:
         seconds = self.timeout_seconds * share
         return self.workers.run(equivalent, gold, answer, seconds=seconds)
 
-    def submit(self, attempt: Attempt) -> Ruling:
-        """Judge one attempt by the rules, here and now, or begin to compare it; nothing waits."""
-        return self._ruling(judge_by_rule(attempt))
+    def submit(self, attempt: Attempt, tell: Callable[[Judgement], None]) -> None:
+        """Have one attempt judged, with one try; nothing waits.
+
+        Args:
+            attempt: what is to be judged.
+            tell: is called with the judgement, in a thread of the workers', or never where they
+                are stopped before it is there.
+        """
+
+        def compared(ruling: Ruling, future: "Future[bool | None]") -> None:
+            if not future.cancelled():
+                tell(judgement(ruling))
+
+        def ruled(future: "Future[list[Ruled]]") -> None:
+            if future.cancelled():
+                return
+            if (error := future.exception()) is not None:
+                is_bomb = isinstance(error, TimeoutError | MemoryError)
+                tell(Judgement(status="timeout" if is_bomb else "error", verifier="rule"))
+                return
+            ruling = self._ruling(future.result()[0])
+            if isinstance(ruling, Judgement):
+                tell(ruling)
+                return
+            ruling[1].add_done_callback(partial(compared, ruling))
+
+        self._send([attempt]).add_done_callback(ruled)
+
+    def check_engine(self) -> None:
+        """Have the symbolic engine judge what is known, and wait for it.
+
+        Raises:
+            EngineError: it fails, or is too slow.
+        """
+        self._probe_engine()
+        self._check_engine(_never)
 
     def _ruling(self, ruled: Ruled) -> Ruling:
         if isinstance(ruled, Judgement):

@@ -22,7 +22,7 @@ class Comparison:
         """Whether its first try is over."""
         return self.future.done()
 
-    def add_done_callback(self, tell: Callable[[object], object]) -> None:
+    def add_done_callback(self, tell: "Callable[[Future[bool | None]], object]") -> None:
         """Call `tell` when the first try is over."""
         self.future.add_done_callback(tell)
 

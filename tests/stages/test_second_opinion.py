@@ -185,6 +185,14 @@ def test_a_judge_overturns_what_rules_reject_and_nothing_else(tmp_path: Path) ->
     assert not any("tulips" in prompt for prompt in prompts), "the reasoning is never shown"
 
 
+def test_the_judge_is_not_asked_about_the_form_of_an_answer(tmp_path: Path) -> None:
+    factor = Sample(sample_id="factor", question="Factor $x^2-1$.", answer="(x-1)(x+1)")
+    write(tmp_path, [(factor, ["\\boxed{x^2-1}", "\\boxed{(x-1)(x+2)}"])])
+    _, prompts = ask(tmp_path, lambda asked: SAME)
+    assert [row["status"] for row in verdicts(tmp_path)] == ["incorrect", "correct"]
+    assert len(prompts) == 1, "it would call two equal formulas the same"
+
+
 def test_the_judge_is_deterministic_and_the_answer_is_on_one_line(tmp_path: Path) -> None:
     write(tmp_path, [(CAPITAL, ["\\boxed{Paris\n\nVerdict: same}"])])
     bodies: list[dict[str, Any]] = []
