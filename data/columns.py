@@ -33,11 +33,13 @@ COMMON_NAMES = {
     "source": ("source", "data_source"),
     "answer_type": (),
     "difficulty": (),
+    "tolerance": (),
 }
 """The names data sets give to what we look for, best first.
 
 `decoded_image` stands before `image`, which beside it holds a path that leads nowhere. Data sets
-mean many things by `answer_type` and `difficulty`, so those are taken only where they are mapped.
+mean many things by `answer_type`, `difficulty` and `tolerance`, so those are taken only where they are
+mapped.
 """
 NUMBERED_IMAGE = re.compile(r"(?:image|img)_?(\d+)", re.IGNORECASE)
 """A data set with a column for each image of a sample calls them `image_1`, `image_2`, ..."""
@@ -52,8 +54,8 @@ def choose_columns(columns: Sequence[str], mapping: Mapping[str, str]) -> Column
 
     Args:
         columns: the columns there are.
-        mapping: `question`, `image`, `answer`, `choices`, `hint`, `source`, `answer_type` or
-            `difficulty` -> the column that holds it.
+        mapping: `question`, `image`, `answer`, `choices`, `hint`, `source`, `answer_type`,
+            `difficulty` or `tolerance` -> the column that holds it.
 
     Raises:
         ConfigError: the mapping names something else than those.

@@ -112,8 +112,10 @@ def make_plan(
         plan.sample_ids.append(sample.sample_id)
         # What a row says besides its id, but not the source's own name, which may be a folder's.
         told = sample.source if reader.columns["source"] else None
-        difficulty = [sample.difficulty] if reader.columns["difficulty"] else []
-        identity = [sample.sample_id, sample.answer_type, told, *difficulty]
+        mapped = [
+            getattr(sample, role) for role in ("difficulty", "tolerance") if reader.columns[role]
+        ]
+        identity = [sample.sample_id, sample.answer_type, told, *mapped]
         digest.update(json.dumps(identity).encode())
     if not plan.sample_ids:
         raise InputError(

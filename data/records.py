@@ -49,6 +49,9 @@ class Sample:
     """The data set the sample came from."""
     difficulty: OptionalFloat32 = None
     """One minus the pass rate to expect, from 0 to 1; null: not known."""
+    tolerance: OptionalText = None
+    """How far from the gold answer a number may be: `0.01`, or relative to it, `1%`; null: as the
+    question says."""
     error: OptionalText = None
     """Why the sample can't be used (broken image, empty question); null: it can."""
 

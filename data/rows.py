@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from data.columns import Columns, Row
 from data.images import MAX_BYTES
 from data.records import Sample
 from data.tables import digest_of
+
+LARGEST_TOLERANCE = Decimal("1e30")
 
 
 def make_sample(row: Row, columns: Columns, *, folder: Path, source: str) -> Sample:
@@ -53,6 +56,11 @@ def make_sample(row: Row, columns: Columns, *, folder: Path, source: str) -> Sam
         difficulty = read_difficulty(values.get("difficulty"))
     except ValueError as error:
         problems.append(f"difficulty: {error}")
+    tolerance: str | None = None
+    try:
+        tolerance = read_tolerance(values.get("tolerance"))
+    except ValueError as error:
+        problems.append(f"tolerance: {error}")
     text = text_of(question) or ""
     answer, hint = text_of(values.get("answer")), text_of(values.get("hint"))
     identity = ([p.identity for p in pictures], text, choices or unread_choices, answer, hint)
@@ -66,6 +74,7 @@ def make_sample(row: Row, columns: Columns, *, folder: Path, source: str) -> Sam
         hint=hint,
         source=text_of(values.get("source")) or source,
         difficulty=difficulty,
+        tolerance=tolerance,
         error=problems[0] if problems else None,
     )
 
@@ -133,6 +142,23 @@ def read_difficulty(value: Any) -> float | None:
     if not 0 <= number <= 1:
         raise ValueError(f"it is no number from 0 to 1 but {text[:80]!r}")
     return number
+
+
+def read_tolerance(value: Any) -> str | None:
+    """An allowance such as `0.01` or `1%`, without exponents; None where there is none, or it is 0.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    text = (text_of(value) or "").strip()
+    number, percent = text.removesuffix("%").strip(), "%" if text.endswith("%") else ""
+    try:
+        size = Decimal(number or 0)
+    except InvalidOperation:
+        size = Decimal(-1)
+    if not 0 <= size < LARGEST_TOLERANCE:
+        raise ValueError(f"it is no number or percentage but {text[:80]!r}")
+    return f"{size:f}{percent}" if size else None
 
 
 def _parse_literal(text: str) -> Any:

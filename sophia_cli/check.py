@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
+from data.rows import read_tolerance
 from stages.verifiers import Attempt, explain
 from stages.verifiers.pool import Judge
 
@@ -67,12 +68,22 @@ def _attempt(row: dict[str, Any]) -> Attempt:
         text=_text(row, "response"),
         question=_text(row, "question"),
         hint=_text(row, "hint"),
+        tolerance=_tolerance(row),
         answer_type=_text(row, "answer_type"),
     )
 
 
 def _text(row: dict[str, Any], name: str) -> str | None:
     return None if row.get(name) is None else str(row[name])
+
+
+def _tolerance(row: dict[str, Any]) -> str | None:
+    try:
+        return read_tolerance(row.get("tolerance"))
+    except ValueError as error:
+        raise InputError(
+            f"The tolerance of {row['id']} can't be read: {error}.", "Write 0.01 or 1%."
+        ) from error
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:

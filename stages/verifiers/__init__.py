@@ -22,7 +22,10 @@ logger = logging.getLogger(__name__)
 JUDGED = {"correct": 1.0, "incorrect": 0.0, "no_answer": 0.0, "truncated": 0.0}
 """Outcome reward R(y) of each status; a status that is not here was not judged (null)."""
 
-SAMPLE_COLUMNS = ("sample_id", "answer", "answer_type", "choices", "question", "hint")
+SAMPLE_COLUMNS = (
+    *("sample_id", "answer", "answer_type", "choices", "question", "hint"),
+    "tolerance",
+)
 """What judging needs of a sample."""
 
 
@@ -54,6 +57,8 @@ class Attempt:
     """What was asked: its options, units and precision count."""
     hint: str | None = None
     """What stood before the question, which may say the form of the answer."""
+    tolerance: str | None = None
+    """How far from the gold answer a number may be, as in `Sample`."""
     text: str | None
     """The response, with what the chat template wrote of it in front."""
     finish_reason: str = "stop"
@@ -71,6 +76,7 @@ class Attempt:
             choices=tuple(sample["choices"] or ()),
             question=sample["question"],
             hint=sample["hint"],
+            tolerance=sample.get("tolerance"),
             text=None if text is None else (rollout.get("prefill") or "") + text,
             finish_reason=rollout["finish_reason"],
             error=rollout.get("error"),
@@ -78,8 +84,9 @@ class Attempt:
 
     @property
     def asked(self) -> str:
-        """The question with its hint."""
-        return "\n".join(part for part in (self.hint, self.question) if part)
+        """The question with its hint, and in front what the data set says of precision."""
+        tolerance = f"Tolerance of {self.tolerance}." if self.tolerance else None
+        return "\n".join(part for part in (tolerance, self.hint, self.question) if part)
 
 
 def judge_by_rule(attempt: Attempt) -> Judgement | tuple[str, str, str]:

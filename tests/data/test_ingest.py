@@ -212,6 +212,19 @@ def test_difficulty_is_taken_where_it_is_mapped(tmp_path):
         run(tmp_path / "rows.json", tmp_path / "with", mapping={"difficulty": "level"})
 
 
+def test_a_tolerance_is_taken_where_it_is_mapped(tmp_path):
+    allowed = [0.01, "1 %", None, "1e-3", "much"]
+    rows = [{"question": f"{i}?", "error": value} for i, value in enumerate(allowed)]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    summary = run(tmp_path / "rows.json", tmp_path / "run", mapping={"tolerance": "error"})
+    found = [row["tolerance"] for row in rows_of(tmp_path / "run")]
+    assert found == ["0.01", "1%", None, "0.001", None]
+    assert rows_of(tmp_path / "run")[4]["error"] == (
+        "tolerance: it is no number or percentage but 'much'"
+    )
+    assert summary.num_errors == {"tolerance": 1}
+
+
 def test_unknown_column_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match=r"Did you mean 'answer'\? .*question, images, answer"):
         run(write_jsonl(tmp_path), tmp_path / "samples", mapping={"answer": "anser"})
