@@ -38,7 +38,7 @@ COMMON_NAMES = {
 """The names data sets give to what we look for, best first.
 
 `decoded_image` stands before `image`, which beside it holds a path that leads nowhere. Data sets
-mean many things by `answer_type`, `difficulty` and `tolerance`, so those are taken only where they are
+mean many things by `answer_type`, `difficulty` and `tolerance`: those are taken only where they are
 mapped.
 """
 NUMBERED_IMAGE = re.compile(r"(?:image|img)_?(\d+)", re.IGNORECASE)
