@@ -2,19 +2,19 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from data.errors import ConfigError, EngineError, Stopped
+from data.errors import ConfigError, Stopped
 from stages.job import Job
+from stages.training.failure import why_failed
 
 POLL_SECONDS = 0.2
 LOCK_SECONDS = 60.0
@@ -27,8 +27,6 @@ NOT_FOR_RANKS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 job; torchrun would end the ranks before their checkpoint. The ranks wait for them in a thread."""
 ALREADY_SHOWN = "tokens_per_second"
 """Of the figures of a step: every report has it."""
-RAISED = re.compile(r"^\[rank\d+\]: ([\w.]*(?:Error|Exception|Interrupt)\b.*)", re.MULTILINE)
-"""An uncaught exception in what the ranks wrote."""
 
 
 def launch(
@@ -55,7 +53,7 @@ def launch(
         module: what the ranks run, if not the loop.
 
     Raises:
-        EngineError: a rank failed.
+        SophiaError: a rank failed; an error of ours as it was raised there, else an EngineError.
     """
     for path in (progress, log):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +66,7 @@ def launch(
             stderr=subprocess.STDOUT,
             env=environment(num_ranks),
             pass_fds=(lock,),
+            bufsize=0,  # so that closing has nothing to write to ranks that have ended
             start_new_session=True,  # a Ctrl-C in the terminal is the command's to deal with
         )
     assert ranks.stdin is not None
@@ -77,7 +76,7 @@ def launch(
         ranks.stdin.close()  # the ranks end with it
         code = ranks.wait()
     if code:
-        raise EngineError(f"Training failed: {last_words(log)}.", f"The whole story is in {log}.")
+        raise why_failed(log, code)
 
 
 def command(task: Path, num_ranks: int, module: str, num_nodes: int = 1) -> list[str]:
@@ -194,13 +193,6 @@ def alone(folder: Path, should_stop: Callable[[], bool]) -> Iterator[int]:
         yield lock.fileno()
 
 
-def last_words(log: Path) -> str:
-    """The first exception that a rank raised, for people; the others fail in consequence."""
-    text = log.read_text(encoding="utf-8", errors="replace")
-    found = RAISED.search(text)
-    return found[1].rstrip(".") if found else "the ranks ended without an exception"
-
-
 @contextmanager
 def blocked(signals: Collection[signal.Signals]) -> Iterator[None]:
     """Processes started within the block, and theirs, never see these signals."""
@@ -221,8 +213,8 @@ def _follow(job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progr
         if ended:
             return
         if job.should_stop() and not told:
-            orders.write(b"stop\n")
-            orders.flush()
+            with suppress(BrokenPipeError):  # they ended just now
+                orders.write(b"stop\n")
             told = True
         time.sleep(POLL_SECONDS)
 
