@@ -95,7 +95,7 @@ def run(job: Job, config: Config) -> Outcome:
                 lambda: _make_plan(job, config, model, plan),
                 lambda task, ranks, module: _launch(job, task, ranks, lock, module),
             )
-        return _outcome(done or _train(job, config, model, plan, lock))
+        return _outcome(job, done or _train(job, config, model, plan, lock))
 
 
 def works_without_samples(config: Config) -> bool:
@@ -157,7 +157,6 @@ def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
     """What training will do and take. The plan stays, for the training itself."""
     from stages.training.estimate import estimate
     from stages.training.outline import OUTLINE
-    from stages.training.plan import REJECTED
 
     plan = _make_plan(job, config, model, plan_id)
     if plan is None:
@@ -173,7 +172,7 @@ def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
         **estimate(plan, config, model, num_ranks),
         "seconds_left": _seconds_left(checkpoints, len(plan.steps)),
         "plan": str(checkpoints / OUTLINE),
-        "rejected_rows": str(checkpoints / REJECTED),
+        "rejected_rows": rejected_rows(job),
     }
     return Outcome(rows=plan.num_rows + rejected, errors=rejected, figures=figures)
 
@@ -250,6 +249,13 @@ def _attempt(job: Job) -> str:
     return f"{job.stage}-{started}-{os.getpid()}"
 
 
+def rejected_rows(job: Job) -> str:
+    """The file that says which rows are not trained on, and why."""
+    from stages.training.plan import REJECTED
+
+    return str(job.folder("checkpoints") / REJECTED)
+
+
 def _num_ranks(config: Config) -> int:
     """Ranks on all nodes."""
     return (config.num_ranks or _num_devices()) * config.num_nodes
@@ -261,7 +267,7 @@ def _num_devices() -> int:
     return torch.cuda.device_count() or 1
 
 
-def _outcome(done: Manifest | None) -> Outcome:
+def _outcome(job: Job, done: Manifest | None) -> Outcome:
     if done is None:
         return Outcome(complete=False)
     rejected = sum(done.planned["rejected"].values())
@@ -274,6 +280,7 @@ def _outcome(done: Manifest | None) -> Outcome:
             "loss": done.last_step["loss"],
             "seconds": round(done.seconds, 1),
             **done.planned,
+            "rejected_rows": rejected_rows(job),
             **({"ratio": explain(done.ratio)} if done.ratio else {}),
             "export_checked_by": "weights, words" if has_words else "weights",
             **{f"{kind}_parameters": done.parts.get(kind) for kind in ("trained", "frozen")},
