@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data import tables
-from data.errors import ConfigError
+from data.errors import ConfigError, Stopped
 from stages.families import load_family, model_folder, model_type
 from stages.job import Job, Outcome
 from stages.prompts import load_prompt
@@ -58,6 +58,7 @@ def run(job: Job, config: Config) -> Outcome:
         InputError: the policy or an input is missing, or no trajectory is left to train on.
         RefusedError: what is there was made with other settings or inputs.
         EngineError: a rank failed.
+        Stopped: another command trains this run.
     """
     path = job.models["policy"].path
     if path is None:
@@ -76,26 +77,34 @@ def run(job: Job, config: Config) -> Outcome:
         from stages.training.lora import check_targets
 
         check_targets(model, config)
+    with alone(job.folder("checkpoints"), job.should_stop) as lock:
+        try:
+            return _run(job, config, model, lock)
+        except Stopped:  # while files were read
+            return Outcome(complete=False)
+
+
+def _run(job: Job, config: Config, model: Path, lock: int) -> Outcome:
+    """Do what the attempt is for, holding the run's lock."""
     checkpoints = job.folder("checkpoints")
-    with alone(checkpoints, job.should_stop) as lock:
-        plan = plan_digest(job, config, model)
-        checkpoint.check_same(checkpoints, job.metadata, plan)
-        done = Manifest.load(checkpoints / checkpoint.FINAL)
-        if job.dry_run and done is None:
-            return _foretell(job, config, model, plan)
-        if done is None:
-            require_nodes(config.num_nodes)
-            require_devices(config.num_ranks or 0)
-        if job.reshard and done is None:
-            return reshard(
-                job,
-                config,
-                model,
-                _num_ranks(config),
-                lambda: _make_plan(job, config, model, plan),
-                lambda task, ranks, module: _launch(job, task, ranks, lock, module),
-            )
-        return _outcome(job, done or _train(job, config, model, plan, lock))
+    plan = plan_digest(job, config, model)
+    checkpoint.check_same(checkpoints, job.metadata, plan)
+    done = Manifest.load(checkpoints / checkpoint.FINAL)
+    if job.dry_run and done is None:
+        return _foretell(job, config, model, plan)
+    if done is None:
+        require_nodes(config.num_nodes)
+        require_devices(config.num_ranks or 0)
+    if job.reshard and done is None:
+        return reshard(
+            job,
+            config,
+            model,
+            _num_ranks(config),
+            lambda: _make_plan(job, config, model, plan),
+            lambda task, ranks, module: _launch(job, task, ranks, lock, module),
+        )
+    return _outcome(job, done or _train(job, config, model, plan, lock))
 
 
 def works_without_samples(config: Config) -> bool:
@@ -115,10 +124,15 @@ def plan_digest(job: Job, config: Config, model: Path) -> str:
     """Identity of everything the plan depends on.
 
     The bytes of extra data are part of it, and of the policy's tokenizer, template and processor.
+
+    Raises:
+        Stopped: it was time to stop before all was read.
     """
     paths = {name: Path(mixture.path) for name, mixture in config.mix.items()}
     paths |= {f"policy/{path.name}": path for path in model.iterdir() if path.suffix in RENDERING}
-    files = {name: describe(path) for name, path in paths.items() if path.is_file()}
+    files = {
+        name: describe(path, job.should_stop) for name, path in paths.items() if path.is_file()
+    }
     return tables.digest_of(job.metadata.digest, job.seed, files)
 
 
@@ -204,7 +218,7 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         num_ranks=_num_ranks(config),
         seconds=0.0,
     )
-    found = checkpoint.newest(checkpoints, start, job.report.note)
+    found = checkpoint.newest(checkpoints, start, job.report.note, job.should_stop)
     resume_from, state = found or (None, start)
     if resume_from is not None:
         checkpoint.set_aside_newer(resume_from)
