@@ -255,6 +255,7 @@ def _launch(job: Job, task: Task, num_ranks: int, lock: int, module: str) -> Non
         log=job.folder("logs") / f"{_attempt(job)}-ranks.log",
         lock=lock,
         module=module,
+        num_steps=task.manifest.num_steps,
     )
 
 

@@ -39,8 +39,11 @@ def launch(
     log: Path,
     lock: int,
     module: str = "stages.training.loop",
+    num_steps: int = 0,
 ) -> None:
     """Run the loop to its end, or to the checkpoint at which it stops.
+
+    It is to stop behind a step where the next one is not likely to be done in time.
 
     Args:
         job: the attempt; its `should_stop` is passed on to the ranks.
@@ -51,6 +54,7 @@ def launch(
         log: where their output goes.
         lock: the descriptor that `alone` gave; torchrun holds it as long as there are ranks.
         module: what the ranks run, if not the loop.
+        num_steps: of the training; behind the last one the policy is exported.
 
     Raises:
         SophiaError: a rank failed; an error of ours as it was raised there, else an EngineError.
@@ -71,7 +75,7 @@ def launch(
         )
     assert ranks.stdin is not None
     try:
-        _follow(job, ranks, ranks.stdin, progress)
+        _follow(job, ranks, ranks.stdin, progress, num_steps)
     finally:
         ranks.stdin.close()  # the ranks end with it
         code = ranks.wait()
@@ -203,37 +207,48 @@ def blocked(signals: Collection[signal.Signals]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _follow(job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progress: Path) -> None:
+def _follow(
+    job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progress: Path, num_steps: int
+) -> None:
     told, start = False, 0
     figures: dict[str, float] = {}
     job.report.watch(lambda: figures)
     while True:
         ended = ranks.poll() is not None
-        start = _report(job, progress, start, figures)
+        start, step = _report(job, progress, start, figures)
         if ended:
             return
-        if job.should_stop() and not told:
+        # Asked between steps alone: one that is under way would be given up.
+        is_late = step is not None and step < num_steps and not job.budget.admits()
+        if not told and (is_late or job.should_stop()):
+            if is_late:
+                job.report.note(f"stopping behind step {step}: there is no time for another one")
             with suppress(BrokenPipeError):  # they ended just now
                 orders.write(b"stop\n")
             told = True
         time.sleep(POLL_SECONDS)
 
 
-def _report(job: Job, progress: Path, start: int, figures: dict[str, float]) -> int:
-    """Report the steps written since; returns where the next ones begin."""
+def _report(
+    job: Job, progress: Path, start: int, figures: dict[str, float]
+) -> tuple[int, int | None]:
+    """Report the steps written since; returns where the next ones begin, and the newest of them."""
+    newest = None
     if not progress.exists():
-        return start
+        return start, newest
     with progress.open("rb") as file:
         file.seek(start)
         for line in file:
             if not line.endswith(b"\n"):
                 break
             step = json.loads(line)
+            newest = step["step"]
             if step["note"]:
                 job.report.note(step["note"])
             figures.update(
                 {name: step["meters"][name] for name in step["meters"] if name != ALREADY_SHOWN}
             )
             job.report.advance(rows=1, tokens=step["tokens"])
+            job.budget.note(step["seconds"])
             start += len(line)
-    return start
+    return start, newest
