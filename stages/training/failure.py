@@ -16,6 +16,8 @@ from data.errors import EngineError, SophiaError
 
 MARK = "sophia-error: "
 """Begins the line in which a rank passes an error of ours to the command."""
+PASSED_ON = re.compile(rf"^{MARK}(\[.*\])$", re.MULTILINE)
+"""A whole one; a full disk may tear it."""
 HEADER = "Traceback (most recent call last):"
 LINE = re.compile(r"(?:(\[rank\d+\]): ?)?(.*)")
 RAISED = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:: .*)?")
@@ -62,9 +64,8 @@ def why_failed(log: Path, code: int) -> SophiaError:
         An error of ours as a rank raised it; an `EngineError` that names any other.
     """
     text = log.read_text(encoding="utf-8", errors="replace")
-    if MARK in text:
-        told = text.split(MARK, 1)[1].splitlines()[0]
-        name, what, remedy = json.loads(told)
+    if told := PASSED_ON.search(text):
+        name, what, remedy = json.loads(told[1])
         kinds = {kind.__name__: kind for kind in SophiaError.__subclasses__()}
         return kinds[name](what, remedy)
     cause = find_cause(text, code)
