@@ -241,8 +241,14 @@ def finish(outcome: Outcome, config: RunConfig) -> None:
     if code == Stopped.exit_code:
         raise Stopped("Stopped early.", "Run the same command again to go on.")
     if code == TOO_MANY_ERRORS:
-        err.print(
-            f"Complete, but {outcome.errors} of {outcome.rows} rows failed; "
-            "their `error` or `status` column says why.",
-        )
+        err.print(failed_rows(outcome), markup=False)
         sys.exit(code)
+
+
+def failed_rows(outcome: Outcome) -> str:
+    """How many rows failed, and where it says why: of training, which has no table, in a file."""
+    file = outcome.figures.get("rejected_rows")
+    state = "Planned" if outcome.figures.get("dry_run") else "Complete"
+    how = "were rejected" if file else "failed"
+    where = file or "their `error` or `status` column"
+    return f"{state}, but {outcome.errors} of {outcome.rows} rows {how}; {where} says why."

@@ -41,7 +41,8 @@ TimeBudget = Annotated[
     str | None,
     typer.Option(
         "--time-budget",
-        help="Stop by then, as on a signal, and begin nothing that can't be finished: 3h50m, 45m.",
+        help="Stop by then, as on a signal, and begin no row and no training step that is not "
+        "likely to be finished: 3h50m, 45m.",
     ),
 ]
 Worker = Annotated[

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data import tables
-from data.errors import ConfigError
+from data.errors import ConfigError, Stopped
 from stages.families import load_family, model_folder, model_type
 from stages.job import Job, Outcome
 from stages.prompts import load_prompt
@@ -58,6 +58,7 @@ def run(job: Job, config: Config) -> Outcome:
         InputError: the policy or an input is missing, or no trajectory is left to train on.
         RefusedError: what is there was made with other settings or inputs.
         EngineError: a rank failed.
+        Stopped: another command trains this run.
     """
     path = job.models["policy"].path
     if path is None:
@@ -76,26 +77,34 @@ def run(job: Job, config: Config) -> Outcome:
         from stages.training.lora import check_targets
 
         check_targets(model, config)
+    with alone(job.folder("checkpoints"), job.should_stop) as lock:
+        try:
+            return _run(job, config, model, lock)
+        except Stopped:  # while files were read
+            return Outcome(complete=False)
+
+
+def _run(job: Job, config: Config, model: Path, lock: int) -> Outcome:
+    """Do what the attempt is for, holding the run's lock."""
     checkpoints = job.folder("checkpoints")
-    with alone(checkpoints, job.should_stop) as lock:
-        plan = plan_digest(job, config, model)
-        checkpoint.check_same(checkpoints, job.metadata, plan)
-        done = Manifest.load(checkpoints / checkpoint.FINAL)
-        if job.dry_run and done is None:
-            return _foretell(job, config, model, plan)
-        if done is None:
-            require_nodes(config.num_nodes)
-            require_devices(config.num_ranks or 0)
-        if job.reshard and done is None:
-            return reshard(
-                job,
-                config,
-                model,
-                _num_ranks(config),
-                lambda: _make_plan(job, config, model, plan),
-                lambda task, ranks, module: _launch(job, task, ranks, lock, module),
-            )
-        return _outcome(done or _train(job, config, model, plan, lock))
+    plan = plan_digest(job, config, model)
+    checkpoint.check_same(checkpoints, job.metadata, plan)
+    done = Manifest.load(checkpoints / checkpoint.FINAL)
+    if job.dry_run and done is None:
+        return _foretell(job, config, model, plan)
+    if done is None:
+        require_nodes(config.num_nodes)
+        require_devices(config.num_ranks or 0)
+    if job.reshard and done is None:
+        return reshard(
+            job,
+            config,
+            model,
+            _num_ranks(config),
+            lambda: _make_plan(job, config, model, plan),
+            lambda task, ranks, module: _launch(job, task, ranks, lock, module),
+        )
+    return _outcome(job, done or _train(job, config, model, plan, lock))
 
 
 def works_without_samples(config: Config) -> bool:
@@ -115,10 +124,15 @@ def plan_digest(job: Job, config: Config, model: Path) -> str:
     """Identity of everything the plan depends on.
 
     The bytes of extra data are part of it, and of the policy's tokenizer, template and processor.
+
+    Raises:
+        Stopped: it was time to stop before all was read.
     """
     paths = {name: Path(mixture.path) for name, mixture in config.mix.items()}
     paths |= {f"policy/{path.name}": path for path in model.iterdir() if path.suffix in RENDERING}
-    files = {name: describe(path) for name, path in paths.items() if path.is_file()}
+    files = {
+        name: describe(path, job.should_stop) for name, path in paths.items() if path.is_file()
+    }
     return tables.digest_of(job.metadata.digest, job.seed, files)
 
 
@@ -157,7 +171,6 @@ def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
     """What training will do and take. The plan stays, for the training itself."""
     from stages.training.estimate import estimate
     from stages.training.outline import OUTLINE
-    from stages.training.plan import REJECTED
 
     plan = _make_plan(job, config, model, plan_id)
     if plan is None:
@@ -173,7 +186,7 @@ def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
         **estimate(plan, config, model, num_ranks),
         "seconds_left": _seconds_left(checkpoints, len(plan.steps)),
         "plan": str(checkpoints / OUTLINE),
-        "rejected_rows": str(checkpoints / REJECTED),
+        "rejected_rows": rejected_rows(job),
     }
     return Outcome(rows=plan.num_rows + rejected, errors=rejected, figures=figures)
 
@@ -205,7 +218,7 @@ def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Ma
         num_ranks=_num_ranks(config),
         seconds=0.0,
     )
-    found = checkpoint.newest(checkpoints, start, job.report.note)
+    found = checkpoint.newest(checkpoints, start, job.report.note, job.should_stop)
     resume_from, state = found or (None, start)
     if resume_from is not None:
         checkpoint.set_aside_newer(resume_from)
@@ -242,12 +255,20 @@ def _launch(job: Job, task: Task, num_ranks: int, lock: int, module: str) -> Non
         log=job.folder("logs") / f"{_attempt(job)}-ranks.log",
         lock=lock,
         module=module,
+        num_steps=task.manifest.num_steps,
     )
 
 
 def _attempt(job: Job) -> str:
     started = time.strftime("%Y%m%d-%H%M%S", time.localtime(job.started_at))
     return f"{job.stage}-{started}-{os.getpid()}"
+
+
+def rejected_rows(job: Job) -> str:
+    """The file that says which rows are not trained on, and why."""
+    from stages.training.plan import REJECTED
+
+    return str(job.folder("checkpoints") / REJECTED)
 
 
 def _num_ranks(config: Config) -> int:
@@ -261,7 +282,7 @@ def _num_devices() -> int:
     return torch.cuda.device_count() or 1
 
 
-def _outcome(done: Manifest | None) -> Outcome:
+def _outcome(job: Job, done: Manifest | None) -> Outcome:
     if done is None:
         return Outcome(complete=False)
     rejected = sum(done.planned["rejected"].values())
@@ -274,6 +295,7 @@ def _outcome(done: Manifest | None) -> Outcome:
             "loss": done.last_step["loss"],
             "seconds": round(done.seconds, 1),
             **done.planned,
+            "rejected_rows": rejected_rows(job),
             **({"ratio": explain(done.ratio)} if done.ratio else {}),
             "export_checked_by": "weights, words" if has_words else "weights",
             **{f"{kind}_parameters": done.parts.get(kind) for kind in ("trained", "frozen")},

@@ -67,6 +67,7 @@ def newest(
     folder: Path,
     expected: Manifest | None = None,
     note: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Path, Manifest] | None:
     """The newest intact checkpoint; None where there is none at all.
 
@@ -74,14 +75,16 @@ def newest(
         folder: the run's checkpoints.
         expected: has the ranks and the ZeRO stage of this attempt; None: any will do.
         note: is told of each that is left out, being damaged.
+        should_stop: turns true when it is time to stop.
 
     Raises:
+        Stopped: it was time before all was read.
         RefusedError: all are damaged; or it was written by other ranks, or at another stage.
     """
     damaged: list[str] = []
     for path in reversed(steps(folder)):
         manifest = Manifest.load(path)
-        if manifest is not None and not (flaw := manifest.damage(path)):
+        if manifest is not None and not (flaw := manifest.damage(path, should_stop)):
             for text in damaged:
                 note(f"left out, being damaged: {text}")
             if expected is not None:

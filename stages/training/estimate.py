@@ -5,6 +5,7 @@ top, so leave a tenth free.
 """
 
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from stages.training.config import Config
+from stages.training.export import tensor_facts
 from stages.training.flops import Work, known_peak
 from stages.training.plan import Plan
 
@@ -95,6 +97,22 @@ def activation_bytes(
     return num_tokens * kept * weight_bytes + 3 * num_targets * sizes.hidden_size * 4
 
 
+def loading_bytes(model: Path, weight_bytes: int, ranks_per_node: int) -> int | None:
+    """What a node with GPUs needs to load the policy, which every rank does whole.
+
+    Weights of the type that is computed in are mapped from their files, so that the ranks of a node
+    share one copy; of others each rank makes a copy of its own.
+
+    Returns:
+        None where the files are not safetensors, and so can't be looked into.
+    """
+    facts = tensor_facts(model).values()
+    computed_in = {2: "BF16", 4: "F32"}[weight_bytes]
+    copies = {True: 1, False: ranks_per_node}
+    each = [prod(shape) * weight_bytes * copies[kind == computed_in] for shape, kind in facts]
+    return sum(each) or None
+
+
 def estimate(plan: Plan, config: Config, model: Path, num_ranks: int) -> dict[str, Any]:
     """Forward passes, memory of one rank, arithmetic and time of a whole training, for people."""
     skeleton = make_skeleton(model, config)
@@ -113,6 +131,7 @@ def estimate(plan: Plan, config: Config, model: Path, num_ranks: int) -> dict[st
         activation_bytes(sizes, *pair, weight_bytes, config.gradient_checkpointing)
         for pair in zip(tokens, targets, strict=True)
     )
+    loading = loading_bytes(model, weight_bytes, num_ranks // config.num_nodes)
     fill = sum(tokens) / (len(packs) * config.pack_length) if config.pack_length else None
     return {
         "forward_passes": len(packs),
@@ -125,6 +144,7 @@ def estimate(plan: Plan, config: Config, model: Path, num_ranks: int) -> dict[st
             "weights_and_optimizer": round(state / GIB, 2),
             "activations": round(activations / GIB, 2),
         },
+        "host_gib_per_node_to_load": None if loading is None else round(loading / GIB, 2),
         **estimate_time(plan, config, work, num_ranks),
     }
 

@@ -2,19 +2,19 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from data.errors import ConfigError, EngineError, Stopped
+from data.errors import ConfigError, Stopped
 from stages.job import Job
+from stages.training.failure import why_failed
 
 POLL_SECONDS = 0.2
 LOCK_SECONDS = 60.0
@@ -27,8 +27,6 @@ NOT_FOR_RANKS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 job; torchrun would end the ranks before their checkpoint. The ranks wait for them in a thread."""
 ALREADY_SHOWN = "tokens_per_second"
 """Of the figures of a step: every report has it."""
-RAISED = re.compile(r"^\[rank\d+\]: ([\w.]*(?:Error|Exception|Interrupt)\b.*)", re.MULTILINE)
-"""An uncaught exception in what the ranks wrote."""
 
 
 def launch(
@@ -41,8 +39,11 @@ def launch(
     log: Path,
     lock: int,
     module: str = "stages.training.loop",
+    num_steps: int = 0,
 ) -> None:
     """Run the loop to its end, or to the checkpoint at which it stops.
+
+    It is to stop behind a step where the next one is not likely to be done in time.
 
     Args:
         job: the attempt; its `should_stop` is passed on to the ranks.
@@ -53,9 +54,10 @@ def launch(
         log: where their output goes.
         lock: the descriptor that `alone` gave; torchrun holds it as long as there are ranks.
         module: what the ranks run, if not the loop.
+        num_steps: of the training; behind the last one the policy is exported.
 
     Raises:
-        EngineError: a rank failed.
+        SophiaError: a rank failed; an error of ours as it was raised there, else an EngineError.
     """
     for path in (progress, log):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,16 +70,17 @@ def launch(
             stderr=subprocess.STDOUT,
             env=environment(num_ranks),
             pass_fds=(lock,),
+            bufsize=0,  # so that closing has nothing to write to ranks that have ended
             start_new_session=True,  # a Ctrl-C in the terminal is the command's to deal with
         )
     assert ranks.stdin is not None
     try:
-        _follow(job, ranks, ranks.stdin, progress)
+        _follow(job, ranks, ranks.stdin, progress, num_steps)
     finally:
         ranks.stdin.close()  # the ranks end with it
         code = ranks.wait()
     if code:
-        raise EngineError(f"Training failed: {last_words(log)}.", f"The whole story is in {log}.")
+        raise why_failed(log, code)
 
 
 def command(task: Path, num_ranks: int, module: str, num_nodes: int = 1) -> list[str]:
@@ -194,13 +197,6 @@ def alone(folder: Path, should_stop: Callable[[], bool]) -> Iterator[int]:
         yield lock.fileno()
 
 
-def last_words(log: Path) -> str:
-    """The first exception that a rank raised, for people; the others fail in consequence."""
-    text = log.read_text(encoding="utf-8", errors="replace")
-    found = RAISED.search(text)
-    return found[1].rstrip(".") if found else "the ranks ended without an exception"
-
-
 @contextmanager
 def blocked(signals: Collection[signal.Signals]) -> Iterator[None]:
     """Processes started within the block, and theirs, never see these signals."""
@@ -211,37 +207,48 @@ def blocked(signals: Collection[signal.Signals]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _follow(job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progress: Path) -> None:
+def _follow(
+    job: Job, ranks: "subprocess.Popen[bytes]", orders: IO[bytes], progress: Path, num_steps: int
+) -> None:
     told, start = False, 0
     figures: dict[str, float] = {}
     job.report.watch(lambda: figures)
     while True:
         ended = ranks.poll() is not None
-        start = _report(job, progress, start, figures)
+        start, step = _report(job, progress, start, figures)
         if ended:
             return
-        if job.should_stop() and not told:
-            orders.write(b"stop\n")
-            orders.flush()
+        # Asked between steps alone: one that is under way would be given up.
+        is_late = step is not None and step < num_steps and not job.budget.admits()
+        if not told and (is_late or job.should_stop()):
+            if is_late:
+                job.report.note(f"stopping behind step {step}: there is no time for another one")
+            with suppress(BrokenPipeError):  # they ended just now
+                orders.write(b"stop\n")
             told = True
         time.sleep(POLL_SECONDS)
 
 
-def _report(job: Job, progress: Path, start: int, figures: dict[str, float]) -> int:
-    """Report the steps written since; returns where the next ones begin."""
+def _report(
+    job: Job, progress: Path, start: int, figures: dict[str, float]
+) -> tuple[int, int | None]:
+    """Report the steps written since; returns where the next ones begin, and the newest of them."""
+    newest = None
     if not progress.exists():
-        return start
+        return start, newest
     with progress.open("rb") as file:
         file.seek(start)
         for line in file:
             if not line.endswith(b"\n"):
                 break
             step = json.loads(line)
+            newest = step["step"]
             if step["note"]:
                 job.report.note(step["note"])
             figures.update(
                 {name: step["meters"][name] for name in step["meters"] if name != ALREADY_SHOWN}
             )
             job.report.advance(rows=1, tokens=step["tokens"])
+            job.budget.note(step["seconds"])
             start += len(line)
-    return start
+    return start, newest

@@ -25,6 +25,7 @@ from torch import distributed
 
 from stages.training import checkpoint
 from stages.training.export import export, gather_weights
+from stages.training.failure import passed_on
 from stages.training.launch import NOT_FOR_RANKS, require_devices
 from stages.training.metrics import open_metrics
 from stages.training.parts import check_frozen, frozen_digest
@@ -125,7 +126,8 @@ def _wait_for_signal(stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    with passed_on():
+        main(Path(sys.argv[1]))
     # At an ordinary exit the threads of the collectives sometimes abort the process, and torchrun
     # would then end the rank that still writes the policy.
     sys.stdout.flush()

@@ -3,16 +3,19 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
+from data.errors import Stopped
 from data.tables import Metadata
 
 MANIFEST = "sophia.json"
+CHUNK_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +76,12 @@ class Manifest:
         """The inverse of `asdict`."""
         return cls(**{**values, "metadata": Metadata(**values["metadata"])})
 
-    def damage(self, folder: Path) -> str | None:
-        """What is wrong with the folder that it describes; None: its files are as written."""
+    def damage(self, folder: Path, should_stop: Callable[[], bool] = lambda: False) -> str | None:
+        """What is wrong with the folder that it describes; None: its files are as written.
+
+        Raises:
+            Stopped: it was time to stop before all was read.
+        """
         files = {folder / name: tuple(facts) for name, facts in self.files.items()}
         if not files:
             return f"{MANIFEST} names no files"
@@ -82,7 +89,9 @@ class Manifest:
             if not file.is_file():
                 return f"{file.relative_to(folder)} is missing"
         with ThreadPoolExecutor() as pool:
-            for file, facts in zip(files, pool.map(describe, files), strict=True):
+            for file, facts in zip(
+                files, pool.map(partial(describe, should_stop=should_stop), files), strict=True
+            ):
                 if facts != files[file]:
                     return f"{file.relative_to(folder)} is not as it was written"
         return None
@@ -115,11 +124,20 @@ def describe_manifest(path: Path) -> str:
     return describe(path / MANIFEST)[1]
 
 
-def describe(path: Path) -> tuple[int, str]:
-    """Size and SHA-256 of a file, which is flushed to disk."""
-    with path.open("rb") as file:
+def describe(path: Path, should_stop: Callable[[], bool] = lambda: False) -> tuple[int, str]:
+    """Size and SHA-256 of a file, which is flushed to disk.
+
+    Raises:
+        Stopped: it was time to stop before all was read; large files take minutes.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
         os.fsync(file.fileno())
-        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(CHUNK_BYTES):
+            if should_stop():
+                raise Stopped("Stopped early.", "Run the same command again to go on.")
+            digest.update(chunk)
+        return path.stat().st_size, digest.hexdigest()
 
 
 def _files(folder: Path) -> Iterator[str]:

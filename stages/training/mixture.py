@@ -40,7 +40,9 @@ def rows_per_epoch(name: str, mixture: Mixture, num_trajectories: int) -> int:
         num_trajectories: that are trained on; none: the entry's own rows stand in for them.
 
     Raises:
-        ConfigError: there is nothing that the number would follow from.
+        ConfigError: there is nothing that the number would follow from; or, where there are no
+            trajectories, it would be none.
+        InputError: there are no trajectories, and the file is empty or can't be read.
     """
     if mixture.rows is not None:
         return mixture.rows
@@ -50,7 +52,17 @@ def rows_per_epoch(name: str, mixture: Mixture, num_trajectories: int) -> int:
             "go by.",
             f"Set train.mix.{name}.rows.",
         )
-    return round(mixture.weight * (num_trajectories or _count_rows(Path(mixture.path))))
+    if num_trajectories:
+        return round(mixture.weight * num_trajectories)
+    if not (num_rows := _count_rows(Path(mixture.path))):
+        raise _is_empty(name, mixture.path)
+    if not (wanted := round(mixture.weight * num_rows)):
+        raise ConfigError(
+            f"train.mix.{name}.weight = {mixture.weight:g} of the {num_rows} rows of "
+            f"{mixture.path} is less than one.",
+            f"Raise it, set train.mix.{name}.rows, or take train.mix.{name} out of the config.",
+        )
+    return wanted
 
 
 class Source:
@@ -69,7 +81,7 @@ class Source:
         self.seed = seed
         num_rows = num_draws if self.is_world else _count_rows(Path(path))
         if num_rows == 0 and num_draws:
-            raise InputError(f"{path} holds no rows.", f"Take train.mix.{name} out of the config.")
+            raise _is_empty(name, path)
         self.draws = draw(num_rows, num_draws, seed_for(seed, "train", "mix", name))
 
     @property
@@ -115,6 +127,10 @@ class Source:
         path = found.get("path")
         beside = str(Path(self.path).parent / path) if isinstance(path, str) and path else None
         return {"bytes": found.get("bytes"), "path": beside}
+
+
+def _is_empty(name: str, path: str) -> InputError:
+    return InputError(f"{path} holds no rows.", f"Take train.mix.{name} out of the config.")
 
 
 def _count_rows(path: Path) -> int:

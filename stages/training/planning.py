@@ -54,6 +54,7 @@ def make_plan(
 
     Raises:
         InputError: no row is left to train on, or extra data can't be read.
+        ConfigError: it does not follow from the settings how much extra data there should be.
         EngineError: a process that renders died.
     """
     digest = tables.digest_of(digest, VERSION)

@@ -16,6 +16,7 @@ from pathlib import Path
 from torch import distributed
 
 from stages.training import checkpoint
+from stages.training.failure import passed_on
 from stages.training.loop import start_distributed
 from stages.training.task import Task
 from stages.training.trainer import Trainer
@@ -48,7 +49,8 @@ def _listen() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    with passed_on():
+        main(Path(sys.argv[1]))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # as in the loop

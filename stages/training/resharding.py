@@ -42,11 +42,12 @@ def reshard(
     Raises:
         InputError: there is no checkpoint.
         RefusedError: none is intact, the ZeRO stage is another one, or it can't be checked.
+        Stopped: it was time to stop before the checkpoint was read.
         EngineError: what came out is not the state that was saved.
     """
     checkpoints = job.folder("checkpoints")
     checkpoint.remove_unfinished(checkpoints)
-    found = checkpoint.newest(checkpoints, note=job.report.note)
+    found = checkpoint.newest(checkpoints, None, job.report.note, job.should_stop)
     if found is None:
         raise InputError(
             f"There is no checkpoint in {checkpoints}.", "Train first: `sophia train` writes them."

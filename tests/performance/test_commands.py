@@ -40,6 +40,11 @@ def test_a_command_starts_from_its_file(name: str) -> None:
             ("--rows", "500", "--questions", "2"),
             {"realistic_vs_math_verify", "distinct_vs_math_verify", "peak_gib"},
         ),
+        (
+            "training",  # its steps take a minute, most of it to start TRL
+            ("--only", "head", "--tokens", "64", "--vocabulary", "512"),
+            {"fused_vs_eager_peak_memory", "fused_vs_eager_seconds", "head_shape", "head"},
+        ),
     ],
 )
 def test_a_small_run_ends_in_json(name: str, arguments: tuple[str, ...], keys: set[str]) -> None:

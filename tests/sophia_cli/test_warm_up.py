@@ -1,5 +1,6 @@
 """Step 1 of the method: the policy is trained on descriptions and general data alone."""
 
+import json
 from pathlib import Path
 
 from tests.command import assert_refused, result_of, sophia
@@ -34,3 +35,19 @@ def test_without_extra_data_there_is_no_warm_up(tmp_path: Path) -> None:
     settings = ("--set", "train.objective=sft", "--set", "models.policy.path=world:policy")
     assert_refused(sophia("train", "--run", tmp_path / "none", *settings), 5, "sophia ingest")
     assert not (tmp_path / "none").exists()
+
+
+def test_where_rows_were_rejected_it_says_in_which_file_the_reasons_are(tmp_path: Path) -> None:
+    answers = ["A star."] * 4 + [""] * 4
+    rows = [{"question": f"{number}?", "response": text} for number, text in enumerate(answers)]
+    (tmp_path / "extra.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run, mix = tmp_path / "run", f"train.mix.extra.path={tmp_path / 'extra.jsonl'}"
+    settings = ("--set", "train.objective=sft", "--set", "models.policy.path=world:policy")
+    train = ("train", "--run", run, *settings, "--set", mix)
+    reasons = run / "checkpoints" / "rejected.jsonl"
+    for options, state in ((("--dry-run",), "Planned"), ((), "Complete")):
+        done = sophia(*train, *options)
+        assert done.returncode == 4, done.stderr
+        said = f"{state}, but 4 of 8 rows were rejected; {reasons} says why.\n"
+        assert done.stderr.endswith(said), done.stderr
+        assert len(reasons.read_text().splitlines()) == 4

@@ -263,3 +263,11 @@ def test_a_dry_run_tells_what_training_will_do_and_does_none_of_it(
     assert figures["parameters"]["frozen"] == model.num_parameters() - trained
     assert not (run_dir / "checkpoints" / "final").exists()
     assert not (run_dir / "logs").exists()
+
+
+def test_a_stop_while_the_inputs_are_read_is_the_usual_one(tmp_path: Path, policy: Path) -> None:
+    run_dir = write_run(tmp_path, make_rows(2))
+    config = make_config(run_dir)
+    job = make_job(run_dir, policy, config, should_stop=lambda: True)
+    assert not train.run(job, config).complete
+    assert not (run_dir / "checkpoints" / train.WORK).exists(), "no plan was begun"

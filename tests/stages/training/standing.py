@@ -25,7 +25,8 @@ import pytest
 from data.errors import EngineError
 from stages import train
 from stages.job import Job
-from stages.training.launch import environment, last_words
+from stages.training.failure import why_failed
+from stages.training.launch import environment
 
 LOOP = "stages.training.loop"
 POLL_SECONDS = 0.02
@@ -53,10 +54,9 @@ class Ranks:
         while not done.exists():
             if (failed := order.with_suffix(".failed")).exists():
                 raise EngineError(f"Training failed: {failed.read_text()}.", "Its ranks stay.")
-            if self.process.poll() is not None:
+            if (code := self.process.poll()) is not None:
                 self.process = None
-                log = self.folder / "log"
-                raise EngineError(f"Training failed: {last_words(log)}.", f"See {log}.")
+                raise why_failed(self.folder / "log", code)
             time.sleep(POLL_SECONDS)
 
     def start(self) -> None:

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import RefusedError
+from data.errors import RefusedError, Stopped
 from data.tables import Metadata
 from stages.training import checkpoint
-from stages.training.manifest import MANIFEST, Manifest, describe, share
+from stages.training.manifest import CHUNK_BYTES, MANIFEST, Manifest, describe, share
 
 START = Manifest(
     metadata=Metadata(stage="train", digest="abc", settings={"train.learning_rate": 1e-3}),
@@ -65,6 +65,21 @@ def test_a_damaged_file_is_no_checkpoint(folder: Path, content: bytes) -> None:
 def test_a_missing_file_is_no_checkpoint(folder: Path) -> None:
     (folder / "step-000004" / "state" / "weights.pt").unlink()
     assert newest_step(folder) == 2
+
+
+def test_a_stop_is_heard_while_a_large_file_is_read(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path, START)
+    with (path / "state" / "weights.pt").open("r+b") as file:
+        file.truncate(5 * CHUNK_BYTES)
+    asked: list[int] = []
+
+    def should_stop() -> bool:
+        asked.append(1)
+        return len(asked) == 2
+
+    with pytest.raises(Stopped, match="again"):
+        checkpoint.newest(tmp_path, START, should_stop=should_stop)
+    assert len(asked) == 2
 
 
 def test_what_was_not_finished_is_ignored_and_removed(folder: Path) -> None:

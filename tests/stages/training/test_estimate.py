@@ -1,9 +1,17 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from stages.training.config import Config
-from stages.training.estimate import Sizes, activation_bytes, make_skeleton, state_bytes
+from stages.training.estimate import (
+    Sizes,
+    activation_bytes,
+    loading_bytes,
+    make_skeleton,
+    state_bytes,
+)
+from stages.training.policy import Policy
 
 QWEN_7B = Sizes(
     trained=7_615_616_512,
@@ -45,3 +53,21 @@ def test_a_long_row_fits_with_gradient_checkpointing_alone() -> None:
     everything = activation_bytes(QWEN_7B, 32768, 30000, 2, checkpointing=False) / GIB
     assert 6 < kept < 16
     assert everything > 150
+
+
+def test_ranks_of_a_node_share_the_weights_that_need_no_conversion(policy: Path) -> None:
+    """The policy's are float32."""
+    for dtype, is_shared in ((torch.float32, True), (torch.bfloat16, False)):
+        loaded = Policy(policy, dtype, torch.device("cpu")).model
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        mapped = [line.split()[0].split("-") for line in lines if line.endswith(".safetensors")]
+        ranges = [range(*(int(end, 16) for end in ends)) for ends in mapped]
+        for each in loaded.parameters():
+            assert any(each.data_ptr() in mapped for mapped in ranges) == is_shared
+        num_bytes = sum(each.nbytes for each in loaded.parameters())
+        found = loading_bytes(policy, dtype.itemsize, ranks_per_node=8)
+        assert found == num_bytes * (1 if is_shared else 8)
+
+
+def test_files_that_are_no_safetensors_tell_nothing(tmp_path: Path) -> None:
+    assert loading_bytes(tmp_path, 2, ranks_per_node=8) is None

@@ -12,7 +12,8 @@ import torch
 
 from data.errors import ConfigError
 from stages import train
-from stages.training.launch import alone, command, environment, require_devices
+from stages.budget import Budget
+from stages.training.launch import alone, command, environment, launch, require_devices
 from stages.training.loop import start_distributed
 from tests.stages.training.runs import make_config, make_job, make_rows, write_run
 
@@ -84,3 +85,24 @@ def test_ranks_wait_for_each_other_longer_than_ten_minutes(
     assert done.stdout.splitlines()[-1:] == ["1:00:00"], done.stderr
     monkeypatch.setenv("DEEPSPEED_TIMEOUT", "5")
     assert environment(1)["DEEPSPEED_TIMEOUT"] == "5", "one's own wins"
+
+
+@pytest.mark.parametrize(("num_steps", "is_told"), [(2, False), (3, True)])
+def test_no_step_is_begun_for_which_there_is_no_time(
+    num_steps: int, is_told: bool, tmp_path: Path
+) -> None:
+    """Two are done, of a minute each, and half a minute is left: enough to export the policy."""
+    (tmp_path / "task.json").touch()
+    job = make_job(tmp_path, tmp_path, make_config(tmp_path), budget=Budget(30))
+    with alone(tmp_path / "checkpoints", lambda: False) as lock:
+        launch(
+            job,
+            tmp_path / "task.json",
+            num_ranks=1,
+            progress=tmp_path / "progress.jsonl",
+            log=tmp_path / "ranks.log",
+            lock=lock,
+            module="tests.stages.training.two_steps",
+            num_steps=num_steps,
+        )
+    assert (tmp_path / "told").exists() == is_told

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.errors import InputError
+from data.errors import ConfigError, InputError
 from stages.training import planning
 from stages.training.config import Mixture
 from stages.training.mixture import Source, draw
@@ -210,24 +210,40 @@ def test_planning_can_be_stopped(tmp_path: Path, policy: Path) -> None:
     assert not (tmp_path / "plan" / "plan.json").exists()
 
 
+def plan_warm_up(
+    folder: Path, policy: Path, rows: list[dict[str, Any]], **parts: dict[str, Any]
+) -> Plan:
+    path = folder / "extra.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    mix = {name: Mixture(path=str(path), **values) for name, values in parts.items()}
+    config = make_config(folder, mix=mix, num_epochs=2, objective="sft")
+    make_renderer = partial(Renderer, policy, config.max_length, "Think.")
+    plan = make_plan(
+        folder / "plan", "d", None, make_renderer, config, seed=7, should_stop=lambda: False
+    )
+    assert plan is not None
+    return plan
+
+
 def test_a_warm_up_takes_the_files_of_the_mixture_whole(tmp_path: Path, policy: Path) -> None:
     rows = [{"question": f"{number}?", "response": f"{number}."} for number in range(6)]
     rows.append({"question": "?", "response": ""})
-    path = tmp_path / "extra.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    mix = {"whole": Mixture(path=str(path)), "part": Mixture(path=str(path), rows=3)}
-    config = make_config(tmp_path, mix=mix, num_epochs=2, objective="sft")
-    plan = make_plan(
-        tmp_path / "plan",
-        "d",
-        None,
-        partial(Renderer, policy, config.max_length, "Think."),
-        config,
-        seed=7,
-        should_stop=lambda: False,
-    )
-    assert plan is not None
+    plan = plan_warm_up(tmp_path, policy, rows, whole={}, part={"rows": 3})
     assert plan.num_trajectories == 0
     assert plan.rejected == {"the response is empty": 2}
     drawn = [row for step in plan.steps for row in step]
     assert 2 * (6 + 3) - 2 <= len(drawn) <= 2 * (6 + 3)
+
+
+def test_a_warm_up_over_nothing_says_what_is_the_matter(tmp_path: Path, policy: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"extra\.jsonl holds no rows\. Take train\.mix\.first out"
+    ):
+        plan_warm_up(tmp_path, policy, [], first={})
+    rows = [{"question": "?", "response": "A star."}] * 4
+    with pytest.raises(
+        ConfigError, match=r"train\.mix\.first\.weight = 0\.1 of the 4 rows of .*one"
+    ):
+        plan_warm_up(tmp_path, policy, rows, first={"weight": 0.1})
+    with pytest.raises(InputError, match=r"rejected \(the response is empty: 2\)"):
+        plan_warm_up(tmp_path, policy, [{"question": "?", "response": ""}] * 2, first={})
