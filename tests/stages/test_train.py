@@ -15,8 +15,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from data.errors import ConfigError, InputError, RefusedError
 from stages import train
 from stages.training.config import Config
-from stages.training.export import tensor_facts
 from stages.training.flops import Work
+from stages.training.tensor_facts import tensor_facts
 from tests import tiny_models
 from tests.stages.training.runs import make_config, make_job, make_rows, steps_done, write_run
 

@@ -14,7 +14,7 @@ from data.errors import ConfigError
 from stages import train
 from stages.training import lora
 from stages.training.config import Config
-from stages.training.export import tensor_facts
+from stages.training.tensor_facts import tensor_facts
 from tests.stages.training.resuming import LAYOUTS
 from tests.stages.training.runs import make_config, make_job, make_rows, steps_done, write_run
 from tests.stages.training.standing import Standing
