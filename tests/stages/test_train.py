@@ -203,6 +203,14 @@ def test_no_policy(tmp_path: Path) -> None:
         train.run(make_job(tmp_path, tmp_path, config), config)
 
 
+@pytest.mark.parametrize("content", [b'{"model_type": "intern', b"", b"[]", b"\xff"])
+def test_a_torn_configuration(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    config = make_config(write_run(tmp_path, make_rows(1)))
+    with pytest.raises(InputError, match=r"config\.json can't be read .*copy the model again"):
+        train.run(make_job(tmp_path, tmp_path, config), config)
+
+
 def test_unknown_family(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     config = make_config(write_run(tmp_path, make_rows(1)))
