@@ -91,8 +91,20 @@ def model_folder(path: str) -> Path:
 
 
 def model_type(folder: Path) -> str:
-    """What config.json says the model is."""
-    return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type"))
+    """What config.json says the model is.
+
+    Raises:
+        InputError: it is torn, or no configuration.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        return str(config.get("model_type"))
+    except (ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path} can't be read as a model's configuration ({error}).",
+            "Download or copy the model again.",
+        ) from error
 
 
 def _download(path: str) -> Path:

@@ -13,9 +13,9 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from stages.training.config import Config
-from stages.training.export import tensor_facts
 from stages.training.flops import Work, known_peak
 from stages.training.plan import Plan
+from stages.training.tensor_facts import tensor_facts
 
 GIB = 2**30
 ASSUMED_MFU = 0.4

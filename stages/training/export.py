@@ -7,15 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
+from data.errors import EngineError
 from stages.training.checkpoint import move_into_place
 from stages.training.config import Config
 from stages.training.export_check import check_words, load_again, portray
 from stages.training.manifest import Manifest
 from stages.training.plan import Plan
+from stages.training.tensor_facts import differing, tensor_facts
 
 WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx"}
 INDEX_SUFFIX = ".index.json"
@@ -25,6 +26,9 @@ def gather_weights(engine: Any) -> dict[str, Tensor] | None:
     """The trained weights under the names of the whole model, on rank 0; None on the others.
 
     All ranks call it.
+
+    Raises:
+        EngineError: one is missing.
     """
     if engine.zero_optimization_partition_weights():
         state = engine._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)
@@ -32,8 +36,28 @@ def gather_weights(engine: Any) -> dict[str, Tensor] | None:
         state = engine.module.state_dict()
     if distributed.get_rank() != 0:
         return None
-    named = engine.module.named_parameters(remove_duplicate=False)
+    return trained_weights(engine.module, state)
+
+
+def trained_weights(language: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that train, all of them and no others, under the names of the whole model.
+
+    Args:
+        language: what DeepSpeed trains.
+        state: what it gives back of that.
+
+    Raises:
+        EngineError: it lacks one, which an export would have from the base model.
+    """
+    named = language.named_parameters(remove_duplicate=False)
     trained = {name for name, each in named if each.requires_grad}
+    if missing := sorted(trained - state.keys()):
+        raise EngineError(
+            f"DeepSpeed gave {len(missing)} of {len(trained)} trained weights not back, such as "
+            f"{missing[0]}.",
+            "Install a version of DeepSpeed that pyproject.toml allows, and run the same command "
+            "again, which exports the last checkpoint.",
+        )
     prefix = "language_model."
     return {
         f"model.{name}" if name.startswith(prefix) else name: tensor.detach().cpu()
@@ -136,22 +160,5 @@ def check_weights(base: Path, exported: Path, tied: set[str]) -> None:
         exported: what was written.
         tied: names that may be left out, being the same tensor as another one.
     """
-    before, now = tensor_facts(base), tensor_facts(exported)
-    differing = {
-        name
-        for name in before.keys() | now.keys()
-        if before.get(name) != now.get(name) and not (name in tied and name not in now)
-    }
-    if differing:
-        raise RuntimeError(f"The export differs from the base model in {sorted(differing)[:5]}")
-
-
-def tensor_facts(folder: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and type of every tensor in a folder's safetensors files."""
-    facts = {}
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118, it is no dict
-                part = file.get_slice(name)
-                facts[name] = (tuple(part.get_shape()), str(part.get_dtype()))
-    return facts
+    if names := differing(tensor_facts(base), tensor_facts(exported), tied):
+        raise RuntimeError(f"The export differs from the base model in {names[:5]}")

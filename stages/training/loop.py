@@ -28,7 +28,7 @@ from stages.training.export import export, gather_weights
 from stages.training.failure import passed_on
 from stages.training.launch import NOT_FOR_RANKS, require_devices
 from stages.training.metrics import open_metrics
-from stages.training.parts import check_frozen, frozen_digest
+from stages.training.parts import check_frozen, frozen_digests
 from stages.training.task import Task
 from stages.training.trainer import Trainer
 
@@ -103,7 +103,7 @@ def finish(trainer: Trainer) -> None:
 
     A stop leaves that to the next attempt, which finds the last step's checkpoint.
     """
-    check_frozen(trainer.manifest.parts, frozen_digest(trainer.policy.model))
+    check_frozen(trainer.manifest.parts, frozen_digests(trainer.policy.model))
     weights = gather_weights(trainer.engine)
     distributed.barrier()
     if weights is not None:

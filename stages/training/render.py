@@ -4,8 +4,7 @@ The prompt is rendered as for generation, and the response put behind it byte fo
 template that renders both would rewrite the thinking of some models.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,12 @@ from stages.engines import Message
 from stages.engines.checkpoints import open_checkpoint
 from stages.engines.conversation import THINK_PREFILL
 from stages.prompts import answer_messages
+from stages.training.special_tokens import (
+    control_ids,
+    end_of_turn,
+    placeholder_ids,
+    placeholder_texts,
+)
 from stages.trust import Group
 
 THINK = "<think>"
@@ -80,7 +85,9 @@ class Renderer:
         self.tokenizer = checkpoint.tokenizer
         self.max_length = max_length
         self.system = system
-        self.end_of_turn = end_of_turn(self.processor, checkpoint.end_token_ids)
+        self.stops = checkpoint.end_token_ids
+        self.end_of_turn = end_of_turn(self.processor, self.stops)
+        self.control = control_ids(self.tokenizer)
         self.forbidden = frozenset(placeholder_ids(self.processor, folder))
         self.placeholders = placeholder_texts(self.processor, self.forbidden)
         self._newest: tuple[str, Sequence[bytes], Sequence[int]] | None = None
@@ -152,21 +159,26 @@ class Renderer:
         return self._newest[2]
 
     def response_ids(self, example: Example, response: str) -> list[int] | str:
-        """Token ids of a response with its end of turn, or why they can't be trained on."""
+        """Token ids of a response with its end of turn, or why they can't be trained on.
+
+        A text must not spell control tokens. Those that the policy itself sampled stay: rewards
+        can speak against them.
+        """
+        spelt: list[int] = []
         if example.token_ids is not None:
             ids = list(example.token_ids)
         else:
-            ids = self.tokenizer(response, add_special_tokens=False)["input_ids"]
-            if self.end_of_turn in ids:
-                return "the response holds an end of turn"
-            if not ids:
-                return "the response is empty"
-            if example.finished:
-                ids.append(self.end_of_turn)
+            ids = spelt = self.tokenizer(response, add_special_tokens=False)["input_ids"]
         if not ids:
             return "the response is empty"
         if self.forbidden.intersection(ids):
             return "the response holds an image token"
+        if self.stops.intersection(spelt or ids[:-1]):
+            return "the response holds an end of turn"
+        if self.control.intersection(spelt):
+            return "the response holds a control token"
+        if spelt and example.finished:
+            ids = [*spelt, self.end_of_turn]
         if min(ids) < 0 or max(ids) >= len(self.tokenizer):
             return "the response holds tokens that the policy does not have"
         return ids
@@ -207,40 +219,3 @@ def split_prefill(text: str, response: str) -> tuple[str, str]:
     if response.startswith(prefill.group()):
         return text, response.removeprefix(prefill.group())
     return text[: prefill.start()], response
-
-
-def end_of_turn(processor: Any, stops: frozenset[int]) -> int:
-    """The token that ends an assistant's turn.
-
-    It is the one that the chat template writes behind an answer, if generation stops at it, else
-    the tokenizer's end of sequence.
-
-    Args:
-        processor: the policy's.
-        stops: the tokens at which generation stops.
-    """
-    answer = "0123456789"
-    messages = [
-        {"role": role, "content": [{"type": "text", "text": text}]}
-        for role, text in (("user", "?"), ("assistant", answer))
-    ]
-    text: str = processor.apply_chat_template(messages, tokenize=False)
-    tail = text.rpartition(answer)[2].lstrip()
-    written = processor.tokenizer(tail, add_special_tokens=False)["input_ids"][:1]
-    return int(written[0] if stops.intersection(written) else processor.tokenizer.eos_token_id)
-
-
-def placeholder_ids(processor: Any, folder: Path) -> set[int]:
-    """The tokens that stand for images and videos, or mark their borders."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    ids = {config.get(name) for name in names}
-    ids.update(processor.image_token_ids, processor.video_token_ids)
-    return {int(token) for token in ids if token is not None}
-
-
-def placeholder_texts(processor: Any, ids: Iterable[int]) -> list[str]:
-    """How text says what `placeholder_ids` names, and what the processor alone expands."""
-    tokens = processor.tokenizer.convert_ids_to_tokens(sorted(ids))
-    texts = {*tokens, processor.image_token, getattr(processor, "video_token", None)}
-    return sorted(text for text in texts if text)

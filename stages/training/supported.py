@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
-from data.errors import ConfigError
+from data.errors import ConfigError, InputError
 from stages.training.config import Config
 
 LOGIT_SETTINGS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 """What models call a cap on their logits, or a factor."""
+CONVERT = (
+    "Convert them: AutoModelForImageTextToText.from_pretrained(PATH, dtype='auto')"
+    ".save_pretrained(NEW), and copy the other files."
+)
 
 
 def check_supported(model: Path, config: Config) -> None:
@@ -18,11 +22,13 @@ def check_supported(model: Path, config: Config) -> None:
 
     Raises:
         ConfigError: its log-probabilities would be wrong, gradients would be summed in bfloat16,
-            or what is exported could not be compared with it.
+            or what is exported would have other tensors, or could not be compared with it.
+        InputError: its weights are torn, or some are missing.
     """
     _check_sums(config)
     _check_files(model)
     _check_language_model(model, config)
+    _check_tensors(model)
 
 
 def _check_sums(config: Config) -> None:
@@ -41,8 +47,7 @@ def _check_files(model: Path) -> None:
         raise ConfigError(
             f"The weights in {model} are not in safetensors, with whose names and shapes an export "
             "is compared.",
-            "Convert them: AutoModelForImageTextToText.from_pretrained(PATH, dtype='auto')"
-            ".save_pretrained(NEW), and copy the other files.",
+            CONVERT,
         )
 
 
@@ -63,3 +68,36 @@ def _check_language_model(model: Path, config: Config) -> None:
                 f"The policy changes its logits ({name} = {value}), which the fused loss does not.",
                 "Train a policy whose head gives its logits as they are.",
             )
+
+
+def _check_tensors(model: Path) -> None:
+    """Refuse weights that an export would not have alike: that fails when training is done."""
+    from safetensors import SafetensorError
+
+    from stages.training.tensor_facts import DTYPES, differing, exported_facts, tensor_facts
+
+    try:
+        facts = tensor_facts(model)
+    except SafetensorError as error:
+        raise InputError(
+            f"The weights in {model} can't be read ({error}).", "Download or copy them again."
+        ) from error
+    if unknown := sorted({kind for _, kind in facts.values()} - DTYPES.keys()):
+        raise ConfigError(
+            f"Weights in {model} are of type {unknown[0]}, in which nothing can be trained.",
+            "Use the model in bfloat16 or float32, not a quantized one.",
+        )
+    exported, tied = exported_facts(model, facts)
+    names = differing(facts, exported, tied)
+    if missing := [name for name in names if name not in facts]:
+        raise InputError(
+            f"The weights in {model} lack {len(missing)} of the model's, such as {missing[0]}.",
+            "Download or copy the whole model again.",
+        )
+    if names:
+        begins = f"{len(names)} tensors in {model} would not be exported as they are: {names[0]} "
+        if names[0] not in exported:
+            raise ConfigError(f"{begins}is no part of the model.", CONVERT)
+        (before, old), (shape, new) = facts[names[0]], exported[names[0]]
+        changed = f"{old}, and would be {new}" if before == shape else f"{before}, not {shape}"
+        raise ConfigError(f"{begins}is {changed}.", CONVERT)

@@ -74,7 +74,7 @@ class Trainer:
         self.policy = Policy(self.task.model, self.dtype, self.device, adapt)
         distributed.barrier()  # has more patience than the collectives that DeepSpeed begins with
         described = describe_parts(self.policy.model)
-        check_frozen(self.task.manifest.parts, described["frozen_sha256"])
+        check_frozen(self.task.manifest.parts, described)
         self.manifest = replace(self.task.manifest, parts=described)
         if self.task.config.gradient_checkpointing:
             self.policy.enable_gradient_checkpointing()

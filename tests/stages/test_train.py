@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from pydantic import ValidationError
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from data.errors import ConfigError, InputError, RefusedError
 from stages import train
 from stages.training.config import Config
-from stages.training.export import tensor_facts
 from stages.training.flops import Work
+from stages.training.tensor_facts import tensor_facts
 from tests import tiny_models
 from tests.stages.training.runs import make_config, make_job, make_rows, steps_done, write_run
 
@@ -97,8 +98,19 @@ def test_it_learns_and_says_what_it_did(trained: tuple[Path, Config, Any, Any]) 
     assert 0 < shown["mfu_rate"] < 1 and 0 <= shown["data_wait_rate"] < 1
     assert shown["loss"] == steps[-1]["loss"] and shown["images_per_second"] > 0
     assert [note for note in report.notes if note.startswith("MFU = ")] == [report.notes[-1]]
-    assert list((run_dir / "metrics").glob("events.*"))
     assert list((run_dir / "logs").glob("train-*-ranks.log"))
+
+
+def test_tensorboard_shows_each_step(trained: tuple[Path, Config, Any, Any]) -> None:
+    events = EventAccumulator(str(trained[0] / "metrics")).Reload()
+    steps = steps_done(trained[0])
+    for name in ("loss", "learning_rate", "gradient_norm"):
+        drawn = events.Scalars(f"train/{name}")
+        assert [each.step for each in drawn] == list(range(1, 12))
+        assert [each.value for each in drawn] == pytest.approx([step[name] for step in steps])
+    rates = [each.value for each in events.Scalars("speed/tokens_per_second")]
+    expected = [step["meters"]["tokens_per_second"] for step in steps]
+    assert rates == pytest.approx(expected)
 
 
 def test_what_is_left_behind(trained: tuple[Path, Config, Any, Any]) -> None:
@@ -188,6 +200,14 @@ def test_no_table(tmp_path: Path, policy: Path) -> None:
 def test_no_policy(tmp_path: Path) -> None:
     config = make_config(write_run(tmp_path, make_rows(1)))
     with pytest.raises(InputError, match="holds no model"):
+        train.run(make_job(tmp_path, tmp_path, config), config)
+
+
+@pytest.mark.parametrize("content", [b'{"model_type": "intern', b"", b"[]", b"\xff"])
+def test_a_torn_configuration(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    config = make_config(write_run(tmp_path, make_rows(1)))
+    with pytest.raises(InputError, match=r"config\.json can't be read .*copy the model again"):
         train.run(make_job(tmp_path, tmp_path, config), config)
 
 

@@ -10,15 +10,16 @@ from stages.training.loop import start_distributed
 from stages.training.task import Task
 from stages.training.trainer import Trainer
 
-ZERO_STAGES = (0, 2, 3)
+LAYOUTS = [(0, "float32"), (2, "float32"), (2, "bfloat16"), (3, "float32"), (3, "bfloat16")]
+"""ZeRO stage and arithmetic."""
 NUM_STEPS = 4
 
 
 def main(task_path: Path, folder: Path) -> None:
     task, device = Task.load(task_path), start_distributed()
-    for zero_stage in ZERO_STAGES:
-        config = task.config.model_copy(update={"zero_stage": zero_stage})
-        task = replace(task, config=config, checkpoints=folder / str(zero_stage))
+    for zero_stage, dtype in LAYOUTS:
+        config = task.config.model_copy(update={"zero_stage": zero_stage, "dtype": dtype})
+        task = replace(task, config=config, checkpoints=folder / f"{zero_stage}-{dtype}")
         undisturbed, stopped = Trainer(task, device), Trainer(task, device)
         for _ in range(NUM_STEPS):
             undisturbed.step()
@@ -37,4 +38,4 @@ def main(task_path: Path, folder: Path) -> None:
                 "difference": float(max(apart)),
                 "bytes": sum(path.stat().st_size for path in saved.rglob("*.pt")),
             }
-            (folder / f"{zero_stage}.json").write_text(json.dumps(facts))
+            task.checkpoints.with_suffix(".json").write_text(json.dumps(facts))

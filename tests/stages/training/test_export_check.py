@@ -15,10 +15,11 @@ from transformers import AutoModelForImageTextToText
 from data import tables
 from data.errors import EngineError
 from stages.training import export_check
-from stages.training.export import export
+from stages.training.export import export, trained_weights
 from stages.training.export_check import NUM_TOKENS, Portrait, check_words, load_again, portray
 from stages.training.manifest import Manifest
 from stages.training.plan import Plan
+from stages.training.policy import Policy
 from tests import tiny_families
 from tests.stages.training.runs import make_config, make_rows, write_run
 from tests.stages.training.test_gradients import make_task
@@ -96,6 +97,18 @@ def test_weights_and_words_are_compared(
     del weights[name]
     save_file(weights, base / "model.safetensors", {"format": "pt"})
     refuse(too_large, rf"missing_keys: \['.*{name.rpartition('.')[2]}'\]")
+
+
+def test_a_trained_weight_that_is_not_given_back_is_missed(policy: Path) -> None:
+    language = Policy(policy, torch.float32, torch.device("cpu")).language
+    state = language.state_dict()
+    given = trained_weights(language, {**state, "no_weight": torch.zeros(1)})
+    named = load(policy).named_parameters(remove_duplicate=False)
+    assert given.keys() == {name for name, _ in named if "language_model" in name or "head" in name}
+    for name in state:
+        part = {other: state[other] for other in state if other != name}
+        with pytest.raises(EngineError, match=rf"gave 1 of {len(state)} .* such as {name}"):
+            trained_weights(language, part)
 
 
 def test_a_torn_export_gets_no_name(

@@ -14,8 +14,8 @@ from data.errors import ConfigError
 from stages import train
 from stages.training import lora
 from stages.training.config import Config
-from stages.training.export import tensor_facts
-from tests.stages.training.resuming import ZERO_STAGES
+from stages.training.tensor_facts import tensor_facts
+from tests.stages.training.resuming import LAYOUTS
 from tests.stages.training.runs import make_config, make_job, make_rows, steps_done, write_run
 from tests.stages.training.standing import Standing
 
@@ -36,8 +36,8 @@ def test_resuming_is_exact_and_checkpoints_hold_adapters_alone(
     model = AutoModelForImageTextToText.from_pretrained(policy)
     adapted = lora.target_modules(model, ())
     names = {f"{name}.lora_{part}.default.weight" for name in adapted for part in "AB"}
-    for zero_stage in ZERO_STAGES:
-        facts = json.loads((tmp_path / f"{zero_stage}.json").read_text())
+    for zero_stage, dtype in LAYOUTS:
+        facts = json.loads((tmp_path / f"{zero_stage}-{dtype}.json").read_text())
         assert facts["difference"] == 0.0
         assert set(facts["names"]) == names
         assert facts["bytes"] < STATE_BYTES

@@ -3,10 +3,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from transformers import AutoTokenizer, GenerationConfig
 
 from data.images import open_image
 from stages.training import render
-from stages.training.render import Example, Renderer, Tokens, end_of_turn, split_prefill
+from stages.training.render import Example, Renderer, Tokens, split_prefill
+from stages.training.special_tokens import end_of_turn
 from tests import tiny_families
 from tests.stages.training.runs import picture
 
@@ -76,6 +78,7 @@ def test_the_policys_own_tokens_are_kept(renderer: Renderer) -> None:
         (example("a <IMG_CONTEXT>"), "the response holds an image token"),
         (example("a </img>"), "the response holds an image token"),
         (example("a<|im_end|>b"), "the response holds an end of turn"),
+        (example("a<|im_end|>", finished=False), "the response holds an end of turn"),
         (example("a" * 200), "longer than max_length"),
         (example("a", token_ids=[100_000]), "tokens that the policy does not have"),
         (
@@ -181,6 +184,39 @@ def test_text_that_stands_for_an_image_is_rejected(family: str, tmp_path: Path) 
             if literal != "<video>":  # no token: in a response it is text like any other
                 rendered = renderer.render(Example(sample=question | images, response=literal))
                 assert rendered == "the response holds an image token"
+
+
+@pytest.mark.parametrize("family", PLACEHOLDERS)
+def test_a_response_spells_no_control_token(family: str, tmp_path: Path) -> None:
+    tiny_families.save(family, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    # As InternVL's and Qwen's are; and some flag those of thinking, too.
+    content = ["<think>", "</think>", "<ref>", "</ref>", "<box>", "</box>", "<|box_start|>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": [*content, "<|python_tag|>"]})
+    tokenizer.add_tokens(["<tool_call>", "</s>"])
+    tokenizer.save_pretrained(tmp_path)
+    stops = tokenizer.convert_tokens_to_ids(["<|im_end|>", "</s>"])
+    GenerationConfig(eos_token_id=stops).save_pretrained(tmp_path)
+    renderer = Renderer(tmp_path, max_length=200, system="Think.")
+    for text, reason in {
+        "<|im_start|>": "the response holds a control token",
+        "<|endoftext|>": "the response holds a control token",
+        "<|python_tag|>": "the response holds a control token",
+        "<|im_end|>": "the response holds an end of turn",
+        "</s>": "the response holds an end of turn",
+    }.items():
+        for response in (f"{text}2", f"1{text}2", f"2{text}"):
+            for finished in (True, False):
+                assert renderer.render(example(response, finished=finished)) == reason
+        own = renderer.tokenizer(f"1{text}2", add_special_tokens=False)["input_ids"]
+        is_sampled = renderer.render(example("", token_ids=own)) != reason
+        assert is_sampled == ("control" in reason), "sampling goes on behind it"
+    for text in (*content, "<tool_call>"):
+        assert decoded(renderer, renderer.render(example(f"a {text} b")))[1].count(text) == 1
+    for stop in stops:
+        own = [*renderer.tokenizer("2", add_special_tokens=False)["input_ids"], stop]
+        tokens = renderer.render(example("2", token_ids=own))
+        assert isinstance(tokens, Tokens) and tokens.response_ids == own
 
 
 def test_a_template_that_leaves_images_out_is_noticed(tmp_path: Path) -> None:

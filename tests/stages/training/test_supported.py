@@ -4,25 +4,47 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Gemma2Config, GraniteConfig, LlavaConfig, PretrainedConfig
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import (
+    CLIPVisionConfig,
+    Gemma2Config,
+    GraniteConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    PretrainedConfig,
+)
 
-from data.errors import ConfigError
+from data.errors import ConfigError, InputError
 from stages import train
 from stages.training.config import Config
 from stages.training.supported import check_supported
+from tests import tiny_families
 from tests.stages.training.runs import make_config, make_job, make_rows, write_run
+
+SIZES = {
+    "vocab_size": 8,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "pad_token_id": 0,
+}
 
 
 def save(folder: Path, text: PretrainedConfig) -> Path:
-    LlavaConfig(text_config=text).save_pretrained(folder)
-    (folder / "model.safetensors").touch()
+    vision = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    config = LlavaConfig(text_config=text, vision_config=vision, tie_word_embeddings=False)
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
     return folder
 
 
 def gemma(**changes: Any) -> Gemma2Config:
-    return Gemma2Config(
-        **{"attn_logit_softcapping": None, "final_logit_softcapping": None} | changes
-    )
+    uncapped = {"attn_logit_softcapping": None, "final_logit_softcapping": None}
+    return Gemma2Config(**SIZES | uncapped | changes)
 
 
 @pytest.mark.parametrize("packed", [{"pack_length": 100}, {"micro_batch_size": 2}])
@@ -34,7 +56,7 @@ def test_capped_attention_is_refused_in_packs(tmp_path: Path, packed: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "text", [gemma(final_logit_softcapping=30.0), GraniteConfig(logits_scaling=8.0)]
+    "text", [gemma(final_logit_softcapping=30.0), GraniteConfig(logits_scaling=8.0, **SIZES)]
 )
 def test_changed_logits_are_refused(tmp_path: Path, text: PretrainedConfig) -> None:
     with pytest.raises(ConfigError, match="changes its logits"):
@@ -75,3 +97,51 @@ def test_weights_that_an_export_could_not_be_compared_with_are_refused(
     (tmp_path / "old" / "model.safetensors").rename(tmp_path / "old" / "pytorch_model.bin")
     with pytest.raises(ConfigError, match=r"not in safetensors.*save_pretrained"):
         check_supported(tmp_path / "old", Config())
+
+
+def in_bfloat16(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {**weights, name: weights[name].bfloat16()}
+
+
+def without(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key: weights[key] for key in weights if key != name}
+
+
+def with_one_more(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {**weights, f"{name}_scale": weights[name].clone()}
+
+
+def with_one_cut(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {**weights, name: weights[name][1:]}
+
+
+def in_eight_bits(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {**weights, name: weights[name].to(torch.float8_e4m3fn)}
+
+
+FLAWS: dict[Any, tuple[type[Exception], str]] = {
+    in_bfloat16: (ConfigError, r"1 tensors .* is BF16, and would be F32\. Convert them"),
+    with_one_more: (ConfigError, r"norm\.weight_scale is no part of the model\. Convert them"),
+    with_one_cut: (ConfigError, r"is \(63,\), not \(64,\)\. Convert them"),
+    without: (InputError, r"lack 1 of the model's, such as .*norm\.weight\. Download"),
+    in_eight_bits: (ConfigError, r"of type F8_E4M3, in which nothing can be trained\. Use"),
+}
+
+
+@pytest.mark.parametrize("family", tiny_families.SAVERS)
+def test_weights_that_an_export_would_not_have_alike_are_refused(
+    tmp_path: Path, family: str
+) -> None:
+    tiny_families.save(family, tmp_path)
+    check_supported(tmp_path, Config())
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    name = next(name for name in weights if name.endswith("layernorm.weight"))
+    for spoil, (kind, words) in FLAWS.items():
+        save_file(spoil(weights, name), path, {"format": "pt"})
+        with pytest.raises(kind, match=words):
+            check_supported(tmp_path, Config())
+    save_file(weights, path, {"format": "pt"})
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"can't be read .*Download or copy them again"):
+        check_supported(tmp_path, Config())
