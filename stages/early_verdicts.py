@@ -1,11 +1,11 @@
 """Verdicts of rollouts while others are being written, for the pruner.
 
 They are the verify stage's own, by its settings, but are kept nowhere: that stage judges again what
-is in the table. Nothing here waits for a verdict: the pruner is told when there is one.
+is in the table. No verdict on a new row is waited for: the pruner is told when there is one.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -23,6 +23,8 @@ PRUNING_SETTINGS = (
     *("verify.timeout_seconds", "verify.num_workers", "verify.llm_judge", "verify.llm_extractor"),
 )
 """What a stage that prunes borrows of other stages' settings."""
+
+Tell = Callable[[Judgement], None]
 
 
 class EarlyVerdicts:
@@ -60,25 +62,32 @@ class EarlyVerdicts:
                 self.pruner.expect(sample["sample_id"], num_prompts * self.num_rollouts)
 
     def remember(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take in rows of `rollouts` that earlier attempts have committed."""
-        for row in rows:
-            self._take(row)
+        """Take in rows of `rollouts` that earlier attempts have committed.
+
+        Their verdicts are waited for, so that nothing is begun that was settled before.
+        """
+        to_judge = (case for row in rows if (case := self._take(row)))
+        for tell, found in self.judge.judge(to_judge, self.job.should_stop):
+            tell(found)
 
     def record(self, rollout: Rollout) -> None:
         """Take in a new row."""
-        self._take(vars(rollout))
+        if case := self._take(vars(rollout)):
+            tell, attempt = case
+            self.judge.submit(attempt, tell)
 
-    def _take(self, row: Mapping[str, Any]) -> None:
+    def _take(self, row: Mapping[str, Any]) -> tuple[Tell, Attempt] | None:
+        """What is to be judged of a row, and who is to be told; None where nothing is."""
         key = (row["sample_id"], row["caption_index"], row["rollout_index"])
         sample = self.samples.get(key[0])
         if sample is None or row["finish_reason"] == "unfinished":
-            return
+            return None
         if row["finish_reason"] == "pruned":
             self.pruner.pruned(key, row["num_tokens"])
-        else:
-            tell = partial(self._tell, sample, key, row["num_tokens"])
-            self.judge.submit(Attempt.of(sample, row), tell)
-        self._forget(key[0])
+            self._forget(key[0])
+            return None
+        tell = partial(self._tell, sample, key, row["num_tokens"])
+        return tell, Attempt.of(sample, row)
 
     def _tell(self, sample: Mapping[str, Any], key: Key, num_tokens: int, found: Judgement) -> None:
         if self.samples.get(key[0]) is not sample:
