@@ -2,6 +2,8 @@
 
 import re
 
+from stages.verifiers.spelling.clean import tidy
+
 TURNED_DOWN = re.compile(
     r"\b(?:is|are|was|be|being|gets?|it's) (?:therefore |thus |an? |clearly |both )*"
     r"(?:rejected|discarded|extraneous|excluded|inadmissible|invalid|impossible|ruled out|absurd"
@@ -17,6 +19,7 @@ ASIDE = re.compile(
     r"[^()（）]{0,40})[)）]",
     re.IGNORECASE,
 )
+ASIDE_WORD = re.compile(r"舍|不合|增根|reject|discard|extraneous|valid|impossible", re.IGNORECASE)
 OWN_VALUE = re.compile(r"\d|=|\b(?:root|solution|value|case)\b|根")
 ABSURD = re.compile(r"\bcontradict(?:s|ion)\b|矛盾", re.IGNORECASE)
 VALUE = re.compile(r"(?<![\w.])-?\d[\d./]*")
@@ -67,6 +70,15 @@ def without_rejected(plain: str, question: str = "") -> str:
             kept, cuts = kept[:-1], cuts[:-1]  # it speaks of what was found just before
     whole = "".join(one + cut for one, cut in zip(kept, cuts, strict=True) if one.strip())
     return LEFT_OVER.sub("", whole).strip()
+
+
+def kept_of(content: str, question: str = "") -> str:
+    """What a box holds, without the values that it turns down."""
+    if len(content) > LONGEST or not (TURNED_DOWN.search(content) or ASIDE_WORD.search(content)):
+        return content
+    plain = tidy(content)
+    kept = without_rejected(plain, question)
+    return content if kept == plain else kept
 
 
 def _without(clause: str, value: str) -> str:

@@ -29,6 +29,7 @@ from stages.verifiers.responses.mentions import (
     list_at_end,
     measure_in,
     number_in_words,
+    ratio_in_words,
     region_at_end,
 )
 from stages.verifiers.responses.open_ends import WORDED, leaves_open
@@ -115,7 +116,8 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
         plain = kept[-1].strip() if kept else plain
     if DENIED.search(plain) and len(plain) <= LONGEST_PHRASE and not MATH_ONLY.fullmatch(plain):
         return plain if kind == "text" or re.search(r"\\neq|≠", plain) else None
-    if kind == "text" and len(plain) <= LONGEST_PHRASE and PLACE.search(plain):
+    placed = kind == "text" or (kind == "number" and "象限" in plain and not NUMBER.search(plain))
+    if placed and len(plain) <= LONGEST_PHRASE and PLACE.search(plain):
         return plain
     if kind in SEVERAL and (marks := circled_in(plain, question)):
         return marks
@@ -175,6 +177,8 @@ def _found(plain: str, kind: str, question: str) -> str | None:
         and not MATH.search(plain)
     ):
         han = list(plain)  # a sentence, however short: its number is what counts
+    if kind == "ratio" and (ratio := ratio_in_words(plain)):
+        return ratio
     if kind in SEVERAL and (labelled := labelled_at_end(plain)):
         return labelled
     if kind in SEVERAL and (match := EQUATIONS.search(plain)):
