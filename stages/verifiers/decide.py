@@ -14,6 +14,7 @@ from stages.verifiers.kinds.attributed import same_shares
 from stages.verifiers.kinds.bearings import bearing_in, bearing_of
 from stages.verifiers.kinds.compare import same
 from stages.verifiers.kinds.figures import figure_of
+from stages.verifiers.kinds.named_points import same_points_by_name
 from stages.verifiers.kinds.orderings import same_order
 from stages.verifiers.kinds.piecewise import same_piecewise
 from stages.verifiers.kinds.polarity import polarity, stance
@@ -47,6 +48,8 @@ OR = re.compile(r"\bor\b|或", re.IGNORECASE)
 EITHER_ASKED = re.compile(
     r"\b(?:or|could|can|may|might|possible|possibly)\b|或|可能|可以", re.IGNORECASE
 )
+ROLES = {"extreme": same_extreme, "cases": same_piecewise, "points": same_points_by_name}
+"""Comparisons of texts whose values have a role each, by the name of the rule."""
 REMEMBERED = 20_000
 
 
@@ -108,12 +111,11 @@ def _told_apart(gold: Gold, answer: str) -> Decision | None:
     def plainly(text: str) -> Value:
         return read(text, gold.terms.hints)
 
-    if (found := same_order(gold.values[0], theirs, gold.terms.question)) is not None:
+    if (found := same_order(gold.values[0], theirs, gold.terms, plainly, same)) is not None:
         return Decision(found, "order")
-    if (found := same_extreme(ours, theirs, gold.terms, plainly, same)) is not None:
-        return Decision(found, "extreme")
-    if (found := same_piecewise(ours, theirs, gold.terms, plainly, same)) is not None:
-        return Decision(found, "cases")
+    for rule, compared in ROLES.items():
+        if (found := compared(ours, theirs, gold.terms, plainly, same)) is not None:
+            return Decision(found, rule)
     if (found := same_shares(ours, theirs, gold.terms.question)) is not None:
         return Decision(found, "shares")
     return None

@@ -4,6 +4,7 @@ import re
 from fractions import Fraction
 
 from stages.verifiers.kinds.text import EMPTY_WORDS, HEDGE, NEGATION, numeric_value, words_of
+from stages.verifiers.kinds.units import unit_of
 
 CUT = re.compile(r"\s*[,;，；]\s*(?:and\s+|而)?|\.(?=\s|$)|\s+(?:and|while|whereas|but)\s+|和|而")
 NUMBER = re.compile(
@@ -53,7 +54,8 @@ def same_shares(gold: str, answer: str, question: str) -> bool | None:
     if not all(any(len(name) > 1 or not name.isascii() for name in own) for own in names):
         return None
     theirs = shares_of(answer) or []
-    owners = [_owner(words, names, [one for one, _ in ours]) for words, _ in theirs]
+    common = _common(theirs, is_unitless=not any(map(unit_of, shared)))
+    owners = [_owner(words - common, names, [one for one, _ in ours]) for words, _ in theirs]
     if not theirs or None in owners or len(set(owners)) < len(owners):
         return None
     if len(owners) < len(ours):
@@ -62,6 +64,12 @@ def same_shares(gold: str, answer: str, question: str) -> bool | None:
     given = [value for _, value in theirs]
     # Other numbers may be rounded ones, which is for others to tell.
     return wanted == given or (False if sorted(wanted) == sorted(given) else None)
+
+
+def _common(shares: list[Share], is_unitless: bool) -> frozenset[str]:
+    """What all clauses of an answer say, `years old`; no units, unless the gold answer has none."""
+    words = frozenset.intersection(*(words for words, _ in shares)) if len(shares) > 1 else ()
+    return frozenset(word for word in words if is_unitless or not unit_of(word))
 
 
 def _owner(

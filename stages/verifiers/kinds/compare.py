@@ -111,7 +111,7 @@ def _same_progression(gold: Value, answer: Value, terms: Terms) -> Truth:
 
 def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
     ours = named(gold)
-    theirs = in_order(as_asked(named(answer), terms), ours, terms)
+    theirs = in_order(as_asked(named(answer), terms), gold, terms)
     if isinstance(gold, Relation) and isinstance(answer, Relation):
         if gold.is_equation != answer.is_equation:
             return False

@@ -28,7 +28,7 @@ RULE = re.compile(
     r"(?:当|if|when|for(?: all)?)?\s*(?P<rule>[a-z]\s*(?:[=<>]|\\[gl]eq)[^()=]{1,40}?"
     r"|[-\d]{1,6}\s*(?:<|\\leq)[^()=]{1,40}?)\s*时?"
 )
-INTEGERS = re.compile(r"[a-z]\s*\\in\s*(?:\\mathbb\s*\{?)?[NZ]\}?(?:[\^_]\{?[*+]\}?)?")
+INTEGERS = re.compile(r"[a-z]\s*\\in\s*(?:\\mathbb\s*\{?)?[NZ]\}?(?:[\^_]\{?[*+]?\}?)?")
 CUT = re.compile(r"\s*[,;]\s*(?:and(?![a-z])|while|而)?\s*|\s+and\s+(?=[a-z])|(?<=时)\s*(?=[a-z])")
 ABOVE = re.compile(r"(?P<name>[a-z])\s*>\s*(?P<bound>\d{1,4})")
 LONGEST = 300
@@ -59,7 +59,8 @@ def in_braces(plain: str) -> Piecewise | None:
     match = CASES.fullmatch(plain) if len(plain) <= LONGEST else None
     if match is None:
         return None
-    rows = [row.strip() for row in match["rows"].split("\\\\") if row.strip()]
+    rows = [re.sub(rf",\s*{INTEGERS.pattern}\s*$", "", row) for row in match["rows"].split("\\\\")]
+    rows = [row.strip() for row in rows if row.strip()]
     found = [ROW.fullmatch(row) for row in rows]
     branches = tuple(Branch(one["value"].strip(" ,"), one["rule"]) for one in found if one)
     if len(branches) < max(2, len(rows)):
@@ -101,7 +102,7 @@ def in_words(plain: str, unknown: str) -> Piecewise | None:
                 return None
         else:
             return None
-    if len(names) != 1 or len(values) < 2 or ahead or not all(rules):
+    if len(names) != 1 or ahead or not all(rules):
         return None
     branches = tuple(Branch(value, rule) for value, rule in zip(values, rules, strict=True))
     return Piecewise(names.pop(), unknown, branches)

@@ -5,7 +5,7 @@ import re
 NAME = r"(?:[A-DK]|[cC])(?:_\{?\d\}?)?"
 """A constant that may be anything; `k` and `n` count, and are integers."""
 DOMAIN = re.compile(
-    rf"\s*[,(]?\s*(?:where |with |for (?:any |all |some |every )?|其中)?\s*"
+    rf"(?<![-+*/=^])(?:\s*[,(]\s*|\s+)(?:where |with |for (?:any |all |some |every )?|其中)?\s*"
     rf"(?P<names>{NAME}(?:\s*(?:,|and|和)\s*{NAME}){{0,3}})\s*"
     r"(?:\\in\s*(?:\\mathbb\s*\{?R\}?|R)|(?:is|are|being|为|是)?\s*(?:an?\s|any\s)?\s*"
     r"(?:arbitrary|any|real|任意|任何)\s*(?:real\s|的)?\s*(?:constants?|numbers?|常数|实数))\s*\)?$"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from stages.verifiers.kinds.text import NEGATION
 
 BULLETED = re.compile(
-    r"[-*•]\s+[\s$*\\(]{0,6}(?P<value>(?:[a-zA-Z](?:_\{?\d\}?)?\s*=\s*)?"
+    r"[-*•]\s+[\s$*]{0,4}(?:\\\()?\s?(?P<value>(?:[a-zA-Z](?:_\{?\d\}?)?\s*=\s*)?"
     r"[-−+]?(?:\d|\\(?:frac|sqrt|pi|pm)|√|\()(?:[^=A-Za-z\u4e00-\u9fff]|\\[a-zA-Z]+|[a-z](?![a-z])){0,60}?)"
     r"[\s$*]*(?:\\\))?[.,;]?"
 )
@@ -22,6 +22,12 @@ def values_listed(lines: Sequence[str]) -> list[str]:
     """The values of the bullets that some lines begin with; none where they are no values."""
     found = [BULLETED.fullmatch(line) for line in lines]
     return [match["value"].strip() for match in itertools.takewhile(bool, found) if match]
+
+
+def values_in_front(lines: Sequence[str]) -> list[str]:
+    """The values of the bullets that an answer begins with, after what calls them its solutions."""
+    is_led = lines[:1] and LEAD.search(lines[0][-120:]) and not NEGATION.search(lines[0])
+    return values_listed(lines[1:] if is_led else lines)
 
 
 def solutions_listed(lines: Sequence[str]) -> str | None:

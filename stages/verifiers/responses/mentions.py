@@ -74,7 +74,8 @@ GUARDED = re.compile(
 )
 """With these about, a number in a short phrase may be anything but the answer."""
 NOT_SO = re.compile(
-    r"\b(?:not|never|false|wrong|incorrect|untrue|if|whether|when|either)\b|n't|[不非若]|错|如果"
+    r"\b(?:not|never|false|wrong|incorrect|untrue|if|whether|when|either)\b|n't|[不非若]|错|如果",
+    re.IGNORECASE,
 )
 """In front of a comparison it makes something else of it."""
 HAN = re.compile("[\u4e00-\u9fff]")

@@ -15,14 +15,14 @@ TURNED_DOWN = re.compile(
 ASIDE = re.compile(
     r"(?:[\s,，]*(?:或|和|or|and)?[\s$,，]*(?P<value>[a-zA-Z]\w{0,3}\s*=\s*[^\s,，;；()（）或和=]{1,30}"
     r"|(?<![\w.])-?\d[\d./]{0,20})[\s$]*)?[(（](?P<aside>[^()（）]{0,40}"
-    r"(?:舍|不合|增根|rejected|discarded|extraneous|invalid|not valid|impossible)"
+    r"(?:舍|不合|增根|reject|discard|extraneous|invalid|not valid|impossible)"
     r"[^()（）]{0,40})[)）]",
     re.IGNORECASE,
 )
 ASIDE_WORD = re.compile(r"舍|不合|增根|reject|discard|extraneous|valid|impossible", re.IGNORECASE)
 OWN_VALUE = re.compile(r"\d|=|\b(?:root|solution|value|case)\b|根")
 ABSURD = re.compile(r"\bcontradict(?:s|ion)\b|矛盾", re.IGNORECASE)
-VALUE = re.compile(r"(?<![\w.])-?\d[\d./]*")
+VALUE = re.compile(r"-?\\frac\{[^{}]{1,20}\}\{[^{}]{1,20}\}|(?<![\w.{])-?\d[\d./]*")
 BACK = re.compile(
     r"\W*(?:therefore |hence |thus |so )?(?:which|that|this|it|they|these|both|makes?"
     r"|(?:is|are|must|to) be|is|are|must)\b|\W*[不舍应故要均都是]",
@@ -83,7 +83,7 @@ def kept_of(content: str, question: str = "") -> str:
 
 def _without(clause: str, value: str) -> str:
     """A clause without a value that turns out to be none, `x = 2 or x = -3`."""
-    one = rf"(?:[a-zA-Z]\w?\s*=\s*)?(?<![\w.-]){re.escape(value)}(?![\w.])"
+    one = rf"(?:[a-zA-Z]\w?\s*=\s*)?(?<![\w.{{-]){re.escape(value)}(?![\w.])"
     joined = r"\s*(?:或|和|\bor\b|\band\b)\s*"
     left = re.sub(f"{joined}{one}|{one}{joined}", "", clause)
     left = re.sub(one, "", left)

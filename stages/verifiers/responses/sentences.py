@@ -75,6 +75,7 @@ LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
 MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
 PLACE = re.compile(r"\bquadrant|象限|[东南西北]偏[东南西北]", re.IGNORECASE)
 """Quadrants and bearings are looked for in the sentence as a whole."""
+HAN_PLACE = re.compile(r"^[^\d]*第[一二三四]象限[^\d]*$")
 MORE_ASKED = re.compile(r"\bhow (?:many|much) (?:more|less|fewer)\b", re.IGNORECASE)
 NUMERIC = frozenset(["number", "formula", "several", "ratio", "time", "set", "tuple"])
 ENCLOSING = frozenset(["tuple", "region", "set", "several", "inequality"])
@@ -110,14 +111,15 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
         return None
     if kind not in WORDED and not (plain := without_rejected(plain, question)):
         return None
+    if kind == "number" and len(plain) <= LONGEST_PHRASE and HAN_PLACE.search(plain):
+        return plain
     if DENIED.search(plain):
         kept = [part for part in CLAUSES.split(plain) if part.strip() and not DENIED.search(part)]
         kept = [part for part in kept if not REASON.match(part)]
         plain = kept[-1].strip() if kept else plain
     if DENIED.search(plain) and len(plain) <= LONGEST_PHRASE and not MATH_ONLY.fullmatch(plain):
         return plain if kind == "text" or re.search(r"\\neq|≠", plain) else None
-    placed = kind == "text" or (kind == "number" and "象限" in plain and not NUMBER.search(plain))
-    if placed and len(plain) <= LONGEST_PHRASE and PLACE.search(plain):
+    if kind == "text" and len(plain) <= LONGEST_PHRASE and PLACE.search(plain):
         return plain
     if kind in SEVERAL and (marks := circled_in(plain, question)):
         return marks
