@@ -9,11 +9,16 @@ from stages.verifiers.choices.options import numbered_in
 from stages.verifiers.choices.romans import are_numbered, statements_of
 from stages.verifiers.forms import FORM, breaks_form
 from stages.verifiers.golds import Gold, type_gold
+from stages.verifiers.kinds.attained import same_extreme
+from stages.verifiers.kinds.attributed import same_shares
 from stages.verifiers.kinds.bearings import bearing_in, bearing_of
 from stages.verifiers.kinds.compare import same
 from stages.verifiers.kinds.figures import figure_of
+from stages.verifiers.kinds.named_points import same_points_by_name
+from stages.verifiers.kinds.orderings import same_order
+from stages.verifiers.kinds.piecewise import same_piecewise
 from stages.verifiers.kinds.polarity import polarity, stance
-from stages.verifiers.kinds.quadrants import asks_for_quadrant, quadrants_in
+from stages.verifiers.kinds.quadrants import asks_for_quadrant, quadrants_in, quadrants_of
 from stages.verifiers.kinds.reading import read
 from stages.verifiers.kinds.said import is_relation, same_relation
 from stages.verifiers.kinds.set_algebra import same_members
@@ -34,6 +39,8 @@ EXPLICIT = re.compile(r"(?:option|choice|选项?|故选)\s*[:：]?\s*\(?[A-J]\b"
 NUMBERED = re.compile(
     r"(?:option |choice |选项)?\(?([1-9])\)?(?:[.):、]?\s*|[.):、]\s+(\S.*))", re.IGNORECASE
 )
+HAN_PLACE = re.compile("[一二三四]")
+"""A quadrant, where the question has it that it is one: `第__象限`."""
 SENTENCE_WORDS = 6
 SENTENCE = 4
 """Words from which an answer may be a sentence around a number."""
@@ -41,6 +48,8 @@ OR = re.compile(r"\bor\b|或", re.IGNORECASE)
 EITHER_ASKED = re.compile(
     r"\b(?:or|could|can|may|might|possible|possibly)\b|或|可能|可以", re.IGNORECASE
 )
+ROLES = {"extreme": same_extreme, "cases": same_piecewise, "points": same_points_by_name}
+"""Comparisons of texts whose values have a role each, by the name of the rule."""
 REMEMBERED = 20_000
 
 
@@ -80,15 +89,36 @@ def decide(
     if gold.quadrants:
         said = quadrants_in(tidy(answer), asks_for_quadrant(question))
         return Decision(said == gold.quadrants, "quadrant")
+    if HAN_PLACE.fullmatch(gold.text) and (said := quadrants_in(tidy(answer), is_asked=False)):
+        return Decision(said == quadrants_of(gold.text, is_asked=True), "quadrant")
     if gold.kind == "text" and (bearing := bearing_of(tidy(gold.text))):
         return Decision(bearing_in(tidy(answer)) == bearing, "bearing")
     if gold.kind == "yes/no":
         return Decision(stance(answer, gold.terms.question) is polarity(gold.text), "yes/no")
     if LETTER.fullmatch(gold.text) and EXPLICIT.match(tidy(answer)):
-        return Decision(chosen_letters(answer, ()) == {gold.text}, "choice")
+        return Decision(chosen_letters(answer, (), gold.terms) == {gold.text}, "choice")
     if gold.options and (found := _by_letter(gold, answer)) is not None:
         return found
+    if (told := _told_apart(gold, answer)) is not None:
+        return told
     return _decide_values(gold, answer)
+
+
+def _told_apart(gold: Gold, answer: str) -> Decision | None:
+    """Of a gold answer whose values have a role each, whether the answer gives them the same."""
+    ours, theirs = tidy(gold.alternatives[0]), tidy(answer)
+
+    def plainly(text: str) -> Value:
+        return read(text, gold.terms.hints)
+
+    if (found := same_order(gold.values[0], theirs, gold.terms, plainly, same)) is not None:
+        return Decision(found, "order")
+    for rule, compared in ROLES.items():
+        if (found := compared(ours, theirs, gold.terms, plainly, same)) is not None:
+            return Decision(found, rule)
+    if (found := same_shares(ours, theirs, gold.terms.question)) is not None:
+        return Decision(found, "shares")
+    return None
 
 
 def _by_number(gold: Gold, answer: str) -> Decision | None:

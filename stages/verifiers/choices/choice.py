@@ -4,8 +4,9 @@ import functools
 import re
 from collections.abc import Sequence
 
-from stages.verifiers.choices.options import stem_of
+from stages.verifiers.choices.options import is_wrong_asked, stem_of
 from stages.verifiers.choices.paraphrase import paraphrased
+from stages.verifiers.choices.places import placed
 from stages.verifiers.choices.together import FRONT, all_of, each_of
 from stages.verifiers.kinds.compare import same
 from stages.verifiers.kinds.quadrants import quadrants_in, quadrants_of
@@ -18,9 +19,18 @@ from stages.verifiers.spelling.clean import tidy
 LETTER = re.compile(
     r"(?:(?:option|choice|answer|选项"
     r"|选)\s*[:：]?\s*)?[(\[<]?\s*([A-Za-z])\s*[)\]>]?\s*(?:选项|项)?"
-    r"(?P<rest>\s*[.:,)、]\s*.*|\s*\(.*\)|\s+.*)?",
+    r"(?P<rest>\s*[.:,)、]\s*.*|\s*\(.*\)|\s+.*|(?:错误?|不正确|不对)的?)?",
     re.DOTALL | re.IGNORECASE,
 )
+WRONG = re.compile(
+    r"(?:(?:is|was|can be|must be|has been)\s+)?"
+    r"(?:(?:not|never) (?:correct|right|true|valid|possible|the (?:answer|one))|incorrect|wrong"
+    r"|false|untrue|invalid|impossible|eliminated|ruled out|excluded|rejected"
+    r"|错误?|不正确|不对|不成立|不符合?(?:题意)?)(?:的| (?:option|answer|choice|one))?"
+    r"(?:[,，]?\s*(?:because|since|as|因为)\b.*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What is said of an option that is not chosen."""
 LISTED = re.compile(r"(?:[,;，；、] ?(?:and |or )?|\b(?:and|or) )\(?([A-J])\)?(?= ?[(:：.)]|$)")
 """A letter after the first one and what it stands for: `A (red), D (white)`."""
 SEVERAL = re.compile(
@@ -132,12 +142,14 @@ def chosen_letters(
 
 
 def _by_text(answer: str, options: Sequence[str], terms: Terms | None) -> frozenset[str]:
-    """The letters of the option, or options, whose texts or values an answer gives."""
+    """The letters of the option, or options, whose places, texts or values an answer gives."""
+    if found := placed(normalize(answer), options, terms.question if terms else ""):
+        return found
     if every := all_of(normalize(answer), len(options)):
         named = [at for at, one in enumerate(options) if all_of(normalize(one), len(options))]
         return frozenset(chr(65 + named[0])) if named else every  # `all of the above`
-    if found := matching(answer, options, terms):
-        return frozenset(found)
+    if alike := matching(answer, options, terms):
+        return frozenset(alike)
     return each_of(tidy(answer), options, lambda part: matching(part, options, terms))
 
 
@@ -151,6 +163,9 @@ def _agrees(
         others = matching(rest, options, terms)
         if others:
             return frozenset({letter, *others}) if letter not in others else frozenset(letter)
+    if WRONG.fullmatch(rest):
+        asked = terms is not None and is_wrong_asked(terms.question)
+        return frozenset(letter) if asked else frozenset()
     if re.match(r"\s*[.:,)、]|\s*\(", written):
         return frozenset(letter)
     if re.match(r"\s+(?:because|since|as|is|which|因为)\b", written):

@@ -20,6 +20,11 @@ TASK = re.compile(
     r"[?？]|^(?:find|show|prove|what|how|which|calculate|compute|determine|write|draw|求|证|若|当|写)",
     re.IGNORECASE,
 )
+FALSE_ASKED = re.compile(
+    r"\b(?:not|false|incorrect|wrong|except|untrue|never)\b|n't\b|错误的|不正确|不对的|不成立|不符合|错的",
+    re.IGNORECASE,
+)
+BOTH_ASKED = re.compile(r"true or false", re.IGNORECASE)
 MOST = 12
 
 
@@ -68,6 +73,11 @@ def stem_of(question: str) -> str:
     marks = [mark for style in STYLES for mark in style.finditer(question) if mark[1] == "A"]
     first = [mark for mark in marks if question.startswith(options[0], mark.end())]
     return question[: first[0].start()] if first else question
+
+
+def is_wrong_asked(question: str) -> bool:
+    """Whether a question asks for the options that are wrong."""
+    return bool(FALSE_ASKED.search(stem_of(question))) and not BOTH_ASKED.search(question)
 
 
 @functools.lru_cache(maxsize=5_000)

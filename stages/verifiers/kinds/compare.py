@@ -9,6 +9,7 @@ from dataclasses import replace
 from stages.verifiers.formulas.arithmetic import same_number
 from stages.verifiers.formulas.expressions import functions, symbols
 from stages.verifiers.kinds.matrices import as_rows, scaled_identity
+from stages.verifiers.kinds.named_tuples import in_order
 from stages.verifiers.kinds.progressions import progression_of, remainder, same_steps
 from stages.verifiers.kinds.quantity_rules import same_quantity
 from stages.verifiers.kinds.ratios import quotient, same_proportions
@@ -109,7 +110,8 @@ def _same_progression(gold: Value, answer: Value, terms: Terms) -> Truth:
 
 
 def _same_relation(gold: Value, answer: Value, terms: Terms) -> Truth:
-    ours, theirs = named(gold), as_asked(named(answer), terms)
+    ours = named(gold)
+    theirs = in_order(as_asked(named(answer), terms), gold, terms)
     if isinstance(gold, Relation) and isinstance(answer, Relation):
         if gold.is_equation != answer.is_equation:
             return False

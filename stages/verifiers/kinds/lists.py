@@ -27,7 +27,8 @@ NUMBERED_NAME = re.compile(r"_\{?\d\}?$")
 SEMICOLON = re.compile(r"[;；]")
 LETTER = re.compile(r"[a-zA-Z](?:_\{?\w\}?)?")
 POINT = re.compile(
-    r"(?:(?:the )?point |点\s*(?:[A-Z]'?)?\s*|(?:the point )?[A-Z]'?\s*)(?=\(.*,.*\)$)"
+    r"(?:(?:(?!不|非)[\u4e00-\u9fff]){1,10}[为是:]\s*)?(?:(?:the )?point |点\s*(?:[A-Z]'?)?\s*"
+    r"|(?:the point )?[A-Z](?:_\{?\d\}?)?'?\s*)(?=\(.*,.*\)$)"
 )
 MOST_WORDS = 8
 """With more words than this a text of words and `and` is a sentence."""

@@ -21,6 +21,12 @@ FALSE_THAT = re.compile(
     r"\b(?:false|wrong|incorrect|untrue|not (?:true|correct|right|the case))(?: to say)? that\b"
     r".{0,60}?\b(yes|no|true|false|correct|incorrect)\b"
 )
+BEYOND_DOUBT = re.compile(
+    r"^\W*(?:there(?: is|'s) )?(?:no (?:doubt|question|denying)(?: about (?:it|this|that))?"
+    r"|no ?(?:one|body) (?:(?:can|could|would|will) )?"
+    r"(?:deny|denies|doubts?|disputes?|questions?)(?: (?:it|this|that))?)(?:\W+(?:that )?|$)"
+)
+"""It is sure, says this no."""
 CONDITIONAL = re.compile(
     r"\bwould\b|\bfor (?:it|this|that|them) to be\b"
     r"|\b(?:yes|no|true|false|correct|right)\b,? (?:only|if|when|unless|provided)\b"
@@ -90,6 +96,7 @@ def polarity(text: str) -> bool | None:
     plain = normalize(text)
     if plain in LETTERS:
         return LETTERS[plain]
+    plain = BEYOND_DOUBT.sub("", plain)
     if any(one.search(plain) for one in (EITHER, UNSAID, HEDGE, NOT_ALWAYS, PARTLY)):
         return None
     if opening := OPENING.match(plain):

@@ -28,6 +28,13 @@ ASKED = re.compile(
 UNSURE = re.compile(
     r"\b(?:not|neither|nor|could|might|may|maybe|perhaps|either)\b|n't|不|可能|还是", re.IGNORECASE
 )
+NOT_THERE = re.compile(
+    r"[,，]?\s?(?:而|但)?(?:不是|并非|不在)第?[一二三四1-4]象限(?![和或与、,，])"
+    r"|(?:,\s?|\s)(?:and |but )?(?:not|rather than|instead of) (?:in )?(?:the )?(?:quadrant )?"
+    rf"(?:{ORDINAL}|{ROMAN})(?:[ -]quadrant)?\b(?! ?(?:,|or|nor|and|&))",
+    re.IGNORECASE,
+)
+"""A quadrant that something is set against."""
 LONGEST = 300
 Quadrants = frozenset[int]
 
@@ -55,6 +62,7 @@ def quadrants_in(plain: str, is_asked: bool) -> Quadrants:
     """The quadrants that an answer or a sentence speaks of; empty where it leaves them open."""
     if found := quadrants_of(plain, is_asked):
         return found
+    plain = NOT_THERE.sub("", plain) if len(plain) <= LONGEST else plain
     if len(plain) > LONGEST or UNSURE.search(plain):
         return frozenset()
     mentions = {_named(match) for match in MENTION.finditer(plain)}

@@ -17,6 +17,7 @@ from stages.verifiers.kinds.numbers import MIXED, plain_number
 from stages.verifiers.kinds.progressions import read_progression
 from stages.verifiers.kinds.quantities import compound, read_quantity
 from stages.verifiers.kinds.real_line import read_named_region, read_region, with_round_ends
+from stages.verifiers.kinds.remarks import without_remarks
 from stages.verifiers.kinds.shorthand import said_twice, signs
 from stages.verifiers.kinds.terms import NO_HINTS, Hints
 from stages.verifiers.kinds.times import read_moment
@@ -84,7 +85,7 @@ def _read(text: str, hints: Hints) -> Value:
     def part(text: str) -> Value:
         return _read(text, hints)
 
-    text = TRANSPOSED.sub(r"\1", with_round_ends(without_label(text)))
+    text = TRANSPOSED.sub(r"\1", with_round_ends(without_label(without_remarks(text))))
     if (found := _short(text, hints, part)) is not None:
         return found
     if (found := read_matrix(text, part)) is not None:

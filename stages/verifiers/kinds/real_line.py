@@ -5,10 +5,13 @@ What these come to, as pieces of the line, is worked out in `regions`.
 
 import re
 
+from stages.verifiers.kinds.relations import SETS
 from stages.verifiers.kinds.values import Either, Line, Read, Region, Relation, Sequence, Value
 from stages.verifiers.kinds.worded_regions import region_in_words
 from stages.verifiers.spelling import splitting
 
+NAMED = re.compile(rf"(?:{SETS.pattern})\s*=\s*(?=[\[({{\\])")
+"""What names a set by the sets that it is made of, `A \\cap B =`."""
 UNION = re.compile(r"\\cup(?![A-Za-z])|(?<![A-Za-z])(?:or|U)(?![A-Za-z])|或者?")
 SHARED = re.compile(r"\\cap(?![A-Za-z])|(?<![A-Za-z])and(?![A-Za-z])|且")
 MINUS = re.compile(r"\\setminus(?![A-Za-z])|-(?=\s*\\\{)")
@@ -75,6 +78,8 @@ def read_named_region(text: str, read: Read) -> Value | None:
 
 def read_region(text: str, read: Read) -> Value | None:
     """Unions of intervals, inequalities and sets, and what is taken away from them."""
+    if name := NAMED.match(text):
+        return read(text[name.end() :])
     if (match := BUILDER.fullmatch(text)) and splitting.bracketed(text):
         return read(match[2])
     for pattern, operation in ((UNION, "or"), (SHARED, "and"), (MINUS, "minus")):

@@ -48,10 +48,12 @@ APPLIED = re.compile(r"([A-Za-z])\(([A-Z]|-?\d[\d.]*)\)")
 """A function at a certain point, or the probability of a certain event."""
 ANGLE_AT = re.compile(r"^\\angle\s*(?=[A-Z]$)")
 """The angle at a point has the point's name."""
+MEASURE = re.compile(r"m\s*\(?\s*\\angle\s*(?P<angle>[A-Z]{1,4}'?|\d)\s*\)?")
+"""How large an angle is, `m\\angle C`."""
 LONGEST_NAME = 60
 LENGTH = re.compile(r"\|\s?\d?\s?[a-e]\s?[-+]\s?\d?\s?[a-e]\s?\|")
 """Of a sum of vectors."""
-NAMES = (FUNCTION, NAME, LENGTH, NAMES_OVER, NAMED_RATIO, POINT_NAME, DERIVATIVE, SETS)
+NAMES = (FUNCTION, NAME, MEASURE, LENGTH, NAMES_OVER, NAMED_RATIO, POINT_NAME, DERIVATIVE, SETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,10 @@ def _is_name(text: str) -> bool:
 
 def label(text: str) -> str:
     """A name without the marks that do not matter."""
-    text = ANGLE_AT.sub("", without_arrows(text))
+    text = without_arrows(text)
+    if match := MEASURE.fullmatch(text):
+        text = rf"\angle {match['angle']}"
+    text = ANGLE_AT.sub("", text)
     return re.sub(r"[\s{}\\|]|\(.*\)$" if FUNCTION.fullmatch(text) else r"[\s{}\\|]", "", text)
 
 

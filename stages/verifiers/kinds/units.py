@@ -101,6 +101,7 @@ PIECE = re.compile(
 )
 POWERS = {"squared": 2, "cubed": 3}
 MANY = {"square": 2, "sq": 2, "平方": 2, "cubic": 3, "cu": 3, "立方": 3}
+BY_YEAR = re.compile(r"\bp\.\s?a\b\.?")
 LONGEST = 48
 
 
@@ -110,7 +111,7 @@ def unit_of(text: str) -> str | None:
 
     Empty for words that only count (`units`, `个`); None where the text is no unit.
     """
-    text = text.strip().strip("()[]{} ").strip()
+    text = BY_YEAR.sub("per annum", text.strip().strip("()[]{} ").strip())
     if not text or len(text) > LONGEST:
         return None
     if text in COUNTS or re.fullmatch(r"(?:square |sq\.? |cubic )?units?(?:\s*\^\{?\d\}?)?", text):
@@ -219,9 +220,15 @@ RATES = {
 }
 
 
+INTEREST = re.compile(
+    r"\b(?:rate of (?:simple |compound )?interest|interest rate|rate percent)\b|利率", re.IGNORECASE
+)
+"""A rate that is a year's unless another time is named."""
+
+
 def plain_percent(unit: str | None, question: str) -> str | None:
     """A unit; percent for `percent per year` where the question says that it is a year's."""
-    for name, asked in RATES.items():
-        if unit == f"percent*{name}**-1" and asked.search(question):
-            return "percent"
-    return unit or None
+    asked = [name for name, pattern in RATES.items() if pattern.search(question)]
+    if not asked and INTEREST.search(question):
+        asked = ["year"]
+    return "percent" if unit in [f"percent*{name}**-1" for name in asked] else unit or None

@@ -51,6 +51,9 @@ NONZERO = re.compile(
     r"(?:the set of )?(?:all )?non-?zero real(?: number)?s?|(?:全体|所有)?非零实数", re.IGNORECASE
 )
 ALL = re.compile(r"(?:for )?all (?:real (?:numbers? )?)?(?=[a-z]\s*(?:[<>]|\\[lg]eq))")
+SIDE = r"([a-zA-Z](?:_\{?\w\}?)?|[A-Z]{2})"
+PAIR = re.compile(rf"{SIDE}\s*(?:(?:must be|is)\s+)?({BOUND})\s*{SIDE}")
+"""`a is less than b`"""
 LONGEST = 120
 
 
@@ -68,6 +71,8 @@ def region_in_words(text: str) -> str | None:
         return rf"\mathbb{{R}}\setminus\{{{','.join(part for part in match.groups() if part)}\}}"
     if match := TWO.fullmatch(text):
         return _between(*match.groups())
+    if (match := PAIR.fullmatch(text)) and match[1] != match[3]:
+        return f"{match[1]} {_sign(match[2])} {match[3]}"
     if match := ONE.fullmatch(text):
         sign, number = _sign(match[1]), match[2]
         if sign[0] == ">":

@@ -51,7 +51,7 @@ def last_box(text: str, kind: str = "") -> Box | None:
     found: tuple[int, int, str] | None = None
     contents: list[str] = []
     for match in reversed(starts):
-        box = _content(text, match)
+        box = box_content(text, match)
         if box is None:
             if found is None:
                 return Box(None, match.end())
@@ -93,7 +93,7 @@ def _unitless(content: str) -> bool:
     return content != "" and (content[-1].isdigit() or content[-1] in "}")
 
 
-def _content(text: str, match: re.Match[str]) -> tuple[int, str] | None:
+def box_content(text: str, match: re.Match[str]) -> tuple[int, str] | None:
     """Where a box ends, and what it holds; None where its braces never balance."""
     start = match.end()
     if not match[0].endswith("{"):

@@ -9,7 +9,11 @@ from stages.verifiers.responses.boxes import BOX, last_box
 from stages.verifiers.responses.denials import DENIED, EMPTY, denial_in, denies
 from stages.verifiers.responses.letters import ANY_LETTER, settled_letter
 from stages.verifiers.responses.lines import closing_answer, first_phrase
+from stages.verifiers.responses.open_ends import WORDED
+from stages.verifiers.responses.part_boxes import boxed_parts
+from stages.verifiers.responses.rejected import kept_of
 from stages.verifiers.responses.retractions import taken_back
+from stages.verifiers.spelling.halves import with_halves
 from stages.verifiers.spelling.han import with_signs
 from stages.verifiers.spelling.markup import without_html
 
@@ -107,7 +111,7 @@ def extract_answer(
     if tail is None:
         return None
     tail = calmed(_unnested(_first_turn(tail))[-LONGEST_TAIL:])
-    tail = VERDICT_LETTER.sub(r"\1", without_html(with_signs(tail)))
+    tail = VERDICT_LETTER.sub(r"\1", without_html(with_signs(with_halves(tail))))
     accepted = [one for one in known if kind != "yes/no" and denies(one)]
     answer = _answer_in(tail, question, kind)
     if answer is None:
@@ -165,7 +169,9 @@ def _answer_in(tail: str, question: str, kind: str) -> str | None:
         if len(inner) <= LONGEST_TAGGED and "\n" not in inner and not BOX.search(inner):
             return inner
         return _answer_in(inner, question, kind) or inner if inner else None
-    box = last_box(tail, kind) if BOX.search(tail) else None
+    box = boxed_parts(tail, question) if kind == "several" else None
+    if box is None and BOX.search(tail):
+        box = last_box(tail, kind)
     rest = tail if box is None else tail[box.end :]
     finals = [mark for mark in FINAL.finditer(rest) if _marks(rest, mark, kind)]
     finals = finals or list(FINAL_HEAD.finditer(rest))
@@ -176,7 +182,9 @@ def _answer_in(tail: str, question: str, kind: str) -> str | None:
     if box is not None:
         if (instead := taken_back(rest, kind, 0, question)) is not None:
             return first_phrase(instead, kind, question) or _marked(rest, question, kind)
-        return _with_letter(box.content, rest) if kind == "choice" else box.content
+        if kind == "choice":
+            return _with_letter(box.content, rest)
+        return kept_of(box.content, question) if box.content and kind not in WORDED else box.content
     if found := _json_answer(tail):
         return found
     if any(_marks(tail, mark, kind) for mark in MARKER.finditer(tail)):

@@ -17,7 +17,9 @@ ONLY_HAN = re.compile(r"只有\s*([A-J])\s*选?项?\s*(?:正确|成立|符合|�
 IT_IS = re.compile(rf"(?:^|\W){LETTER} it is\W*$")
 CALLED_RIGHT = re.compile(
     rf"{LETTER}\s*(?:选项)?,?\s*(?i:is|为|是)\s*(?i:the )?"
-    r"(?i:correct|right|answer|best|only (?:one|option|choice)|正确)"
+    r"(?i:correct|right|answer|best|only (?:one|option|choice)|正确"
+    r"|one(?=\s*[.,;!]|\W*$|\s(?:we|you) (?:want|need|seek)|\s(?:that|which) (?:works|fits|matches"
+    r"|satisfies|is (?:correct|right|true))\b))"
 )
 FITS = re.compile(rf"{LETTER}\s*选?项?\s*(?:正确|符合)")
 AT_START = re.compile(

@@ -6,6 +6,7 @@ import re
 from stages.verifiers.choices.options import options_in
 from stages.verifiers.kinds.polarity import stance
 from stages.verifiers.responses.boxes import SEVERAL
+from stages.verifiers.responses.bullets import solutions_listed, values_in_front
 from stages.verifiers.responses.clauses import clause_asked_for
 from stages.verifiers.responses.counted import without_labels
 from stages.verifiers.responses.letters import settled_letter
@@ -79,7 +80,7 @@ def closing_answer(text: str, question: str = "", kind: str = "") -> str | None:
         return "; ".join(line.strip("*- ") for line in lines[-2:])
     if lines[-1].strip("*# ").endswith((":", "：")):
         return None
-    if kind in SEVERAL and (parts := _parts(lines) or _named(lines)):
+    if kind in SEVERAL and (parts := _parts(lines) or _named(lines) or solutions_listed(lines)):
         return parts
     line = lines[-1]
     if kind in NUMERIC:
@@ -198,6 +199,8 @@ def first_phrase(text: str, kind: str = "", question: str = "") -> str | None:
     labelled = kind in LABELLED_KINDS and len(lines) > 1
     if labelled and all(LABELLED.fullmatch(line.strip("*- ")) for line in lines[:2]):
         return "; ".join(line.strip("*- ") for line in lines[:2])
+    if kind in SEVERAL and len(listed := values_in_front(lines)) > 1:
+        return ", ".join(listed)
     line = CLOSING.sub(" ", lines[0]).strip()
     sentences = [part.strip() for part in SENTENCE.split(line) if part.strip(" *_")]
     if not sentences:

@@ -3,7 +3,7 @@
 import re
 
 from stages.verifiers.formulas.expressions import symbols
-from stages.verifiers.kinds.numbers import SCALES
+from stages.verifiers.kinds.numbers import SCALES, plain_number
 from stages.verifiers.kinds.quantities import compound, read_quantity
 from stages.verifiers.kinds.units import unit_of
 from stages.verifiers.kinds.worded_regions import region_in_words
@@ -56,11 +56,16 @@ LIST_AT_END = re.compile(
 SIGNS = {
     "greater than or equal to": r"\geq", "at least": r"\geq", "no less than": r"\geq",
     "less than or equal to": r"\leq", "at most": r"\leq", "no more than": r"\leq",
-    "greater than": ">", "less than": "<",
+    "greater than": ">", "larger than": ">", "bigger than": ">", "less than": "<",
+    "smaller than": "<", "大于等于": r"\geq", "大于或等于": r"\geq", "小于等于": r"\leq",
+    "小于或等于": r"\leq", "大于": ">", "小于": "<",
 }  # fmt: skip
+SIDE = r"([a-zA-Z](?:_\{?\w\}?)?|[A-Z]{2})"
 COMPARISON = re.compile(
-    rf"\b([a-zA-Z]) (?:must be|can be|has to be|is) ({'|'.join(SIGNS)}) ([-−]?\d[\d./]*)$"
+    rf"(?<![A-Za-z不]){SIDE} ?(?:must be |can be |has to be |is )?({'|'.join(SIGNS)}) ?"
+    rf"([-−]?\d[\d./]*|{SIDE})$"
 )
+RATIO = re.compile(rf"(?:{COUNTED.pattern}|one)(?: to (?:{COUNTED.pattern}|one)){{1,3}}$")
 STATES = re.compile(r"\b(?:be|is|are|means|includes)\b")
 TOLD = re.compile(r"(?:=|\b(?:is|are|was|were|has|have)|[为是有])\s*$")
 """What stands in front of a number that a sentence states."""
@@ -68,6 +73,11 @@ GUARDED = re.compile(
     r"\b(?:not|never|no|wrong|at least|at most|more|less|or)\b|n't|[?\"']|不", re.IGNORECASE
 )
 """With these about, a number in a short phrase may be anything but the answer."""
+NOT_SO = re.compile(
+    r"\b(?:not|never|false|wrong|incorrect|untrue|if|whether|when|either)\b|n't|[不非若]|错|如果",
+    re.IGNORECASE,
+)
+"""In front of a comparison it makes something else of it."""
 HAN = re.compile("[\u4e00-\u9fff]")
 
 
@@ -165,4 +175,15 @@ def region_at_end(plain: str) -> str | None:
 def comparison_in(plain: str) -> str | None:
     r"""An inequality in words, `x is at least 3`, in signs; None: there is none."""
     match = COMPARISON.search(plain)
-    return f"{match[1]} {SIGNS[match[2]]} {match[3]}" if match else None
+    if match is None or NOT_SO.search(plain[: match.start()]):
+        return None
+    return f"{match[1]} {SIGNS[match[2]]} {match[3]}"
+
+
+def ratio_in_words(plain: str) -> str | None:
+    """A ratio that a sentence ends with in words, `four to one`, in figures; None: it does not."""
+    match = RATIO.search(plain)
+    if match is None or NUMBER.search(plain) or GUARDED.search(plain):
+        return None
+    terms = [plain_number(term) for term in match[0].split(" to ")]
+    return ":".join(term[0].name for term in terms if term)

@@ -2,6 +2,8 @@
 
 import re
 
+from stages.verifiers.spelling.clean import tidy
+
 TURNED_DOWN = re.compile(
     r"\b(?:is|are|was|be|being|gets?|it's) (?:therefore |thus |an? |clearly |both )*"
     r"(?:rejected|discarded|extraneous|excluded|inadmissible|invalid|impossible|ruled out|absurd"
@@ -13,13 +15,14 @@ TURNED_DOWN = re.compile(
 ASIDE = re.compile(
     r"(?:[\s,，]*(?:或|和|or|and)?[\s$,，]*(?P<value>[a-zA-Z]\w{0,3}\s*=\s*[^\s,，;；()（）或和=]{1,30}"
     r"|(?<![\w.])-?\d[\d./]{0,20})[\s$]*)?[(（](?P<aside>[^()（）]{0,40}"
-    r"(?:舍|不合|增根|rejected|discarded|extraneous|invalid|not valid|impossible)"
+    r"(?:舍|不合|增根|reject|discard|extraneous|invalid|not valid|impossible)"
     r"[^()（）]{0,40})[)）]",
     re.IGNORECASE,
 )
+ASIDE_WORD = re.compile(r"舍|不合|增根|reject|discard|extraneous|valid|impossible", re.IGNORECASE)
 OWN_VALUE = re.compile(r"\d|=|\b(?:root|solution|value|case)\b|根")
 ABSURD = re.compile(r"\bcontradict(?:s|ion)\b|矛盾", re.IGNORECASE)
-VALUE = re.compile(r"(?<![\w.])-?\d[\d./]*")
+VALUE = re.compile(r"-?\\frac\{[^{}]{1,20}\}\{[^{}]{1,20}\}|(?<![\w.{])-?\d[\d./]*")
 BACK = re.compile(
     r"\W*(?:therefore |hence |thus |so )?(?:which|that|this|it|they|these|both|makes?"
     r"|(?:is|are|must|to) be|is|are|must)\b|\W*[不舍应故要均都是]",
@@ -69,9 +72,18 @@ def without_rejected(plain: str, question: str = "") -> str:
     return LEFT_OVER.sub("", whole).strip()
 
 
+def kept_of(content: str, question: str = "") -> str:
+    """What a box holds, without the values that it turns down."""
+    if len(content) > LONGEST or not (TURNED_DOWN.search(content) or ASIDE_WORD.search(content)):
+        return content
+    plain = tidy(content)
+    kept = without_rejected(plain, question)
+    return content if kept == plain else kept
+
+
 def _without(clause: str, value: str) -> str:
     """A clause without a value that turns out to be none, `x = 2 or x = -3`."""
-    one = rf"(?:[a-zA-Z]\w?\s*=\s*)?(?<![\w.-]){re.escape(value)}(?![\w.])"
+    one = rf"(?:[a-zA-Z]\w?\s*=\s*)?(?<![\w.{{-]){re.escape(value)}(?![\w.])"
     joined = r"\s*(?:或|和|\bor\b|\band\b)\s*"
     left = re.sub(f"{joined}{one}|{one}{joined}", "", clause)
     left = re.sub(one, "", left)

@@ -29,6 +29,7 @@ from stages.verifiers.responses.mentions import (
     list_at_end,
     measure_in,
     number_in_words,
+    ratio_in_words,
     region_at_end,
 )
 from stages.verifiers.responses.open_ends import WORDED, leaves_open
@@ -74,6 +75,7 @@ LISTED = re.compile(r"\d+(?:\s+\d+){2,}")
 MATH_ONLY = re.compile(r"[^A-Za-z\u4e00-\u9fff]*(?:\\neq?|≠)[^\u4e00-\u9fff]*")
 PLACE = re.compile(r"\bquadrant|象限|[东南西北]偏[东南西北]", re.IGNORECASE)
 """Quadrants and bearings are looked for in the sentence as a whole."""
+HAN_PLACE = re.compile(r"^[^\d]*第[一二三四]象限[^\d]*$")
 MORE_ASKED = re.compile(r"\bhow (?:many|much) (?:more|less|fewer)\b", re.IGNORECASE)
 NUMERIC = frozenset(["number", "formula", "several", "ratio", "time", "set", "tuple"])
 ENCLOSING = frozenset(["tuple", "region", "set", "several", "inequality"])
@@ -109,6 +111,8 @@ def stated(sentence: str, kind: str, question: str = "") -> str | None:
         return None
     if kind not in WORDED and not (plain := without_rejected(plain, question)):
         return None
+    if kind == "number" and len(plain) <= LONGEST_PHRASE and HAN_PLACE.search(plain):
+        return plain
     if DENIED.search(plain):
         kept = [part for part in CLAUSES.split(plain) if part.strip() and not DENIED.search(part)]
         kept = [part for part in kept if not REASON.match(part)]
@@ -175,6 +179,8 @@ def _found(plain: str, kind: str, question: str) -> str | None:
         and not MATH.search(plain)
     ):
         han = list(plain)  # a sentence, however short: its number is what counts
+    if kind == "ratio" and (ratio := ratio_in_words(plain)):
+        return ratio
     if kind in SEVERAL and (labelled := labelled_at_end(plain)):
         return labelled
     if kind in SEVERAL and (match := EQUATIONS.search(plain)):

@@ -2,7 +2,7 @@
 
 import re
 
-from stages.verifiers.choices.options import options_in, stem_of
+from stages.verifiers.choices.options import is_wrong_asked, options_in
 
 RIGHT = r"true|correct|right|valid|holds|yes|✓|✔|✅|√|☑|正确|对|成立|符合"
 WRONG = (
@@ -18,11 +18,6 @@ VERDICT = re.compile(
 PARTS = re.compile(
     r"\n+|[;；。]\s*|(?<=[^A-J\d][.])\s+|[,，]\s*(?=(?:选项)?[(（]?[A-J][)）]?\s?(?:选?项|is|错|正|不|对))"
 )
-FALSE_ASKED = re.compile(
-    r"\b(?:not|false|incorrect|wrong|except|untrue|never)\b|n't\b|错误的|不正确|不对的|不成立|不符合|错的",
-    re.IGNORECASE,
-)
-BOTH_ASKED = re.compile(r"true or false", re.IGNORECASE)
 RULED_OUT = re.compile(
     r"(?:so |thus |hence |therefore |options? |choices? )*"
     r"((?:\(?[A-J]\)?(?:,? and |, ?|、|和)){1,8}\(?[A-J]\)?) "
@@ -55,7 +50,7 @@ def judged_letters(text: str, question: str) -> str | None:
         return None
     if options and len(found) != len(options):
         return None
-    asked = not (FALSE_ASKED.search(stem_of(question)) and not BOTH_ASKED.search(question))
+    asked = not is_wrong_asked(question)
     chosen = [letter for letter, is_right in found if is_right is asked]
     return ", ".join(chosen) if chosen else None
 
@@ -63,7 +58,7 @@ def judged_letters(text: str, question: str) -> str | None:
 def letter_left(sentence: str, question: str) -> str | None:
     """The only option that a sentence does not rule out; None: it rules out fewer."""
     match = RULED_OUT.fullmatch(sentence.strip(" .*"))
-    if match is None or FALSE_ASKED.search(stem_of(question)):
+    if match is None or is_wrong_asked(question):
         return None
     letters = {chr(65 + at) for at in range(len(options_in(question)))}
     left = letters - set(re.findall("[A-J]", match[1]))

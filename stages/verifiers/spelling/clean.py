@@ -8,6 +8,7 @@ import functools
 import re
 import unicodedata
 
+from stages.verifiers.spelling.halves import with_halves
 from stages.verifiers.spelling.han import with_signs
 from stages.verifiers.spelling.macros import plain_macros, without_entities
 from stages.verifiers.spelling.markup import without_html
@@ -129,7 +130,7 @@ MOST_WRAPPERS = 8
 @functools.lru_cache(maxsize=20_000)
 def tidy(text: str) -> str:
     """An answer without markup, in plain letters and a small set of LaTeX commands."""
-    text = without_html(with_signs(restore(text)))
+    text = without_html(with_signs(with_halves(restore(text))))
     if len(text) > LONGEST_ANSWER:
         return text
     text = plain_macros(text)
