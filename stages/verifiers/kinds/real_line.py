@@ -10,8 +10,8 @@ from stages.verifiers.kinds.values import Either, Line, Read, Region, Relation, 
 from stages.verifiers.kinds.worded_regions import region_in_words
 from stages.verifiers.spelling import splitting
 
-NAMED = re.compile(rf"(?:{SETS.pattern})\s*=\s*(?=[\[({{\\])")
-"""What names a set by the sets that it is made of, `A \\cap B =`."""
+BUILT = re.compile(r"[\[({\\]")
+LONGEST_NAME = 40
 UNION = re.compile(r"\\cup(?![A-Za-z])|(?<![A-Za-z])(?:or|U)(?![A-Za-z])|或者?")
 SHARED = re.compile(r"\\cap(?![A-Za-z])|(?<![A-Za-z])and(?![A-Za-z])|且")
 MINUS = re.compile(r"\\setminus(?![A-Za-z])|-(?=\s*\\\{)")
@@ -78,8 +78,10 @@ def read_named_region(text: str, read: Read) -> Value | None:
 
 def read_region(text: str, read: Read) -> Value | None:
     """Unions of intervals, inequalities and sets, and what is taken away from them."""
-    if name := NAMED.match(text):
-        return read(text[name.end() :])
+    name, equals, rest = text.partition("=")
+    if equals and len(name) <= LONGEST_NAME and SETS.fullmatch(name.strip()):
+        if BUILT.match(rest.strip()):
+            return read(rest.strip())  # what it is made of names it, `A \cap B =`
     if (match := BUILDER.fullmatch(text)) and splitting.bracketed(text):
         return read(match[2])
     for pattern, operation in ((UNION, "or"), (SHARED, "and"), (MINUS, "minus")):

@@ -21,6 +21,8 @@ ROUNDED = re.compile(
     r"|\(\s*(?:精确到|保留)[^()]{1,12}\))$",
     re.IGNORECASE,
 )
+FORMULA = re.compile(r"[=+\\^(-]")
+"""In `3 A` the letter is a unit."""
 LONGEST = 100
 
 
@@ -35,13 +37,11 @@ def without_remarks(text: str) -> str:
     if match is None or match.start() == 0:
         return text
     head = text[: match.start()]
-    if match.re is DOMAIN and not all(_is_in(name, head) for name in _names(match["names"])):
-        return text
+    if match.re is DOMAIN:
+        names = re.findall(NAME, match["names"])
+        if not FORMULA.search(head) or not all(_is_in(name, head) for name in names):
+            return text
     return head.rstrip(" ,")
-
-
-def _names(text: str) -> list[str]:
-    return re.findall(NAME, text)
 
 
 def _is_in(name: str, text: str) -> bool:
