@@ -26,7 +26,7 @@ from stages.training import checkpoint
 from stages.training.config import Config
 from stages.training.launch import alone, launch, require_devices, require_nodes
 from stages.training.manifest import Manifest, describe
-from stages.training.ratio import explain
+from stages.training.outcomes import foretold, trained
 from stages.training.resharding import reshard
 from stages.training.task import WORK, Task
 
@@ -104,7 +104,8 @@ def _run(job: Job, config: Config, model: Path, lock: int) -> Outcome:
             lambda: _make_plan(job, config, model, plan),
             lambda task, ranks, module: _launch(job, task, ranks, lock, module),
         )
-    return _outcome(job, done or _train(job, config, model, plan, lock))
+    done = done or _train(job, config, model, plan, lock)
+    return trained(job, done) if done else Outcome(complete=False)
 
 
 def works_without_samples(config: Config) -> bool:
@@ -169,35 +170,10 @@ def _make_plan(job: Job, config: Config, model: Path, plan_id: str) -> "Plan | N
 
 def _foretell(job: Job, config: Config, model: Path, plan_id: str) -> Outcome:
     """What training will do and take. The plan stays, for the training itself."""
-    from stages.training.estimate import estimate
-    from stages.training.outline import OUTLINE
-
     plan = _make_plan(job, config, model, plan_id)
     if plan is None:
         return Outcome(complete=False)
-    rejected = sum(plan.rejected.values())
-    num_ranks = _num_ranks(config)
-    checkpoints = job.folder("checkpoints")
-    figures = {
-        "dry_run": True,
-        "steps": len(plan.steps),
-        **plan.totals(),
-        "trained_tokens": sum(map(plan.num_targets, range(len(plan.steps)))),
-        **estimate(plan, config, model, num_ranks),
-        "seconds_left": _seconds_left(checkpoints, len(plan.steps)),
-        "plan": str(checkpoints / OUTLINE),
-        "rejected_rows": rejected_rows(job),
-    }
-    return Outcome(rows=plan.num_rows + rejected, errors=rejected, figures=figures)
-
-
-def _seconds_left(checkpoints: Path, num_steps: int) -> float | None:
-    """At the pace of the steps done so far; None where there is none."""
-    manifests = filter(None, map(Manifest.load, reversed(checkpoint.steps(checkpoints))))
-    newest = next(manifests, None)
-    if newest is None or not newest.step:
-        return None
-    return round(newest.seconds / newest.step * (num_steps - newest.step), 1)
+    return foretold(job, config, model, plan, _num_ranks(config))
 
 
 def _train(job: Job, config: Config, model: Path, plan_id: str, lock: int) -> Manifest | None:
@@ -264,13 +240,6 @@ def _attempt(job: Job) -> str:
     return f"{job.stage}-{started}-{os.getpid()}"
 
 
-def rejected_rows(job: Job) -> str:
-    """The file that says which rows are not trained on, and why."""
-    from stages.training.plan import REJECTED
-
-    return str(job.folder("checkpoints") / REJECTED)
-
-
 def _num_ranks(config: Config) -> int:
     """Ranks on all nodes."""
     return (config.num_ranks or _num_devices()) * config.num_nodes
@@ -280,24 +249,3 @@ def _num_devices() -> int:
     import torch
 
     return torch.cuda.device_count() or 1
-
-
-def _outcome(job: Job, done: Manifest | None) -> Outcome:
-    if done is None:
-        return Outcome(complete=False)
-    rejected = sum(done.planned["rejected"].values())
-    has_words = done.exported.get("greedy_tokens") is not None
-    return Outcome(
-        rows=done.planned["num_rows"] + rejected,
-        errors=rejected,
-        figures={
-            "steps": done.step,
-            "loss": done.last_step["loss"],
-            "seconds": round(done.seconds, 1),
-            **done.planned,
-            "rejected_rows": rejected_rows(job),
-            **({"ratio": explain(done.ratio)} if done.ratio else {}),
-            "export_checked_by": "weights, words" if has_words else "weights",
-            **{f"{kind}_parameters": done.parts.get(kind) for kind in ("trained", "frozen")},
-        },
-    )

@@ -23,8 +23,8 @@ JUDGED = {"correct": 1.0, "incorrect": 0.0, "no_answer": 0.0, "truncated": 0.0}
 """Outcome reward R(y) of each status; a status that is not here was not judged (null)."""
 
 SAMPLE_COLUMNS = (
-    *("sample_id", "answer", "answer_type", "choices", "question", "hint"),
-    "tolerance",
+    *("sample_id", "answer", "answer_type", "choices"),
+    *("question", "hint", "tolerance"),
 )
 """What judging needs of a sample."""
 

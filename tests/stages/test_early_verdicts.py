@@ -9,6 +9,7 @@ from data import tables
 from data.records import Rollout, Sample
 from stages.early_verdicts import EarlyVerdicts
 from stages.pruning import Pruner
+from stages.verifiers.decide import decide
 from stages.verifiers.pool import Judge
 from tests.performance.pruning import make_job
 
@@ -60,8 +61,9 @@ def test_a_verdict_is_not_waited_for(tmp_path: Path) -> None:
         assert not pruner.follows("s")
 
 
-def test_a_bomb_costs_the_engine_nothing(tmp_path: Path) -> None:
+def test_no_text_of_a_model_is_judged_in_this_process(tmp_path: Path) -> None:
     with verdicts_on(tmp_path, "2", 2, timeout_seconds=5) as (verdicts, pruner):
+        decide.cache_clear()
         started = time.monotonic()
         verdicts.record(rollout(0, r"\int_0^1 x^x \sin(\cos(x^{x+912})) dx"))
         verdicts.record(rollout(1, "2"))
@@ -70,3 +72,4 @@ def test_a_bomb_costs_the_engine_nothing(tmp_path: Path) -> None:
             assert time.monotonic() - started < 60
             time.sleep(0.01)
         assert not pruner.follows("s")
+        assert decide.cache_info().misses == 0

@@ -1,12 +1,11 @@
 r"""An extreme and where it is: `The minimum is 3, at x = 2`, `f_{\min} = 3` when `x = 2`."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from stages.verifiers.kinds.terms import Terms
+from stages.verifiers.kinds.terms import Same, Terms
 from stages.verifiers.kinds.text import HEDGE, NEGATION
-from stages.verifiers.kinds.values import Value, Words
+from stages.verifiers.kinds.values import Read, Words
 
 LEAST = r"\\?min(?:imum|imal|ima)?(?![a-z])|least|smallest|lowest|最[小低]"
 MOST = r"\\?max(?:imum|imal|ima)?(?![a-z])|greatest|largest|highest|最[大高]"
@@ -24,7 +23,6 @@ CUT = re.compile(
 OPEN = re.compile(r"\bor\b|[或不]|[<>]|\\(?:leq|geq|neq|pm)(?![A-Za-z])|\bthan\b")
 EITHER = re.compile(r"\bor\b|或")
 LONGEST = 160
-Same = Callable[[Value, Value, Terms], bool | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +59,7 @@ def extreme_in(plain: str) -> Extreme | None:
     return Extreme(kind, value, name, place) if value and place else None
 
 
-def same_extreme(
-    gold: str, answer: str, terms: Terms, read: Callable[[str], Value], same: Same
-) -> bool | None:
+def same_extreme(gold: str, answer: str, terms: Terms, read: Read, same: Same) -> bool | None:
     """Whether an answer states a gold answer's extreme and its place; None: it can't be told.
 
     Args:

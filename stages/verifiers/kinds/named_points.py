@@ -1,16 +1,14 @@
 """Points by name, `A(1, 2), B(3, 4)`: where a question names them, each has its own place."""
 
 import re
-from collections.abc import Callable
 
-from stages.verifiers.kinds.terms import Terms
-from stages.verifiers.kinds.values import Value
+from stages.verifiers.kinds.terms import Same, Terms
+from stages.verifiers.kinds.values import Read
 from stages.verifiers.spelling import splitting
 
 POINT = re.compile(r"(?P<name>[A-Z](?:_\{?\d\}?)?'?)\s*(?:=\s*|:\s*)?(?P<place>\([^()]{1,80}\))")
 SEPARATOR = re.compile(rf"{splitting.COMMA.pattern}|{splitting.WORD.pattern}")
 LONGEST = 400
-Same = Callable[[Value, Value, Terms], bool | None]
 
 
 def points_in(plain: str) -> dict[str, str]:
@@ -24,7 +22,7 @@ def points_in(plain: str) -> dict[str, str]:
 
 
 def same_points_by_name(
-    gold: str, answer: str, terms: Terms, read: Callable[[str], Value], same: Same
+    gold: str, answer: str, terms: Terms, read: Read, same: Same
 ) -> bool | None:
     """Whether points with names that the question gives them are where they should be.
 

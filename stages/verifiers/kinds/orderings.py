@@ -1,12 +1,11 @@
 """An order written with signs, `Oslo > Bergen`, where the things are to be listed in that order."""
 
 import re
-from collections.abc import Callable
 
 from stages.verifiers.formulas.expressions import Node, symbols
-from stages.verifiers.kinds.terms import Terms
+from stages.verifiers.kinds.terms import Same, Terms
 from stages.verifiers.kinds.text import normalize
-from stages.verifiers.kinds.values import Quantity, Sequence, Value, Words
+from stages.verifiers.kinds.values import Quantity, Read, Sequence, Value, Words
 from stages.verifiers.spelling import splitting
 
 SIGN = re.compile(r"[<>]|\\[gl]t(?![A-Za-z])")
@@ -19,13 +18,10 @@ RISING = (
     r"smallest|least|lowest|shortest|lightest|youngest|slowest|weakest|coldest|fewest|ascending"
     r"|increasing|从[小少低轻短慢弱矮]到|由[小少低轻短慢弱矮]到|升序"
 )
-Same = Callable[[Value, Value, Terms], bool | None]
 ASKED = re.compile(rf"(?P<falling>{FALLING})|(?P<rising>{RISING})", re.IGNORECASE)
 
 
-def same_order(
-    gold: Value, answer: str, terms: Terms, read: Callable[[str], Value], same: Same
-) -> bool | None:
+def same_order(gold: Value, answer: str, terms: Terms, read: Read, same: Same) -> bool | None:
     """Whether a chain of `>` or `<` is the gold list, in the direction that the question asks for.
 
     Args:

@@ -1,12 +1,11 @@
 r"""Formulas by cases, in braces or in words: `a_1 = 3`, and `a_n = 2^{n-1}` for `n \geq 2`."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from stages.verifiers.kinds.terms import Terms
+from stages.verifiers.kinds.terms import Same, Terms
 from stages.verifiers.kinds.text import HEDGE, NEGATION
-from stages.verifiers.kinds.values import Value, Words
+from stages.verifiers.kinds.values import Read, Words
 from stages.verifiers.spelling import splitting
 
 CASES = re.compile(
@@ -32,7 +31,6 @@ INTEGERS = re.compile(r"[a-z]\s*\\in\s*(?:\\mathbb\s*\{?)?[NZ]\}?(?:[\^_]\{?[*+]
 CUT = re.compile(r"\s*[,;]\s*(?:and(?![a-z])|while|而)?\s*|\s+and\s+(?=[a-z])|(?<=时)\s*(?=[a-z])")
 ABOVE = re.compile(r"(?P<name>[a-z])\s*>\s*(?P<bound>\d{1,4})")
 LONGEST = 300
-Same = Callable[[Value, Value, Terms], bool | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +106,7 @@ def in_words(plain: str, unknown: str) -> Piecewise | None:
     return Piecewise(names.pop(), unknown, branches)
 
 
-def same_piecewise(
-    gold: str, answer: str, terms: Terms, read: Callable[[str], Value], same: Same
-) -> bool | None:
+def same_piecewise(gold: str, answer: str, terms: Terms, read: Read, same: Same) -> bool | None:
     """Whether an answer in words gives a gold formula by cases; None: it can't be told.
 
     Args:

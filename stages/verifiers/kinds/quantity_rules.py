@@ -192,7 +192,7 @@ def _same_value(gold: Quantity, value: Any, answer: Quantity, other: Any, terms:
 def _converted(
     value: Any, gold: Quantity, other: Any, answer: Quantity, unit: str, terms: Terms, to: str = ""
 ) -> bool:
-    warm = temperature(float(other), unit, to or gold.unit or "")
+    warm = temperature(other, unit, to or gold.unit or "")
     if warm is not None:
         warmed = mpmath.mpf(warm)
         # A float, like a factor.

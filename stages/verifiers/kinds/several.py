@@ -1,16 +1,13 @@
 """Whether several values are the same: lists, sets and tuples, in and out of order."""
 
-from collections.abc import Callable
-
 from stages.verifiers.kinds.labelled import order_in
 from stages.verifiers.kinds.relations import Named, named
 from stages.verifiers.kinds.renaming import aligned
-from stages.verifiers.kinds.terms import Terms
+from stages.verifiers.kinds.terms import Same, Terms
 from stages.verifiers.kinds.text import squeezed
 from stages.verifiers.kinds.values import Matrix, Relation, Sequence, Value
 
 Truth = bool | None
-Same = Callable[[Value, Value, Terms], Truth]
 """Compares two values of any type, as `compare.same` does."""
 
 

@@ -2,11 +2,13 @@
 
 import functools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from stages.verifiers.kinds.changes import direction_asked
 from stages.verifiers.kinds.tolerance import Tolerance, tolerance_of
 from stages.verifiers.kinds.units import asked_unit
+from stages.verifiers.kinds.values import Value
 
 CLOCK = re.compile(
     r"\bwhat time\b|\bwhen\b|o'clock|\bclock\b|arriv|depart"
@@ -85,6 +87,10 @@ class Terms:
     """It speaks of number bases."""
     renaming: bool = True
     """Whether a parameter may have another name; not where names are all there is to compare."""
+
+
+Same = Callable[[Value, Value, Terms], bool | None]
+"""Whether two values are the same under these terms; None: it can't be told."""
 
 
 @functools.lru_cache(maxsize=5_000)

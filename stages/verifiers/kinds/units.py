@@ -8,6 +8,8 @@ import functools
 import re
 from typing import Any
 
+import mpmath
+
 LENGTH = {
     "meter": "m meter meters metre metres 米", "kilometer": "km kilometer kilometers kilometre "
     "kilometres kms 千米 公里", "centimeter": "cm centimeter centimeters centimetre centimetres "
@@ -176,11 +178,17 @@ def factor(unit: str, to: str) -> float | None:
         return None
 
 
-def temperature(value: float, unit: str, to: str) -> float | None:
-    """A temperature on another scale, whose zero may be elsewhere; None where it is none."""
-    if unit == to or not {unit, to} <= SCALES:
+def temperature(value: Any, unit: str, to: str) -> float | None:
+    """A temperature on another scale, whose zero may be elsewhere; None where it is none.
+
+    Args:
+        value: a number of mpmath's.
+        unit: in which it is.
+        to: the other scale.
+    """
+    if unit == to or not {unit, to} <= SCALES or mpmath.im(value):
         return None
-    return float(_registry().Quantity(value, unit).to(to).magnitude)
+    return float(_registry().Quantity(float(value), unit).to(to).magnitude)
 
 
 def _is_pure(unit: str) -> bool:

@@ -2,6 +2,8 @@
 
 import re
 
+from stages.verifiers.choices.options import FALSE_ASKED, stem_of
+
 START = r"(?:^|(?<=[.!?。！？;；…\n)]))[\s$*\])}\\.,;:]{0,12}"
 OPENING = re.compile(
     START + r"(?:(?:but|and|oh|hmm+|ah|um+)\b[\s,.…]*){0,3}"
@@ -95,11 +97,6 @@ NOT_CONCLUDED = re.compile(
     r"|如果|以为|可能|是否|[若不]",
     re.IGNORECASE,
 )
-WRONG_ASKED = re.compile(
-    r"\b(?:not|false|incorrect|wrong|untrue|mistakes?|errors?|except)\b|true or"
-    r"|错误|不正确|不对|错的",
-    re.IGNORECASE,
-)
 POINTING = re.compile(r"(?:that|this|it|which|is|was)\b", re.IGNORECASE)
 SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
 DENIED = re.compile(r"\b(?:not|n't|never)\b|n't\b|不(?![对,，])", re.IGNORECASE)
@@ -126,7 +123,7 @@ def taken_back(rest: str, kind: str, start: int = 0, question: str = "") -> str 
     openings = list(OPENING.finditer(rest, start))
     if not openings:
         return None
-    withdrawn, is_wrong_asked = False, WRONG_ASKED.search(question) is not None
+    withdrawn, is_wrong_asked = False, FALSE_ASKED.search(stem_of(question)) is not None
     for opening in reversed(openings):
         said = SENTENCE.split(rest[opening.start() :].lstrip(" \n$*)]}\\.,;:"))
         if is_wrong_asked and POINTING.match(said[0]):
